@@ -1,0 +1,69 @@
+// Every limit of the broker, once. The edge checks them; the wasm side repeats the first block, and a test compares.
+
+/** Limits of the batch format (PROTOCOL §2), repeated in wasm/limits.ts. */
+export const BATCH_LIMITS = {
+  /** A batch's whole size, header and all. Below the 2 MB that a row may hold in production. */
+  batchBytesMax: 1_900_000,
+  /** Records in one batch. */
+  recordsMax: 4_096,
+  /** A message's body. A namespace or queue may set a lower one. */
+  bodyBytesMax: 1_048_576,
+  /** Short strings: routing key, ordering key, ids, content type. Their length is one byte. */
+  textBytesMax: 255,
+  /** All headers of a record, encoded. */
+  headersBytesMax: 16_384,
+  /** Headers in a record. */
+  headersMax: 64,
+  /** The broker's own account of a dead message, encoded as JSON. */
+  deathBytesMax: 8_192,
+  /** Priorities run from 0 (default) to this. */
+  priorityMax: 31,
+  /** Delay and time to live: a year. */
+  delayMsMax: 366 * 24 * 3_600_000,
+} as const;
+
+export const LIMITS = {
+  ...BATCH_LIMITS,
+  /** Names of namespaces, queues, consumers and producers. */
+  nameBytesMax: 128,
+  /** A JSON request's text. Base64 makes a body a third larger. */
+  jsonBytesMax: 2_800_000,
+  /** A WebSocket frame from a client. */
+  frameBytesMax: 2_000_000,
+  /** The JSON head of a binary frame. */
+  frameHeadBytesMax: 262_144,
+  /** Settlements in one request. */
+  settlementsMax: 4_096,
+  /** Deliveries a consumer may hold unsettled. */
+  creditMax: 4_096,
+  creditDefault: 20,
+  /** Deliveries of one queue unsettled at one time, over all consumers. */
+  leasedMax: 100_000,
+  /** Consumers' sockets on one queue. */
+  consumersMax: 1_000,
+  leaseMsMin: 1_000,
+  leaseMsDefault: 30_000,
+  leaseMsMax: 12 * 3_600_000,
+  waitMsMax: 60_000,
+  /** Messages that one peek returns. */
+  peekMax: 100,
+  /** A consumer's words on why a message failed. */
+  errorBytesMax: 1_024,
+  /** Attempts kept in a message's log; older ones are dropped and counted. */
+  attemptLogMax: 16,
+  /** How often a message may move from queue to dead-letter queue before it is parked. */
+  hopsMax: 16,
+  dedupWindowMsDefault: 300_000,
+  dedupWindowMsMax: 7 * 24 * 3_600_000,
+  /** How long an idle producer's sequence is remembered. */
+  producerIdleMs: 24 * 3_600_000,
+  /** Queues in a namespace, and bytes over all of them; a namespace's quota may be lower. */
+  queuesMax: 10_000,
+  namespaceBytesMax: 100 * 1024 ** 3,
+  /** One object's storage is 10 GB; a queue refuses before it is reached. */
+  queueBytesMax: 8 * 1024 ** 3,
+  /** The largest body taken by reference, when a bucket is bound. */
+  referencedBodyBytesMax: 100 * 1024 ** 2,
+  /** A token, as text. */
+  tokenBytesMax: 4_096,
+} as const;
