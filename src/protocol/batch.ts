@@ -14,7 +14,6 @@
  * A client sends origin, sequence and time as zero. The broker writes them when it accepts the batch, which
  * is why the checksum leaves the header out.
  */
-import { BATCH_LIMITS } from "./limits.ts";
 import type { Result } from "./result.ts";
 
 export const BATCH_MAGIC = 0x31424c4d; // "MLB1" as a little-endian u32
@@ -203,4 +202,3 @@ export function sequenceOfId(id: string, origin: number): number | null {
   const sequence = /^[0-9a-z]{1,11}$/.test(rest) ? Number.parseInt(rest, 36) : Number.NaN;
   return Number.isSafeInteger(sequence) && messageId(origin, sequence) === id ? sequence : null;
 }
-

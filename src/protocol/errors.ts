@@ -6,37 +6,87 @@
  */
 export const ERRORS = {
   // The request itself
-  bad_request: { status: 400, closes: false, retry: false, title: "A field is missing, misspelt or of the wrong type" },
+  bad_request: {
+    status: 400,
+    closes: false,
+    retry: false,
+    title: "A field is missing, misspelt or of the wrong type",
+  },
   bad_frame: { status: 400, closes: true, retry: false, title: "The frame can't be read" },
   bad_batch: { status: 400, closes: false, retry: false, title: "The batch is damaged or breaks the format" },
   bad_name: { status: 400, closes: false, retry: false, title: "The name breaks the rules for names" },
   body_too_large: { status: 413, closes: false, retry: false, title: "A message's body is over the limit" },
   batch_too_large: { status: 413, closes: false, retry: false, title: "The batch is over the limit" },
-  unsupported_media_type: { status: 415, closes: false, retry: false, title: "This content type is not read here" },
+  unsupported_media_type: {
+    status: 415,
+    closes: false,
+    retry: false,
+    title: "This content type is not read here",
+  },
   upgrade_required: { status: 426, closes: false, retry: false, title: "This address speaks WebSocket only" },
   // Who asks
-  unauthenticated: { status: 401, closes: true, retry: false, title: "The token is missing, invalid, expired or revoked" },
+  unauthenticated: {
+    status: 401,
+    closes: true,
+    retry: false,
+    title: "The token is missing, invalid, expired or revoked",
+  },
   forbidden: { status: 403, closes: false, retry: false, title: "The token lacks the grant" },
   // What is asked for
   no_route: { status: 404, closes: false, retry: false, title: "There is nothing at this address" },
   queue_not_found: { status: 404, closes: false, retry: false, title: "There is no such queue" },
   message_not_found: { status: 404, closes: false, retry: false, title: "There is no such message waiting" },
   task_not_found: { status: 404, closes: false, retry: false, title: "There is no such redrive" },
-  queue_exists: { status: 409, closes: false, retry: false, title: "The queue exists with another configuration" },
+  queue_exists: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The queue exists with another configuration",
+  },
   queue_not_empty: { status: 409, closes: false, retry: false, title: "The queue still holds messages" },
   queue_in_use: { status: 409, closes: false, retry: false, title: "The queue still has consumers" },
-  dead_letter_missing: { status: 409, closes: false, retry: false, title: "The dead-letter queue does not exist" },
+  dead_letter_missing: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The dead-letter queue does not exist",
+  },
   quota_exceeded: { status: 429, closes: false, retry: true, title: "The namespace's quota is used up" },
   // Leases and consumers
-  lease_lost: { status: 409, closes: false, retry: false, title: "The message is not held under this lease any more" },
+  lease_lost: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The message is not held under this lease any more",
+  },
   already_settled: { status: 409, closes: false, retry: false, title: "The message was settled another way" },
-  message_leased: { status: 409, closes: false, retry: true, title: "The message is with a consumer just now" },
-  consumer_exclusive: { status: 409, closes: true, retry: true, title: "Another consumer holds the queue for itself" },
+  message_leased: {
+    status: 409,
+    closes: false,
+    retry: true,
+    title: "The message is with a consumer just now",
+  },
+  consumer_exclusive: {
+    status: 409,
+    closes: true,
+    retry: true,
+    title: "Another consumer holds the queue for itself",
+  },
   not_consuming: { status: 409, closes: false, retry: false, title: "This socket has no consumer" },
   // Publishing
-  queue_full: { status: 429, closes: false, retry: true, title: "The queue is at its limit and refuses new messages" },
+  queue_full: {
+    status: 429,
+    closes: false,
+    retry: true,
+    title: "The queue is at its limit and refuses new messages",
+  },
   too_many_leases: { status: 429, closes: false, retry: true, title: "Too many deliveries are unsettled" },
-  sequence_gap: { status: 409, closes: false, retry: false, title: "The producer's sequence does not follow on" },
+  sequence_gap: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The producer's sequence does not follow on",
+  },
   // Us
   internal: { status: 500, closes: true, retry: true, title: "The broker failed; nothing was confirmed" },
   unavailable: { status: 503, closes: true, retry: true, title: "The broker can't answer just now" },

@@ -1,0 +1,69 @@
+// What a person may set on a queue, and what holds when they don't.
+import { LIMITS } from "./limits.ts";
+
+/** How long a failed message waits before its next attempt. `n` counts the attempts so far, from 1. */
+export interface RetryPolicy {
+  /** fixed: base; linear: base × n; exponential: base × 2^(n-1). Never over `maxMs`. */
+  readonly kind: "fixed" | "linear" | "exponential";
+  readonly baseMs: number;
+  readonly maxMs: number;
+  /** 0 to 1: the share of the wait that is drawn at random, downwards. 0.2 waits 80 to 100 %. */
+  readonly jitter: number;
+}
+
+export interface DeadLetterTarget {
+  /** A queue of the same namespace. It must exist when it is named here. */
+  readonly queue: string;
+  /** Replaces the message's routing key on its way. */
+  readonly routingKey?: string;
+}
+
+/** What happens to the rest of a key when one of its messages has used up its failures (FIFO queues). */
+export type OnKeyFailure = "park" | "skip" | "drain";
+
+export interface QueueConfig {
+  /** How long a delivery is held before it counts as failed; a consumer may ask for another time. */
+  readonly leaseMs: number;
+  /** A message with more failures than this is dead. */
+  readonly maxFailures: number;
+  readonly retry: RetryPolicy;
+  /** The wait after a plain nack that names none, so that a message given back by all does not spin. */
+  readonly nackDelayMs: number;
+  /** Null: a dead message stays in this queue, in state `dead`, until it is redriven or purged. */
+  readonly deadLetter: DeadLetterTarget | null;
+  /** Time to live of every message; a message's own, if lower, wins. Null: none. */
+  readonly ttlMs: number | null;
+  /** Null: no limit but the platform's. Counts every unsettled message that is not dead. */
+  readonly maxMessages: number | null;
+  readonly maxBytes: number | null;
+  /** reject: the publisher gets `queue_full`. dropOldest: the oldest waiting message is dead-lettered (`overflow`). */
+  readonly overflow: "reject" | "dropOldest";
+  /** Messages with the same ordering key are delivered one after the other, in publish order. */
+  readonly fifo: boolean;
+  /** Messages of one key that may be out at a time. Above 1, a key's order is only that of first deliveries. */
+  readonly maxPerKey: number;
+  readonly onKeyFailure: OnKeyFailure;
+  /** How long a dedup id is remembered after it was accepted, whatever became of the message. */
+  readonly dedupWindowMs: number;
+  /** Only one consumer at a time receives; when it goes, the next in line takes over. */
+  readonly singleActiveConsumer: boolean;
+  readonly bodyBytesMax: number;
+}
+
+export const QUEUE_DEFAULTS: QueueConfig = {
+  leaseMs: LIMITS.leaseMsDefault,
+  maxFailures: 5,
+  retry: { kind: "exponential", baseMs: 1_000, maxMs: 300_000, jitter: 0.2 },
+  nackDelayMs: 500,
+  deadLetter: null,
+  ttlMs: null,
+  maxMessages: null,
+  maxBytes: null,
+  overflow: "reject",
+  fifo: false,
+  maxPerKey: 1,
+  onKeyFailure: "park",
+  dedupWindowMs: LIMITS.dedupWindowMsDefault,
+  singleActiveConsumer: false,
+  bodyBytesMax: LIMITS.bodyBytesMax,
+};

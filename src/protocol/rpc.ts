@@ -1,0 +1,114 @@
+// What each object offers its callers. The edge sees these interfaces and never the classes behind them.
+// Every method answers with a Result: a refusal crosses an object boundary as a value, never as an exception.
+import type {
+  Delivery,
+  MessageHandle,
+  MessageView,
+  PeekCommand,
+  PeekPage,
+  PublishCommand,
+  PublishConfirm,
+  QueueInfo,
+  ReceiveCommand,
+  RedriveCommand,
+  RedriveStatus,
+  Settlement,
+  SettlementResult,
+} from "./commands.ts";
+import type { QueueConfig } from "./queue-config.ts";
+import type { Result } from "./result.ts";
+
+export interface QueueApi {
+  /** Makes the queue, or finds it with an equal configuration. `queue_exists` when the configurations differ. */
+  declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>>;
+  /** Changes the named fields; what is waiting or leased keeps its times. */
+  update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>>;
+  inspect(): Promise<Result<QueueInfo>>;
+  /** Deletes everything and tells the consumers. */
+  remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>>;
+
+  /** Resolves when the messages are durable: this is the confirm. Safe to repeat only with a producer stamp. */
+  publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
+  /** Takes what is ready now; never waits. To wait, open a socket with `once` (frames.ts). */
+  receive(command: ReceiveCommand): Promise<Result<Delivery>>;
+  settle(settlements: readonly Settlement[]): Promise<Result<SettlementResult[]>>;
+
+  peek(command: PeekCommand): Promise<Result<PeekPage>>;
+  find(handle: MessageHandle): Promise<Result<MessageView>>;
+  /** Takes back a message that is ready, delayed, parked or dead. `message_leased` when a consumer has it. */
+  cancel(handle: MessageHandle): Promise<Result<{ id: string }>>;
+  /** Cancels and publishes the batch's one record in one step. */
+  replace(handle: MessageHandle, batch: Uint8Array): Promise<Result<PublishConfirm>>;
+  /** Removes what is waiting or dead, up to and including a sequence (default: all published so far). */
+  purge(options: { upToSequence?: number }): Promise<Result<{ messages: number }>>;
+  pause(paused: boolean): Promise<Result<{ paused: boolean }>>;
+
+  redrive(command: RedriveCommand): Promise<Result<RedriveStatus>>;
+  redriveStatus(task: number): Promise<Result<RedriveStatus>>;
+  redriveCancel(task: number): Promise<Result<RedriveStatus>>;
+  /** Frees a parked key: tries its message again, or treats it as the other two policies would. */
+  resumeKey(key: string, action: "retry" | "skip" | "drain"): Promise<Result<{ messages: number }>>;
+
+  /** For other queues: takes dead or redriven messages. Repeatable: `from` and `number` are remembered. */
+  acceptMoved(command: {
+    from: string;
+    number: number;
+    batch: Uint8Array;
+  }): Promise<Result<{ accepted: number }>>;
+  /** Opens a consumer's socket. Claims come in the header `Millrace-Claims`, which only the edge may set. */
+  fetch(request: Request): Promise<Response>;
+}
+
+export interface NamespaceUsage {
+  readonly queues: number;
+  readonly queuesMax: number;
+  readonly bytesAllotted: number;
+  readonly bytesMax: number;
+}
+
+export interface NamespaceApi {
+  /** Puts a queue into the catalogue. `quota_exceeded` when the namespace has its number. */
+  registerQueue(queue: string): Promise<Result<{ isNew: boolean }>>;
+  unregisterQueue(queue: string): Promise<Result<void>>;
+  hasQueue(queue: string): Promise<Result<boolean>>;
+  listQueues(options: {
+    prefix: string;
+    limit: number;
+    after: string;
+  }): Promise<Result<{ queues: string[]; after?: string }>>;
+  usage(): Promise<Result<NamespaceUsage>>;
+  setQuota(quota: { queuesMax?: number; bytesMax?: number }): Promise<Result<NamespaceUsage>>;
+  /** A queue asks to hold up to `bytes` in all, and is told how many it may. Lower numbers give back. */
+  allotBytes(queue: string, bytes: number): Promise<Result<{ bytes: number }>>;
+  /** Tokens are revoked by their id (`jti`) until they would have run out anyway. */
+  revokeToken(jti: string, untilMs: number): Promise<Result<void>>;
+  revokedTokens(): Promise<Result<string[]>>;
+}
+
+/** What the edge knows of a caller, once the token is verified. */
+export interface Claims {
+  readonly namespace: string;
+  readonly subject: string;
+  readonly jti?: string;
+  readonly expiresMs?: number;
+  readonly grants: readonly Grant[];
+}
+
+export type GrantVerb = "publish" | "consume" | "subscribe" | "manage";
+
+export interface Grant {
+  readonly verb: GrantVerb;
+  /** A pattern of the topic grammar over the queue's name: `*` one word, `#` zero or more. */
+  readonly pattern: string;
+}
+
+/** The header by which the edge hands a socket's rights to an object. A client's own is overwritten. */
+export const CLAIMS_HEADER = "Millrace-Claims";
+
+/** What a queue's object needs of the claims: it is kept in the socket's attachment. */
+export interface SocketClaims {
+  readonly subject: string;
+  readonly publish: boolean;
+  readonly consume: boolean;
+  readonly expiresMs: number | null;
+}
