@@ -1,0 +1,104 @@
+// One validated record as an object. Slow paths only: JSON answers, peeks, dead letters.
+import {
+  FIELD,
+  HEADER_KIND,
+  RECORD_HEADER_BYTES,
+  type Headers,
+  type HeaderValue,
+  type MessageRecord,
+} from "./batch.ts";
+import { readText } from "./utf8.ts";
+
+export { readText } from "./utf8.ts";
+
+/**
+ * Decodes the record whose u32 size is at `offset`. The bytes must have passed `scan`; nothing is checked again.
+ * Body and byte headers are copies: a record keeps no batch alive and shares no memory with one.
+ */
+export function readRecord(bytes: Uint8Array, offset: number): MessageRecord {
+  return new RecordReader(bytes, offset).read();
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+class RecordReader {
+  private readonly bytes: Uint8Array;
+  private readonly view: DataView;
+  private readonly end: number;
+  private at: number;
+
+  constructor(bytes: Uint8Array, offset: number) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.end = offset + 4 + this.view.getUint32(offset, true);
+    this.at = offset;
+  }
+
+  /** In the order of the bits, since each field starts where the one before ends. */
+  read(): MessageRecord {
+    const flags = this.view.getUint16(this.at + 4, true);
+    this.at += RECORD_HEADER_BYTES;
+    const record: Partial<Mutable<MessageRecord>> = {};
+    if (flags & FIELD.id) record.id = this.text();
+    if (flags & FIELD.time) record.timeMs = this.whole();
+    if (flags & FIELD.routingKey) record.routingKey = this.text();
+    if (flags & FIELD.orderingKey) record.orderingKey = this.text();
+    if (flags & FIELD.priority) record.priority = this.bytes[this.at++]!;
+    if (flags & FIELD.delayMs) record.delayMs = this.whole();
+    if (flags & FIELD.ttlMs) record.ttlMs = this.whole();
+    if (flags & FIELD.dedupId) record.dedupId = this.text();
+    if (flags & FIELD.cancelKey) record.cancelKey = this.text();
+    if (flags & FIELD.correlationId) record.correlationId = this.text();
+    if (flags & FIELD.replyTo) record.replyTo = this.text();
+    if (flags & FIELD.contentType) record.contentType = this.text();
+    if (flags & FIELD.headers) record.headers = this.headers();
+    if (flags & FIELD.bodyReference) record.bodyReference = true;
+    if (flags & FIELD.death) record.death = this.longText();
+    return { ...record, body: this.bytes.slice(this.at, this.end) };
+  }
+
+  private text(): string {
+    return this.take(this.bytes[this.at++]!);
+  }
+
+  private longText(): string {
+    return this.take(this.size());
+  }
+
+  private take(size: number): string {
+    this.at += size;
+    return readText(this.bytes, this.at - size, size);
+  }
+
+  private size(): number {
+    this.at += 2;
+    return this.view.getUint16(this.at - 2, true);
+  }
+
+  private whole(): number {
+    this.at += 8;
+    return Number(this.view.getBigUint64(this.at - 8, true));
+  }
+
+  private headers(): Headers {
+    const size = this.size();
+    const end = this.at + size;
+    const entries: [string, HeaderValue][] = [];
+    while (this.at < end) entries.push([this.text(), this.headerValue()]);
+    // A header may be called `__proto__`: fromEntries defines it, where an assignment would set the prototype.
+    return Object.fromEntries(entries);
+  }
+
+  private headerValue(): HeaderValue {
+    const kind = this.bytes[this.at++]!;
+    if (kind === HEADER_KIND.true || kind === HEADER_KIND.false) return kind === HEADER_KIND.true;
+    if (kind === HEADER_KIND.number) {
+      this.at += 8;
+      return this.view.getFloat64(this.at - 8, true);
+    }
+    if (kind === HEADER_KIND.text) return this.longText();
+    const size = this.size();
+    this.at += size;
+    return this.bytes.slice(this.at - size, this.at);
+  }
+}

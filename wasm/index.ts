@@ -1,0 +1,67 @@
+// The line between JavaScript and the kernels: numbers only, no imports, no allocation. README.md has the table.
+// Here sizes are checked against memory; the kernels trust them.
+import { scanBatch } from "./batch";
+import { crc32c } from "./crc32c";
+import { HEAD_BYTES_MAX, appendRecord, countRecords, sealBatch } from "./encode";
+import { BATCH_HEADER_BYTES } from "./format";
+import { BATCH_BYTES_MAX, BODY_BYTES_MAX } from "./limits";
+import * as map from "./memory";
+import { refuseRecord } from "./refusals";
+
+export { refusedField, refusedRecord } from "./refusals";
+
+/** What a call answers when its size is not in memory: a mistake of the wrapper, never of a client. */
+const OUTSIDE: i32 = -0x7fffffff;
+
+export function batchAddress(): usize {
+  return map.BATCH;
+}
+
+export function tableAddress(): usize {
+  return map.TABLE;
+}
+
+export function stageAddress(): usize {
+  return map.STAGE;
+}
+
+export function stageHeadersAddress(): usize {
+  return map.STAGE_HEADERS;
+}
+
+export function stageBytesAddress(): usize {
+  return map.STAGE_BYTES;
+}
+
+/** Makes room for `bytes` bytes at the batch's address. 1, or 0 when memory is exhausted. May move the views. */
+export function reserve(bytes: u32): i32 {
+  return map.reserve(bytes) ? 1 : 0;
+}
+
+/** Validates the batch and fills the table. The count of records, or a negative reason. */
+export function scan(size: u32, isClient: u32): i32 {
+  return size > map.reserved() ? OUTSIDE : scanBatch(size, isClient != 0);
+}
+
+/**
+ * Appends the staged record at offset `at` as number `index`. The offset after its body, or a negative reason.
+ * The wrapper then writes the body, which ends there. May move the views.
+ */
+export function append(at: u32, index: u32, flags: u32, isClient: u32): i32 {
+  if (at < BATCH_HEADER_BYTES || at > BATCH_BYTES_MAX || flags > 0x7fff) return OUTSIDE;
+  if (!map.reserve(at + HEAD_BYTES_MAX + BODY_BYTES_MAX)) return OUTSIDE;
+  const end = appendRecord(map.BATCH + at, flags, isClient != 0);
+  return end == 0 ? refuseRecord(index) : <i32>(end - map.BATCH);
+}
+
+/** Turns `count` records in `size` bytes (header and all) into a batch. 1, or negative when they are not so many. */
+export function seal(size: u32, count: u32): i32 {
+  if (size < BATCH_HEADER_BYTES || size > map.reserved() || countRecords(size) != <i32>count) return OUTSIDE;
+  sealBatch(size, count);
+  return 1;
+}
+
+/** CRC-32C of `size` bytes at the batch's address, going on from `before` (0 at the start). */
+export function checksum(size: u32, before: u32): u32 {
+  return size > map.reserved() ? 0 : crc32c(map.BATCH, size, before);
+}
