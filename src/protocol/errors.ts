@@ -34,6 +34,12 @@ export const ERRORS = {
   forbidden: { status: 403, closes: false, retry: false, title: "The token lacks the grant" },
   // What is asked for
   no_route: { status: 404, closes: false, retry: false, title: "There is nothing at this address" },
+  method_not_allowed: {
+    status: 405,
+    closes: false,
+    retry: false,
+    title: "This address does not take this method",
+  },
   queue_not_found: { status: 404, closes: false, retry: false, title: "There is no such queue" },
   message_not_found: { status: 404, closes: false, retry: false, title: "There is no such message waiting" },
   task_not_found: { status: 404, closes: false, retry: false, title: "There is no such redrive" },

@@ -64,6 +64,16 @@ export const LIMITS = {
   queueBytesMax: 8 * 1024 ** 3,
   /** The largest body taken by reference, when a bucket is bound. */
   referencedBodyBytesMax: 100 * 1024 ** 2,
+  /** Bodies from a bucket that one HTTP answer gives inline; the rest stay references. */
+  inlinedBytesMax: 16 * 1024 ** 2,
   /** A token, as text. */
   tokenBytesMax: 4_096,
+  /** A token that runs longer is refused, so that a revocation need not be remembered for ever. */
+  tokenLifeMsMax: 366 * 24 * 3_600_000,
+  /** What RFC 7518 §3.2 asks of a key for HS256. */
+  secretBytesMin: 32,
+  /** How long a revoked token may still be taken: each isolate of the edge asks for the list this often. */
+  revocationLagMs: 10_000,
+  /** Revoked tokens a namespace remembers; those that have run out are forgotten. */
+  revokedMax: 10_000,
 } as const;

@@ -2,7 +2,18 @@
  * Messages as JSON, for people and for clients without the batch format (PROTOCOL §4). Pure: the edge and the
  * queue's object both turn batches into JSON and back with these, once.
  */
-import type { MessageState } from "./commands.ts";
+import { assert } from "./assert.ts";
+import {
+  messageId,
+  readBatchHeader,
+  type BatchCodec,
+  type HeaderValue,
+  type MessageRecord,
+} from "./batch.ts";
+import type { AttemptLogEntry, Delivery, DeliveryRun, MessageState, MessageView } from "./commands.ts";
+import { readRecord } from "./record.ts";
+import { ok, refuse, type Result } from "./result.ts";
+import { isUtf8, readText } from "./utf8.ts";
 
 /** A header's value in JSON; bytes are `{ "base64": "…" }`. */
 export type HeaderJson = string | number | boolean | { readonly base64: string };
@@ -43,11 +54,24 @@ export interface DeliveredJson extends Omit<MessageJson, "json" | "delayMs"> {
   readonly bodyReference?: string;
 }
 
+/** A message as a peek shows it. */
 export interface ViewJson extends Omit<
   DeliveredJson,
   "receipt" | "attempt" | "firstSentMs" | "leaseUntilMs"
 > {
   readonly state: MessageState;
+  readonly attempts: number;
+  /** When a delayed message becomes ready. */
+  readonly dueMs?: number;
+  readonly expiresMs?: number;
+  /** Who holds a leased message, and until when. */
+  readonly consumer?: string;
+  readonly leaseUntilMs?: number;
+  readonly log?: readonly AttemptLogEntry[];
+  /** Size of the body; of a body in a bucket, the size of its reference. */
+  readonly bodyBytes: number;
+  /** Where it lies, when that is not the queue that was asked: its dead-letter queue. */
+  readonly queue?: string;
 }
 
 export function formatReceipt(lease: number, sequence: number): string {
@@ -60,4 +84,192 @@ export function parseReceipt(receipt: string): { lease: number; sequence: number
   const lease = Number.parseInt(match[1]!, 36);
   const sequence = Number.parseInt(match[2]!, 36);
   return Number.isSafeInteger(lease) && Number.isSafeInteger(sequence) ? { lease, sequence } : null;
+}
+
+const encoder = new TextEncoder();
+
+/** Encodes what a publisher sent. `where` is how refusals call the message, such as `messages[3]`. */
+export function recordFromJson(message: MessageJson, where = ""): Result<MessageRecord> {
+  const prefix = where === "" ? "" : `${where}.`;
+  const { body, json, bodyBase64, headers, ...rest } = message;
+  if ([body, json, bodyBase64].filter((form) => form !== undefined).length > 1) {
+    return refuse("bad_request", `${where || "message"}: has more than one of body, json and bodyBase64`);
+  }
+  const bytes = bodyBase64 === undefined ? encoder.encode(body ?? jsonText(json)) : fromBase64(bodyBase64);
+  if (bytes === null) return refuse("bad_request", `${prefix}bodyBase64: is not base64`);
+  const decoded = headersFromJson(headers, prefix);
+  if (!decoded.ok) return decoded;
+  return ok({
+    ...rest,
+    ...(json !== undefined && rest.contentType === undefined ? { contentType: "application/json" } : {}),
+    ...(decoded.value === undefined ? {} : { headers: decoded.value }),
+    body: bytes,
+  });
+}
+
+function jsonText(json: unknown): string {
+  return json === undefined ? "" : JSON.stringify(json);
+}
+
+function headersFromJson(
+  headers: MessageJson["headers"],
+  prefix: string,
+): Result<Record<string, HeaderValue> | undefined> {
+  if (headers === undefined) return ok(undefined);
+  const entries: [string, HeaderValue][] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    const bytes = typeof value === "object" ? fromBase64(value.base64) : value;
+    if (bytes === null) return refuse("bad_request", `${prefix}headers.${name}: is not base64`);
+    entries.push([name, bytes]);
+  }
+  // A header may be called `__proto__`: fromEntries defines it, where an assignment would set the prototype.
+  return ok(entries.length === 0 ? undefined : Object.fromEntries(entries));
+}
+
+/** The messages of a delivery, in the order of its payload. The payload is the broker's own, so it is valid. */
+export function deliveryToJson(delivery: Delivery, codec: BatchCodec): DeliveredJson[] {
+  const messages: DeliveredJson[] = [];
+  let at = 0;
+  for (const run of delivery.runs) {
+    const bytes = delivery.payload.subarray(at, at + run.bytes);
+    at += run.bytes;
+    messages.push(...runToJson(bytes, run, delivery, codec));
+  }
+  return messages;
+}
+
+function runToJson(
+  bytes: Uint8Array,
+  run: DeliveryRun,
+  { lease, untilMs }: Pick<Delivery, "lease" | "untilMs">,
+  codec: BatchCodec,
+): DeliveredJson[] {
+  const table = codec.scan(bytes, "broker");
+  assert(table.ok, "a delivery holds a damaged batch");
+  const { origin, firstSequence, timeMs } = readBatchHeader(bytes);
+  return Array.from({ length: table.value.count }, (_, index) => {
+    const record = readRecord(bytes, table.value.offset(index));
+    const sequence = firstSequence + index;
+    return {
+      id: record.id ?? messageId(origin, sequence),
+      sequence,
+      receipt: formatReceipt(lease, sequence),
+      attempt: run.attempt,
+      failures: run.failures,
+      timeMs: record.timeMs ?? timeMs,
+      firstSentMs: run.firstSentMs,
+      leaseUntilMs: untilMs,
+      ...metadataToJson(record),
+      ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+      ...(record.death === undefined ? {} : { death: JSON.parse(record.death) as unknown }),
+    };
+  });
+}
+
+export function viewToJson(view: MessageView): ViewJson {
+  const { body: _body, bodyReference: _reference, headers: _headers, ...rest } = view;
+  return { ...rest, ...metadataToJson(view) };
+}
+
+const METADATA = [
+  "routingKey",
+  "orderingKey",
+  "priority",
+  "dedupId",
+  "cancelKey",
+  "correlationId",
+  "replyTo",
+  "contentType",
+] as const;
+
+type Metadata = Pick<MessageRecord, (typeof METADATA)[number] | "headers" | "bodyReference" | "body">;
+
+/** What a record and a view have in common: the sender's fields that are set, headers and body. */
+function metadataToJson(
+  message: Metadata,
+): Omit<MessageJson, "json" | "delayMs" | "ttlMs"> & Pick<DeliveredJson, "bodyReference"> {
+  const set = METADATA.filter((field) => message[field] !== undefined).map((field) => [
+    field,
+    message[field],
+  ]);
+  return {
+    ...(Object.fromEntries(set) as Pick<MessageRecord, (typeof METADATA)[number]>),
+    ...(message.headers === undefined ? {} : { headers: headersToJson(message.headers) }),
+    ...(message.bodyReference
+      ? { bodyReference: readBodyReference(message.body).reference }
+      : bodyToJson(message.body)),
+  };
+}
+
+function headersToJson(headers: Readonly<Record<string, HeaderValue>>): Record<string, HeaderJson> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? { base64: toBase64(value) } : value,
+    ]),
+  );
+}
+
+/** `body` when the bytes are UTF-8, else `bodyBase64`. */
+export function bodyToJson(body: Uint8Array): { body: string } | { bodyBase64: string } {
+  return isUtf8(body, 0, body.length)
+    ? { body: readText(body, 0, body.length) }
+    : { bodyBase64: toBase64(body) };
+}
+
+/**
+ * The body of a record whose real body lies in a bucket, under `<namespace>/<queue>/<uuid>`. A client names it by
+ * `<queue>.<uuid>`: a dead letter keeps the reference while it moves from queue to queue.
+ */
+export interface BodyReference {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+export function encodeBodyReference(reference: BodyReference): Uint8Array {
+  return encoder.encode(JSON.stringify(reference));
+}
+
+export function readBodyReference(body: Uint8Array): BodyReference & { readonly reference: string } {
+  const { key, bytes } = JSON.parse(readText(body, 0, body.length)) as BodyReference;
+  return { key, bytes, reference: key.slice(key.indexOf("/") + 1).replace("/", ".") };
+}
+
+const UUID_LENGTH = 36;
+
+/** The bucket's key of a client's reference, or null when it has not the form of one. */
+export function bodyKey(namespace: string, reference: string): string | null {
+  const dot = reference.length - UUID_LENGTH - 1;
+  if (dot < 1 || reference[dot] !== "." || !/^[A-Za-z0-9._-]+$/.test(reference)) return null;
+  return `${namespace}/${reference.slice(0, dot)}/${reference.slice(dot + 1)}`;
+}
+
+// `Uint8Array.fromBase64` is in every current browser and in workerd, and not in Node before 25.
+interface NativeBase64 {
+  readonly fromBase64?: (text: string) => Uint8Array;
+}
+const fromBase64Native = (Uint8Array as unknown as NativeBase64).fromBase64?.bind(Uint8Array);
+const toBase64Native = (Uint8Array.prototype as unknown as { readonly toBase64?: () => string }).toBase64;
+
+/** RFC 4648 §4, padded or not; null for anything else. */
+export function fromBase64(text: string): Uint8Array | null {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return null;
+  try {
+    if (fromBase64Native !== undefined) return fromBase64Native(text);
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    return null;
+  }
+}
+
+// Bounded by what a call may take as arguments.
+const CHUNK_BYTES = 0x2000;
+
+export function toBase64(bytes: Uint8Array): string {
+  if (toBase64Native !== undefined) return toBase64Native.call(bytes);
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + CHUNK_BYTES));
+  }
+  return btoa(binary);
 }

@@ -1,0 +1,399 @@
+/**
+ * What a JSON request, a header, a query or a WebSocket frame may say, as zod schemas with the limits in them. The
+ * HTTP reference is generated from the same schemas. The only file of this folder with a dependency: the client
+ * never imports it.
+ *
+ * Objects are strict: an unknown field is refused by its name, because a misspelt `delayMS` that is silently
+ * ignored loses what the sender meant.
+ */
+import { z } from "zod";
+import type { RedriveCommand, Settlement } from "./commands.ts";
+import type { ClientFrame } from "./frames.ts";
+import { LIMITS } from "./limits.ts";
+import type { MessageJson } from "./message-json.ts";
+import { NAME_PATTERN } from "./names.ts";
+import { QUEUE_DEFAULTS, type QueueConfig } from "./queue-config.ts";
+import { ok, refuse, type Refusal, type Result } from "./result.ts";
+
+const encoder = new TextEncoder();
+
+/** Text whose size in UTF-8 is what the batch format limits. */
+export function text(bytesMax: number): z.ZodType<string, string> {
+  return z
+    .string()
+    .max(bytesMax)
+    .refine((value) => value.isWellFormed(), { message: "must be well-formed Unicode" })
+    .refine((value) => value.length * 3 <= bytesMax || encoder.encode(value).length <= bytesMax, {
+      message: `must be at most ${bytesMax} bytes of UTF-8`,
+    });
+}
+
+export const shortText = text(LIMITS.textBytesMax);
+/** An empty key would be no key at all to some readers and a key to others, so none is sent. */
+export const key = shortText.refine((value) => value !== "", { message: "must not be empty" });
+
+export const Name = z
+  .string()
+  .regex(
+    NAME_PATTERN,
+    `must be 1 to ${LIMITS.nameBytesMax} letters, digits, ".", "_" or "-", the first a letter or digit`,
+  );
+
+export function whole(min: number, max: number): z.ZodNumber {
+  return z.int().min(min).max(max);
+}
+
+export const sequence = whole(1, Number.MAX_SAFE_INTEGER);
+const leaseMs = whole(LIMITS.leaseMsMin, LIMITS.leaseMsMax);
+const delayMs = whole(0, LIMITS.delayMsMax);
+const SequenceRun = z.tuple([sequence, whole(1, LIMITS.leasedMax)]);
+
+const HeaderValue = z.union(
+  [z.string(), z.number(), z.boolean(), z.strictObject({ base64: z.string() }).readonly()],
+  {
+    error: 'must be a text, a number, true, false or {"base64": "…"}',
+  },
+);
+
+export const messageShape = {
+  routingKey: shortText.optional(),
+  orderingKey: key.optional(),
+  priority: whole(0, LIMITS.priorityMax).optional(),
+  delayMs: delayMs.optional(),
+  ttlMs: whole(1, LIMITS.delayMsMax).optional(),
+  dedupId: key.optional(),
+  cancelKey: key.optional(),
+  correlationId: shortText.optional(),
+  replyTo: shortText.optional(),
+  contentType: shortText.optional(),
+} as const;
+
+export const Message = z
+  .strictObject({
+    ...messageShape,
+    headers: z
+      .record(shortText, HeaderValue)
+      .refine((headers) => Object.keys(headers).length <= LIMITS.headersMax, {
+        message: `must be at most ${LIMITS.headersMax} headers`,
+      })
+      .optional(),
+    body: z.string().optional(),
+    json: z.unknown().optional(),
+    bodyBase64: z.string().optional(),
+  })
+  .refine((message) => bodyForms(message) <= 1, {
+    message: "has more than one of body, json and bodyBase64",
+  })
+  .meta({
+    description: "At most one of body (text), json (any value) and bodyBase64; none is an empty body.",
+  });
+
+function bodyForms(message: {
+  readonly body?: unknown;
+  readonly json?: unknown;
+  readonly bodyBase64?: unknown;
+}): number {
+  return [message.body, message.json, message.bodyBase64].filter((form) => form !== undefined).length;
+}
+
+const messages = z.array(Message).min(1).max(LIMITS.recordsMax);
+
+/** A producer stamp is whole or absent. */
+const stamp = { producer: Name.optional(), sequence: sequence.optional() } as const;
+function isWholeStamp(value: {
+  readonly producer?: string | undefined;
+  readonly sequence?: number | undefined;
+}): boolean {
+  return (value.producer === undefined) === (value.sequence === undefined);
+}
+const STAMP_MESSAGE = { message: "needs producer and sequence together" };
+
+export const PublishRequest = z.strictObject({ messages, ...stamp }).refine(isWholeStamp, STAMP_MESSAGE);
+
+export const ReceiveRequest = z.strictObject({
+  max: whole(1, LIMITS.creditMax).default(1),
+  waitMs: whole(0, LIMITS.waitMsMax).default(0),
+  leaseMs: leaseMs.optional(),
+  consumer: Name.optional(),
+  attemptId: key.optional(),
+});
+
+const Verdict = z.enum(["ack", "nack", "reject", "extend"]);
+
+const verdictShape = {
+  verdict: Verdict,
+  delayMs: delayMs.optional(),
+  leaseMs: leaseMs.optional(),
+  dead: z.boolean().optional(),
+  /** Longer words are cut by the queue, so this only bounds the request. */
+  error: text(LIMITS.errorBytesMax * 8).optional(),
+} as const;
+
+interface VerdictFields {
+  readonly verdict: z.infer<typeof Verdict>;
+  readonly delayMs?: number | undefined;
+  readonly leaseMs?: number | undefined;
+  readonly dead?: boolean | undefined;
+}
+
+/** A field that its verdict does not read is a misunderstanding, so it is refused like an unknown one. */
+function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
+  const { verdict, delayMs, leaseMs, dead } = context.value;
+  const misfit =
+    delayMs !== undefined && verdict !== "nack" && verdict !== "reject"
+      ? "delayMs"
+      : leaseMs !== undefined && verdict !== "extend"
+        ? "leaseMs"
+        : dead !== undefined && verdict !== "reject"
+          ? "dead"
+          : null;
+  if (misfit === null) return;
+  context.issues.push({
+    code: "custom",
+    path: [misfit],
+    message: `does not go with the verdict ${verdict}`,
+    input: context.value,
+  });
+}
+
+const LeaseSettlement = z
+  .strictObject({
+    lease: sequence,
+    sequences: z.array(SequenceRun).min(1).max(LIMITS.settlementsMax).optional(),
+    ...verdictShape,
+  })
+  .check(fitsVerdict);
+
+/** Over HTTP a settlement names a receipt, or a lease as over the socket. */
+export const HttpSettlement = z
+  .strictObject({
+    receipt: z
+      .string()
+      .regex(/^[0-9a-z]{1,11}-[0-9a-z]{1,11}$/, "is not a receipt")
+      .optional(),
+    lease: sequence.optional(),
+    sequences: z.array(SequenceRun).min(1).max(LIMITS.settlementsMax).optional(),
+    ...verdictShape,
+  })
+  .refine((settlement) => (settlement.receipt === undefined) !== (settlement.lease === undefined), {
+    message: "needs either receipt or lease",
+  })
+  .refine((settlement) => settlement.receipt === undefined || settlement.sequences === undefined, {
+    path: ["sequences"],
+    message: "does not go with a receipt",
+  })
+  .check(fitsVerdict);
+
+export const SettleRequest = z.strictObject({
+  settlements: z.array(HttpSettlement).min(1).max(LIMITS.settlementsMax),
+});
+
+const RetryPolicy = z.strictObject({
+  kind: z.enum(["fixed", "linear", "exponential"]).default(QUEUE_DEFAULTS.retry.kind),
+  baseMs: whole(0, LIMITS.delayMsMax).default(QUEUE_DEFAULTS.retry.baseMs),
+  maxMs: whole(0, LIMITS.delayMsMax).default(QUEUE_DEFAULTS.retry.maxMs),
+  jitter: z.number().min(0).max(1).default(QUEUE_DEFAULTS.retry.jitter),
+});
+
+/** What is left out keeps its default (declare) or its value (update); `retry` and `deadLetter` are one value each. */
+export const QueueChanges = z.strictObject({
+  leaseMs: leaseMs.optional(),
+  maxFailures: whole(0, 1_000).optional(),
+  retry: RetryPolicy.optional(),
+  nackDelayMs: delayMs.optional(),
+  deadLetter: z.strictObject({ queue: Name, routingKey: shortText.optional() }).nullable().optional(),
+  ttlMs: whole(1, LIMITS.delayMsMax).nullable().optional(),
+  maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
+  maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),
+  overflow: z.enum(["reject", "dropOldest"]).optional(),
+  fifo: z.boolean().optional(),
+  maxPerKey: whole(1, LIMITS.creditMax).optional(),
+  onKeyFailure: z.enum(["park", "skip", "drain"]).optional(),
+  dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
+  singleActiveConsumer: z.boolean().optional(),
+  bodyBytesMax: whole(1, LIMITS.bodyBytesMax).optional(),
+});
+
+export const PurgeRequest = z.strictObject({ upToSequence: sequence.optional() });
+export const EmptyRequest = z.strictObject({});
+export const ResumeKeyRequest = z.strictObject({ key, action: z.enum(["retry", "skip", "drain"]) });
+
+export const DeathReason = z.enum(["failed", "expired", "overflow", "rejected"]);
+
+const RedriveFilter = z.strictObject({
+  ids: z.array(key).min(1).max(1_000).optional(),
+  reason: DeathReason.optional(),
+  queue: Name.optional(),
+  routingKey: shortText.optional(),
+  orderingKey: key.optional(),
+  headers: z.record(shortText, z.string()).optional(),
+  diedBeforeMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+  diedAfterMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+  errorIncludes: text(LIMITS.errorBytesMax).optional(),
+});
+
+export const RedriveRequest = z.strictObject({
+  filter: RedriveFilter.default({}),
+  to: Name.optional(),
+  dryRun: z.boolean().default(false),
+  limit: whole(1, Number.MAX_SAFE_INTEGER).optional(),
+  ratePerSecond: z.number().positive().max(1_000_000).optional(),
+});
+
+export const QuotaRequest = z.strictObject({
+  queuesMax: whole(0, LIMITS.queuesMax).optional(),
+  bytesMax: whole(0, LIMITS.namespaceBytesMax).optional(),
+});
+
+export const tokenId = text(LIMITS.textBytesMax).refine((value) => value !== "", {
+  message: "must not be empty",
+});
+
+export const RevokeRequest = z.strictObject({
+  jti: tokenId,
+  untilMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+});
+
+const ref = whole(0, Number.MAX_SAFE_INTEGER).optional();
+
+const ConsumeFrame = z.strictObject({
+  type: z.literal("consume"),
+  consumer: Name.optional(),
+  credit: whole(1, LIMITS.creditMax).optional(),
+  leaseMs: leaseMs.optional(),
+  priority: whole(-100, 100).optional(),
+  exclusive: z.boolean().optional(),
+  format: z.enum(["json", "binary"]).optional(),
+  heartbeatMs: whole(1_000, 600_000).optional(),
+  once: z.boolean().optional(),
+});
+
+const Frame = z.discriminatedUnion("type", [
+  ConsumeFrame,
+  z.strictObject({ type: z.literal("credit"), credit: whole(0, LIMITS.creditMax) }),
+  z.strictObject({
+    type: z.literal("settle"),
+    ref,
+    settlements: z.array(LeaseSettlement).min(1).max(LIMITS.settlementsMax),
+  }),
+  z
+    .strictObject({ type: z.literal("publish"), ref, ...stamp, messages: messages.optional() })
+    .refine(isWholeStamp, STAMP_MESSAGE),
+  z.strictObject({ type: z.literal("drain") }),
+  z.strictObject({ type: z.literal("cancel") }),
+  z.strictObject({ type: z.literal("ping"), ref }),
+]);
+
+/**
+ * Checks a frame's head. What the fields say is `bad_request` (the socket stays open); a head that is no object, or
+ * has no type we know, is `bad_frame`, because nothing after it can be trusted to mean what the client thinks.
+ */
+export function parseClientFrame(head: unknown): Result<ClientFrame> {
+  const parsed = Frame.safeParse(head);
+  if (parsed.success) return ok(present(parsed.data));
+  const refusal = refusalOf(parsed.error, head, "frame");
+  const { path, code } = parsed.error.issues[0]!;
+  const isTypeless = path.length === 0 ? code === "invalid_type" : path.length === 1 && path[0] === "type";
+  return isTypeless ? { ...refusal, code: "bad_frame" } : refusal;
+}
+
+/** What zod calls `field?: T | undefined` is, for a value that was JSON, a field that is there or is not. */
+export type Present<T> = unknown extends T
+  ? T
+  : T extends object
+    ? { [K in keyof T]: Present<Exclude<T[K], undefined>> }
+    : T;
+
+/** For what zod has checked already. */
+export function present<T>(value: T): Present<T> {
+  return value as Present<T>;
+}
+
+/**
+ * Checks a value. What fails is ONE refusal `bad_request` that names the first field at fault by its path, or
+ * `where` when the whole value is wrong.
+ */
+export function check<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  where: string,
+): Result<Present<z.output<S>>> {
+  const parsed = schema.safeParse(value);
+  return parsed.success ? ok(present(parsed.data)) : refusalOf(parsed.error, value, where);
+}
+
+/** The refusal that a failed check comes to; `value` is what was checked. */
+export function refusalOf(error: z.core.$ZodError, value: unknown, where: string): Refusal {
+  const issue = error.issues[0];
+  if (issue === undefined) return refuse("bad_request", `${where}: is not valid`);
+  if (issue.code === "unrecognized_keys") {
+    const path = fieldPath([...issue.path, issue.keys[0] ?? ""]);
+    return refuse("bad_request", `${path}: is not a known field`);
+  }
+  const path = fieldPath(issue.path);
+  const isMissing = issue.path.length > 0 && valueAt(value, issue.path) === undefined;
+  return refuse("bad_request", `${path === "" ? where : path}: ${isMissing ? "is missing" : words(issue)}`);
+}
+
+/** `messages[3].headers.colour`. A long key is cut: it is the sender's text. */
+function fieldPath(path: readonly PropertyKey[]): string {
+  let out = "";
+  for (const part of path) {
+    if (typeof part === "number") out += `[${part}]`;
+    else out += `${out === "" ? "" : "."}${shorten(String(part))}`;
+  }
+  return out;
+}
+
+function shorten(part: string): string {
+  return part.length > 60 ? `${part.slice(0, 60)}…` : part;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const part of path) {
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, part)) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[part];
+  }
+  return at;
+}
+
+const KIND_WORDS: Readonly<Record<string, string>> = {
+  int: "a whole number",
+  number: "a number",
+  string: "a text",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+  tuple: "a pair of numbers",
+};
+
+function words(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_type") return `must be ${KIND_WORDS[issue.expected] ?? issue.expected}`;
+  if (issue.code === "too_big") {
+    return `must be ${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}${unit(issue.origin)}`;
+  }
+  if (issue.code === "too_small") {
+    return `must be ${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}${unit(issue.origin)}`;
+  }
+  if (issue.code === "invalid_value") return `must be one of ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "invalid_key") return "has a name over the limit";
+  return issue.code === "invalid_union" && issue.discriminator !== undefined
+    ? "is not a type of frame"
+    : issue.message;
+}
+
+function unit(origin: string): string {
+  if (origin === "string") return " characters";
+  return origin === "array" ? " items" : "";
+}
+
+// The schemas say what the types of this folder say; where the two drift apart, these lines fail to compile.
+type Fits<T, U extends T> = U;
+export type SchemasFit = [
+  Fits<MessageJson, Present<z.output<typeof Message>>>,
+  Fits<Settlement, Present<z.output<typeof LeaseSettlement>>>,
+  Fits<RedriveCommand, Present<z.output<typeof RedriveRequest>>>,
+  Fits<Partial<QueueConfig>, Present<z.output<typeof QueueChanges>>>,
+];
