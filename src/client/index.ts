@@ -1,0 +1,31 @@
+/** `millrace/client`: the client for browsers, Node 22 or later, Deno, Bun and Workers. This file only exports. */
+export { connect, Client, type ConnectionChange, type ConnectOptions } from "./client.ts";
+export { Queue, PublishManyError, type Handle, type ReceiveOptions, type SettleResult } from "./queue.ts";
+export type { MessageBody, OutgoingMessage, Published, PublishOptions } from "./outgoing.ts";
+export type { PublisherOptions } from "./publisher.ts";
+export type { Consumer } from "./consumer.ts";
+export type { ConsumeOptions, Handler } from "./handler.ts";
+export { DeadLetter, Message, Retry, type HandlerContext, type Outcome } from "./message.ts";
+export type { MessageStream } from "./message-stream.ts";
+export { isMillraceError, MillraceError, type ClientErrorCode } from "./errors.ts";
+export type { BackoffOptions } from "./backoff.ts";
+export { systemClock, type Clock } from "./clock.ts";
+export type { FetchFunction, TokenSource } from "./http.ts";
+export type { ConnectionState, SocketEvent, WebSocketConstructor, WebSocketLike } from "./socket.ts";
+export type { ErrorCode } from "../protocol/errors.ts";
+export type { CancelReason } from "../protocol/frames.ts";
+export type { QueueConfig } from "../protocol/queue-config.ts";
+export type {
+  ConsumerView,
+  DeathRecord,
+  MessageState,
+  QueueCounts,
+  QueueInfo,
+  QueueTotals,
+  RedriveCommand,
+  RedriveFilter,
+  RedriveStatus,
+  Settlement,
+} from "../protocol/commands.ts";
+export type { HeaderValue } from "../protocol/batch.ts";
+export type { ViewJson } from "../protocol/message-json.ts";

@@ -1,0 +1,130 @@
+/** What a person publishes, and how it becomes a record (for a batch) or JSON (for the routes that take JSON). */
+import type { HeaderValue, MessageRecord } from "../protocol/batch.ts";
+import type { HeaderJson, MessageJson } from "../protocol/message-json.ts";
+import { MillraceError } from "./errors.ts";
+
+/**
+ * Text goes as UTF-8, bytes as they are, and anything else as JSON with the content type `application/json`
+ * (unless another is given).
+ */
+export type MessageBody = string | Uint8Array | ArrayBuffer | object | number | boolean | null;
+
+export interface PublishOptions {
+  /** What an exchange routes by, and filters look at. */
+  readonly routingKey?: string;
+  /** On FIFO queues: messages of one key are delivered one after the other. */
+  readonly orderingKey?: string;
+  /** 0 (default) to 31; higher goes first. */
+  readonly priority?: number;
+  /** Not delivered before this long after its acceptance. Up to 366 days. */
+  readonly delayMs?: number;
+  /** Expires this long after its acceptance; the queue's own, if shorter, wins. */
+  readonly ttlMs?: number;
+  /** A second message with this id within the queue's window is left out, and answered with the first one's id. */
+  readonly dedupId?: string;
+  /** Your own name for the message, by which it can be found, cancelled and replaced. */
+  readonly cancelKey?: string;
+  readonly correlationId?: string;
+  readonly replyTo?: string;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, HeaderValue>>;
+}
+
+export interface OutgoingMessage extends PublishOptions {
+  readonly body: MessageBody;
+}
+
+export interface Published {
+  readonly id: string;
+  /** True when a message with the same `dedupId` was there before; `id` is that one's. */
+  readonly duplicate: boolean;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+const TEXT_FIELDS = [
+  "routingKey",
+  "orderingKey",
+  "dedupId",
+  "cancelKey",
+  "correlationId",
+  "replyTo",
+  "contentType",
+] as const;
+
+const encoder = new TextEncoder();
+
+/** The body is copied, so that the caller may use its bytes again at once. Throws `bad_request` without a body. */
+export function recordOf(body: MessageBody, options: PublishOptions): MessageRecord {
+  const record: Writable<MessageRecord> = { body: NO_BYTES };
+  for (const field of TEXT_FIELDS) {
+    const text = options[field];
+    if (text !== undefined) record[field] = text;
+  }
+  if (options.priority !== undefined) record.priority = options.priority;
+  if (options.delayMs !== undefined) record.delayMs = options.delayMs;
+  if (options.ttlMs !== undefined) record.ttlMs = options.ttlMs;
+  if (options.headers !== undefined) record.headers = options.headers;
+  if (typeof body === "string") record.body = encoder.encode(body);
+  else if (body instanceof Uint8Array) record.body = body.slice();
+  else if (body instanceof ArrayBuffer) record.body = new Uint8Array(body.slice(0));
+  else {
+    record.body = encoder.encode(jsonText(body));
+    record.contentType ??= "application/json";
+  }
+  return record;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function jsonText(body: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(body);
+  } catch (error) {
+    throw new MillraceError("bad_request", "body: can't be written as JSON", { cause: error });
+  }
+  if (text === undefined) throw new MillraceError("bad_request", "body: is missing, or has no JSON form");
+  return text;
+}
+
+/** No fewer bytes than the record takes in a batch: a UTF-16 unit is at most three bytes of UTF-8. */
+export function recordBytesMax(record: MessageRecord): number {
+  let bytes = 64 + record.body.length;
+  for (const field of TEXT_FIELDS) bytes += (record[field]?.length ?? 0) * 3;
+  if (record.headers !== undefined) {
+    for (const [name, value] of Object.entries(record.headers)) {
+      bytes += 16 + name.length * 3 + (typeof value === "string" ? value.length * 3 : 0);
+      if (value instanceof Uint8Array) bytes += value.length;
+    }
+  }
+  return bytes;
+}
+
+export function jsonOf(body: MessageBody, options: PublishOptions): MessageJson {
+  const { body: bytes, headers, ...fields } = recordOf(body, options);
+  const json: Writable<MessageJson> = { ...fields };
+  if (typeof body === "string") json.body = body;
+  else json.bodyBase64 = base64Of(bytes);
+  if (headers !== undefined) {
+    const entries = Object.entries(headers).map(([name, value]): [string, HeaderJson] => [
+      name,
+      value instanceof Uint8Array ? { base64: base64Of(value) } : value,
+    ]);
+    json.headers = Object.fromEntries(entries);
+  }
+  return json;
+}
+
+export function base64Of(bytes: Uint8Array): string {
+  let text = "";
+  // In slices: the arguments of one call are limited.
+  for (let at = 0; at < bytes.length; at += 8_192) {
+    text += String.fromCharCode(...bytes.subarray(at, at + 8_192));
+  }
+  return btoa(text);
+}
+
+export function bytesOfBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
