@@ -8,13 +8,6 @@ import { BATCH_LIMITS } from "./limits.ts";
 import { ok, type Result } from "./result.ts";
 import { writeText } from "./utf8.ts";
 
-/** The batch but for origin, sequence and time. */
-export function writeBatch(records: readonly MessageRecord[], source: BatchSource): Result<Uint8Array> {
-  if (records.length === 0) return refuseBatch(REASON.noRecords, 0, 0);
-  if (records.length > BATCH_LIMITS.recordsMax) return refuseBatch(REASON.recordsOver, 0, 0);
-  return new BatchWriter().write(records, source === "client" ? BROKER_FIELDS : 0);
-}
-
 /** Writes size, count, magic and checksum over a batch whose records are in place. */
 export function sealBatch(bytes: Uint8Array, count: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -24,21 +17,35 @@ export function sealBatch(bytes: Uint8Array, count: number): void {
   view.setUint32(12, count, true);
 }
 
-/** A method that puts something returns false after it has noted a refusal. */
-class BatchWriter {
-  private bytes = new Uint8Array(4096);
+/** A larger buffer is not kept for the next batch. */
+const KEPT_BYTES_MAX = 65_536;
+
+/** Keeps its buffer from batch to batch. A method that puts something returns false after it has noted a refusal. */
+export class BatchWriter {
+  private bytes = new Uint8Array(4_096);
   private view = new DataView(this.bytes.buffer);
   private at = BATCH_HEADER_BYTES;
   private reason: Reason = REASON.flags;
   private field = 0;
 
-  write(records: readonly MessageRecord[], forbidden: number): Result<Uint8Array> {
+  /** The batch but for origin, sequence and time: the caller stamps it. */
+  write(records: readonly MessageRecord[], source: BatchSource): Result<Uint8Array> {
+    if (records.length === 0) return refuseBatch(REASON.noRecords, 0, 0);
+    if (records.length > BATCH_LIMITS.recordsMax) return refuseBatch(REASON.recordsOver, 0, 0);
+    const forbidden = source === "client" ? BROKER_FIELDS : 0;
+    if (this.bytes.length > KEPT_BYTES_MAX) this.replace(new Uint8Array(4_096));
+    this.at = BATCH_HEADER_BYTES;
     for (const [index, record] of records.entries()) {
       if (!this.putRecord(record, forbidden)) return refuseBatch(this.reason, index, this.field);
     }
     const batch = this.bytes.slice(0, this.at);
     sealBatch(batch, records.length);
     return ok(batch);
+  }
+
+  private replace(bytes: Uint8Array<ArrayBuffer>): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer);
   }
 
   private refuse(reason: Reason, field: number): false {
@@ -51,8 +58,7 @@ class BatchWriter {
     if (this.at + size <= this.bytes.length) return;
     const bytes = new Uint8Array(Math.max(this.at + size, this.bytes.length * 2));
     bytes.set(this.bytes.subarray(0, this.at));
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
+    this.replace(bytes);
   }
 
   private putRecord(record: MessageRecord, forbidden: number): boolean {

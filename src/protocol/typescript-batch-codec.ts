@@ -4,18 +4,20 @@ import { BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, stampBatch, type RecordTable }
 import type { BatchCodec, BatchHeader, BatchSource, MessageRecord, RecordSlice } from "./batch.ts";
 import { assertHeader, measureSlices } from "./batch-assembly.ts";
 import { scanBatch } from "./batch-scanner.ts";
-import { sealBatch, writeBatch } from "./batch-writer.ts";
+import { BatchWriter, sealBatch } from "./batch-writer.ts";
 import { crc32c } from "./crc32c.ts";
 import type { Result } from "./result.ts";
 
 export class TypeScriptBatchCodec implements BatchCodec {
+  private readonly writer = new BatchWriter();
+
   scan(bytes: Uint8Array, source: BatchSource): Result<RecordTable> {
     return scanBatch(bytes, source);
   }
 
   encode(records: readonly MessageRecord[], header: BatchHeader, source: BatchSource): Result<Uint8Array> {
     assertHeader(header);
-    const written = writeBatch(records, source);
+    const written = this.writer.write(records, source);
     if (written.ok) stampBatch(written.value, header);
     return written;
   }

@@ -37,7 +37,7 @@ export class WasmBatchCodec implements BatchCodec {
     let at = BATCH_HEADER_BYTES;
     for (const [index, record] of records.entries()) {
       this.stage.put(record);
-      at = this.kernel.exports.append(at, index, flagsOf(record), isClient(source));
+      at = this.kernel.append(at, index, flagsOf(record), isClient(source));
       if (at < 0) return this.refusal(at);
       this.kernel.bytes.set(record.body, this.kernel.batch + at - record.body.length);
     }

@@ -28,38 +28,36 @@ export class WasmKernel {
   readonly exports: KernelExports;
   readonly batch: number;
   readonly table: number;
-  private byteView: Uint8Array;
-  private view: DataView;
+  /** The whole memory. Fetch it anew after `reserve` and `append`, which may grow the memory. */
+  bytes: Uint8Array<ArrayBuffer>;
+  data: DataView;
 
   constructor(module: WebAssembly.Module) {
     this.exports = new WebAssembly.Instance(module, {}).exports as unknown as KernelExports;
     this.batch = this.exports.batchAddress();
     this.table = this.exports.tableAddress();
-    this.byteView = new Uint8Array(this.exports.memory.buffer);
-    this.view = new DataView(this.exports.memory.buffer);
+    this.bytes = new Uint8Array(this.exports.memory.buffer);
+    this.data = new DataView(this.exports.memory.buffer);
   }
 
-  private renew(): void {
+  /** A grown memory has a new buffer, and views on the old one have lost their bytes. */
+  private renewViews(): void {
     const { buffer } = this.exports.memory;
-    // A grown memory has a new buffer, and the old views have lost their bytes.
-    if (this.byteView.buffer === buffer) return;
-    this.byteView = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
-  }
-
-  get bytes(): Uint8Array {
-    this.renew();
-    return this.byteView;
-  }
-
-  get data(): DataView {
-    this.renew();
-    return this.view;
+    if (this.bytes.buffer === buffer) return;
+    this.bytes = new Uint8Array(buffer);
+    this.data = new DataView(buffer);
   }
 
   /** Makes room for a batch of so many bytes. */
   reserve(size: number): void {
     assert(this.exports.reserve(size) === 1, "wasm memory is exhausted");
+    this.renewViews();
+  }
+
+  append(at: number, index: number, flags: number, isClient: number): number {
+    const end = this.exports.append(at, index, flags, isClient);
+    this.renewViews();
+    return end;
   }
 
   /** A copy of the first bytes at the batch's address. */

@@ -192,6 +192,13 @@ function sizeTests(makeCodec: () => BatchCodec): void {
     expect(result).toEqual({ ok: false, code: "batch_too_large", detail: "the batch is over 1900000 bytes" });
   });
 
+  it("stages no more of too many headers than there is room for", () => {
+    const big = new Uint8Array(BATCH_LIMITS.headersBytesMax).fill(1);
+    const headers = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`h${i}`, big]));
+    const result = makeCodec().encode([{ headers, body: text("") }], HEADER, "client");
+    expect(result).toMatchObject({ detail: "record 0: headers is over 16384 bytes" });
+  });
+
   it("carries 4096 records with every text at its limit of size", () => {
     const codec = makeCodec();
     const records = Array.from({ length: 4_096 }, (_, i) => ({

@@ -2,7 +2,8 @@
 // Repeat a failure with FUZZ_SEED=<seed>; run longer with FUZZ_RUNS=<count>.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BATCH_HEADER_BYTES, type BatchSource, type MessageRecord } from "../../src/protocol/batch.ts";
+import { BATCH_HEADER_BYTES, BATCH_MAGIC, FIELD, RECORD_HEADER_BYTES } from "../../src/protocol/batch.ts";
+import type { BatchSource, MessageRecord } from "../../src/protocol/batch.ts";
 import { crc32c } from "../../src/protocol/crc32c.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { TypeScriptBatchCodec } from "../../src/protocol/typescript-batch-codec.ts";
@@ -75,6 +76,27 @@ function encoded(records: readonly MessageRecord[]): Uint8Array {
   return result.value;
 }
 
+/** A batch of one record of these bytes, with all sizes right. */
+function noiseBatch(flags: number, fields: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + fields.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, BATCH_MAGIC, true);
+  view.setUint32(12, 1, true);
+  view.setUint32(BATCH_HEADER_BYTES, 2 + fields.length, true);
+  view.setUint16(BATCH_HEADER_BYTES + 4, flags, true);
+  bytes.set(fields, BATCH_HEADER_BYTES + RECORD_HEADER_BYTES);
+  return mend(bytes);
+}
+
+function isUtf8ByPlatform(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const batches = fc.array(goodRecord, { minLength: 1, maxLength: 5 }).map((records) => encoded(records));
 
 describe(`batch codecs, FUZZ_SEED=${run.seed}`, () => {
@@ -131,6 +153,51 @@ describe(`batch codecs, FUZZ_SEED=${run.seed}`, () => {
     fc.assert(property, { ...run, numRuns: run.numRuns * 2 });
   });
 
+  it("tell UTF-8 from other bytes as the platform does", () => {
+    const lead = [
+      0x00, 0x41, 0x7f, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5,
+    ];
+    const byte = fc.constantFrom(...lead, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0x80, 0x90, 0xa0, 0xbf, 0xff);
+    const good = fc
+      .string({ unit: "binary", maxLength: 20 })
+      .map((text) => Array.from(new TextEncoder().encode(text)));
+    const bytes = fc.tuple(good, fc.array(byte, { maxLength: 5 }), fc.constantFrom(0, 9, 30));
+    const property = fc.property(bytes, ([head, tail, pad]) => {
+      const text = [
+        ...Array<number>(pad).fill(0x61),
+        ...head,
+        ...tail,
+        ...Array<number>(pad).fill(0x62),
+      ].slice(0, 255);
+      // The byte after the text would go on with a character that the text leaves unfinished.
+      const batch = noiseBatch(FIELD.replyTo, [text.length, ...text, 0x80, 0x80]);
+      const result = answer(wasm, batch, "client");
+      expect(result).toEqual(answer(typescript, batch, "client"));
+      expect(Array.isArray(result)).toBe(text.length > 0 && isUtf8ByPlatform(Uint8Array.from(text)));
+    });
+    fc.assert(property, { ...run, numRuns: run.numRuns * 5 });
+  });
+
+  it("answer alike to fields of small numbers, which make short sizes and every kind of header", () => {
+    const small = fc.oneof(
+      { weight: 5, arbitrary: fc.nat(5) },
+      fc.constantFrom(0x61, 0x80, 0xf0, 0x7f, 0xff),
+    );
+    const flag = fc.constantFrom(...Object.values(FIELD));
+    const flags = fc
+      .array(flag, { minLength: 1, maxLength: 3 })
+      .map((some) => some.reduce((all, one) => all | one));
+    const property = fc.property(flags, fc.array(small, { maxLength: 30 }), SOURCE, (some, noise, source) => {
+      for (const bytes of [
+        noiseBatch(some, noise),
+        noiseBatch(FIELD.headers, [noise.length & 15, 0, ...noise]),
+      ]) {
+        expect(answer(wasm, bytes, source)).toEqual(answer(typescript, bytes, source));
+      }
+    });
+    fc.assert(property, { ...run, numRuns: run.numRuns * 10 });
+  });
+
   it("join any runs as encoding their records would", () => {
     const property = fc.property(
       fc.array(batches, { minLength: 1, maxLength: 4 }),
@@ -175,6 +242,7 @@ describe(`reading within the batch, FUZZ_SEED=${run.seed}`, () => {
     const property = fc.property(batches, DAMAGES, (batch, damages) => {
       const bytes = mend(damaged(batch, damages)).slice(0, 4_096);
       expect(poisoned(bytes, 0xff)).toEqual(poisoned(bytes, 0x00));
+      expect(poisoned(bytes, 0x80)).toEqual(poisoned(bytes, 0x00));
     });
     fc.assert(property, run);
   });
