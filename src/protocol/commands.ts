@@ -1,5 +1,5 @@
 // The broker's commands and their answers, as every door (HTTP, WebSocket, a gateway) speaks them to a queue.
-import type { Headers } from "./batch.ts";
+import type { BatchSource, Headers } from "./batch.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { QueueConfig } from "./queue-config.ts";
 
@@ -17,6 +17,11 @@ export interface PublishCommand {
   /** A batch (PROTOCOL §2). All of it is accepted or none; duplicates are left out and answered. */
   readonly batch: Uint8Array;
   readonly producer?: ProducerStamp;
+  /**
+   * Who encoded the batch. `broker` only from the edge, for a message whose body it has put into the bucket; absent
+   * is `client`, and then a batch with fields of the broker is refused.
+   */
+  readonly source?: BatchSource;
 }
 
 export interface PublishConfirm {

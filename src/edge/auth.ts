@@ -1,0 +1,146 @@
+// Who asks. With a key, every request under /v1 needs a token; without one, only loopback is served.
+import { BEARER_PREFIX, SUBPROTOCOL } from "../protocol/frames.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { parseName } from "../protocol/names.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { Claims, GrantVerb } from "../protocol/rpc.ts";
+import { lacksGrant, managesAll } from "./grants.ts";
+import { call } from "./call.ts";
+import { problem } from "./refuse.ts";
+import type { EdgeContext, EdgeMiddleware } from "./services.ts";
+
+/** Chooses the namespace in open mode. With tokens, the token names it. */
+export const NAMESPACE_HEADER = "Millrace-Namespace";
+const NAMESPACE_DEFAULT = "default";
+const EVERY_VERB: readonly GrantVerb[] = ["publish", "consume", "subscribe", "manage"];
+
+/** Puts the caller's claims into the context, or refuses. */
+export function authenticate(): EdgeMiddleware {
+  const revocations = new Revocations();
+  let openWasSaid = false;
+  return async (context, next) => {
+    const { identity, log } = context.env;
+    const claims = identity.isOpen ? openClaims(context.req.raw) : await tokenClaims(context, revocations);
+    if (!claims.ok) return problem(context, claims);
+    if (identity.isOpen && !openWasSaid) {
+      openWasSaid = true;
+      log("info", "open_mode", { reason: "MILLRACE_SECRET is not set; loopback needs no token" });
+    }
+    context.set("claims", claims.value);
+    return next();
+  };
+}
+
+async function tokenClaims(context: EdgeContext, revocations: Revocations): Promise<Result<Claims>> {
+  const token = tokenOf(context.req.raw);
+  if (token === null) {
+    return refuse("unauthenticated", "Authorization: is missing; send Bearer and a token");
+  }
+  const claims = await context.env.identity.verify(token, context.env.now());
+  if (!claims.ok || claims.value.jti === undefined) return claims;
+  const revoked = await revocations.has(context, claims.value.namespace, claims.value.jti);
+  if (!revoked.ok) return revoked;
+  return revoked.value ? refuse("unauthenticated", "token: has been revoked") : claims;
+}
+
+/** The token of the Authorization header; of a subprotocol where a browser opens a socket and can set no header. */
+function tokenOf(request: Request): string | null {
+  const authorization = request.headers.get("Authorization");
+  if (authorization !== null) return /^Bearer +([^ ]+) *$/i.exec(authorization)?.[1] ?? null;
+  if (!isUpgrade(request)) return null;
+  const offer = offeredProtocols(request).find((protocol) => protocol.startsWith(BEARER_PREFIX));
+  return offer === undefined ? null : offer.slice(BEARER_PREFIX.length);
+}
+
+export function isUpgrade(request: Request): boolean {
+  return request.headers.get("Upgrade")?.toLowerCase() === "websocket";
+}
+
+export function offersSubprotocol(request: Request): boolean {
+  return offeredProtocols(request).includes(SUBPROTOCOL);
+}
+
+function offeredProtocols(request: Request): string[] {
+  return (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((offer) => offer.trim());
+}
+
+/**
+ * Open mode. The host must be loopback, and so must be what the platform says of the caller: the first keeps out a
+ * page whose name was rebound to 127.0.0.1, the second a broker that listens on all interfaces. A page from elsewhere
+ * may open sockets and send simple requests to loopback without asking, so its Origin is refused.
+ */
+function openClaims(request: Request): Result<Claims> {
+  const address = request.headers.get("CF-Connecting-IP");
+  if (!isLoopback(new URL(request.url).hostname) || (address !== null && !isLoopback(address))) {
+    return refuse(
+      "unauthenticated",
+      "MILLRACE_SECRET: is not set, so only loopback is served; set it with `npx wrangler secret put MILLRACE_SECRET`",
+    );
+  }
+  const foreign = foreignOrigin(request);
+  if (foreign !== null) return foreign;
+  const namespace = parseName(NAMESPACE_HEADER, request.headers.get(NAMESPACE_HEADER) ?? NAMESPACE_DEFAULT);
+  if (!namespace.ok) return namespace;
+  const grants = EVERY_VERB.map((verb) => ({ verb, pattern: "#" }));
+  return ok({ namespace: namespace.value, subject: "anonymous", grants });
+}
+
+function foreignOrigin(request: Request): Refusal | null {
+  const origin = request.headers.get("Origin");
+  const isReading = (request.method === "GET" || request.method === "HEAD") && !isUpgrade(request);
+  if (origin === null || isReading || isLoopbackOrigin(origin)) return null;
+  return refuse("forbidden", "Origin: only pages of loopback may use a broker without tokens");
+}
+
+export function isLoopbackOrigin(origin: string): boolean {
+  const url = URL.parse(origin);
+  return url !== null && isLoopback(url.hostname);
+}
+
+/** A host or an address: localhost, 127.0.0.0/8, ::1. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || /^127(?:\.\d{1,3}){3}$/.test(host) || host === "[::1]" || host === "::1";
+}
+
+/**
+ * Which tokens are revoked, per namespace. An isolate asks at most once in LIMITS.revocationLagMs, so a revoked token
+ * is taken that much longer at most. When the list can't be had, the token is not taken either.
+ */
+class Revocations {
+  private readonly lists = new Map<
+    string,
+    { readonly askedMs: number; readonly jtis: ReadonlySet<string> }
+  >();
+
+  async has(context: EdgeContext, namespace: string, jti: string): Promise<Result<boolean>> {
+    const nowMs = context.env.now();
+    let list = this.lists.get(namespace);
+    if (list === undefined || nowMs - list.askedMs >= LIMITS.revocationLagMs) {
+      const answer = await call(context, { method: "revokedTokens", repeatable: true }, () =>
+        context.env.namespace(namespace).revokedTokens(),
+      );
+      if (!answer.ok) return answer;
+      list = { askedMs: nowMs, jtis: new Set(answer.value) };
+      this.lists.set(namespace, list);
+    }
+    return ok(list.jtis.has(jti));
+  }
+}
+
+/** The route's queue has a proper name, and the token one of these verbs for it. */
+export function needs(...verbs: GrantVerb[]): EdgeMiddleware {
+  return async (context, next) => {
+    const queue = parseName("queue", context.req.param("queue") ?? "");
+    if (!queue.ok) return problem(context, queue);
+    const lacking = lacksGrant(context.get("claims"), verbs, queue.value);
+    return lacking === null ? next() : problem(context, lacking);
+  };
+}
+
+/** The token governs the whole namespace. */
+export function needsNamespace(): EdgeMiddleware {
+  return async (context, next) =>
+    managesAll(context.get("claims").grants)
+      ? next()
+      : problem(context, refuse("forbidden", 'token: has no grant to manage "#"'));
+}

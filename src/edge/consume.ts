@@ -1,0 +1,127 @@
+// Receiving and settling over HTTP.
+import { createRoute } from "@hono/zod-openapi";
+import { z } from "zod";
+import type { Delivery, ReceiveCommand } from "../protocol/commands.ts";
+import { encodeBinaryFrame } from "../protocol/frames.ts";
+import { deliveryToJson } from "../protocol/message-json.ts";
+import { NAME_PATTERN } from "../protocol/names.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { present, ReceiveRequest, SettleRequest, type Present } from "../protocol/schemas.ts";
+import { answers, Received, Settled } from "./answers.ts";
+import { needs } from "./auth.ts";
+import { inlineBodies } from "./bodies.ts";
+import { waitForDelivery } from "./long-poll.ts";
+import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
+import { answer, problem } from "./refuse.ts";
+import { jsonBody } from "./request-body.ts";
+import type { EdgeApp, EdgeContext } from "./services.ts";
+import { groupSettlements, outcomes } from "./settlements.ts";
+import { socketClaims } from "./socket.ts";
+
+export const DELIVERY_TYPE = "application/vnd.millrace.delivery";
+
+export function addConsumeRoutes(app: EdgeApp): void {
+  addReceive(app);
+  addSettle(app);
+}
+
+function addReceive(app: EdgeApp): void {
+  const route = createRoute({
+    method: "post",
+    path: "/v1/queues/{queue}/receive",
+    tags: ["Consuming"],
+    summary: "Receive messages",
+    description: `Leases what is ready. With \`waitMs\` the answer waits until something is, or the time is over. \`Accept: ${DELIVERY_TYPE}\` asks for the delivery in the broker's own format. Grant: consume.`,
+    middleware: [needs("consume"), jsonBody()],
+    request: { params: QueueParam, body: { content: { "application/json": { schema: ReceiveRequest } } } },
+    responses: answers(200, "What was ready; it may be nothing.", Received),
+  });
+  app.openapi(route, async (context) => {
+    const request = present(context.req.valid("json"));
+    const delivery = await receive(context, request);
+    if (!delivery.ok) return problem(context, delivery);
+    if (context.req.header("Accept")?.includes(DELIVERY_TYPE)) return binaryAnswer(delivery.value);
+    const messages = deliveryToJson(delivery.value, context.env.codec);
+    return answer(context, ok({ messages: await inlineBodies(context, messages) }));
+  });
+}
+
+async function receive(
+  context: EdgeContext,
+  request: Present<z.output<typeof ReceiveRequest>>,
+): Promise<Result<Delivery>> {
+  const { waitMs, consumer = consumerOf(context), ...rest } = request;
+  const command: ReceiveCommand = { ...rest, consumer };
+  const taken = await callQueue(context, {
+    method: "receive",
+    // Without an attempt id a second call would lease other messages, and the first ones wait for their lease to end.
+    repeatable: command.attemptId !== undefined,
+    run: (queue) => queue.receive(command),
+  });
+  if (!taken.ok || taken.value.lease !== 0 || waitMs === 0) return taken;
+  return callQueue(context, {
+    method: "wait",
+    repeatable: false,
+    run: (queue) =>
+      waitForDelivery({
+        queue,
+        claims: socketClaims(context),
+        frame: {
+          type: "consume",
+          once: true,
+          format: "binary",
+          credit: command.max,
+          consumer,
+          ...(command.leaseMs === undefined ? {} : { leaseMs: command.leaseMs }),
+        },
+        waitMs,
+        signal: context.req.raw.signal,
+      }),
+  });
+}
+
+/** The token's subject names the consumer when the request does not, where it can be a name. */
+function consumerOf(context: EdgeContext): string {
+  const { subject } = context.get("claims");
+  return NAME_PATTERN.test(subject) ? subject : "http";
+}
+
+function binaryAnswer(delivery: Delivery): Response {
+  const { lease, untilMs, runs, payload } = delivery;
+  const frame = encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload);
+  return new Response(frame, { headers: { "Content-Type": DELIVERY_TYPE } });
+}
+
+function addSettle(app: EdgeApp): void {
+  const route = createRoute({
+    method: "post",
+    path: "/v1/queues/{queue}/settle",
+    tags: ["Consuming"],
+    summary: "Settle deliveries",
+    description:
+      "Each settlement names a `receipt`, or a `lease` with `sequences` (default: all that are open under it). Settling twice the same way is harmless. One settlement that is refused whole is answered with its problem; of several, each has its result. Grant: consume.",
+    middleware: [needs("consume"), jsonBody()],
+    request: {
+      params: QueueParam,
+      body: { required: true, content: { "application/json": { schema: SettleRequest } } },
+    },
+    responses: answers(200, "What became of each.", Settled),
+  });
+  app.openapi(route, async (context) => {
+    const { settlements } = present(context.req.valid("json"));
+    const groups = groupSettlements(settlements);
+    if (!groups.ok) return problem(context, groups);
+    const settled = await callQueue(context, {
+      method: "settle",
+      repeatable: true,
+      run: (queue) => queue.settle(groups.value.map((group) => group.settlement)),
+    });
+    if (!settled.ok) return problem(context, settled);
+    const results = outcomes(groups.value, settled.value, settlements.length);
+    const [only] = results;
+    if (results.length === 1 && only !== undefined && !only.ok && only.settled === 0) {
+      return problem(context, refuse(only.code, only.detail, { queue: pathQueue(context) }));
+    }
+    return answer(context, ok({ results }));
+  });
+}

@@ -1,0 +1,48 @@
+// What the edge is given by the composition root. It sees interfaces only: never an object's class, never env.
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context, MiddlewareHandler } from "hono";
+import type { BatchCodec } from "../protocol/batch.ts";
+import type { Claims, NamespaceApi, QueueApi } from "../protocol/rpc.ts";
+import type { Identity } from "./identity.ts";
+
+/** A bucket for bodies over the inline limit; an R2 bucket is one. */
+export interface BodyStore {
+  put(key: string, body: ReadableStream | Uint8Array): Promise<unknown>;
+  get(key: string): Promise<StoredBody | null>;
+  delete(key: string): Promise<void>;
+}
+
+export interface StoredBody {
+  /** Bytes. */
+  readonly size: number;
+  readonly body: ReadableStream;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+export type Log = (
+  level: "info" | "error",
+  event: string,
+  facts: Readonly<Record<string, string | number | boolean>>,
+) => void;
+
+export interface EdgeServices {
+  /** A fresh stub per call: one that has thrown stays broken. */
+  readonly queue: (namespace: string, queue: string) => QueueApi;
+  readonly namespace: (namespace: string) => NamespaceApi;
+  readonly codec: BatchCodec;
+  readonly identity: Identity;
+  /** Null when no bucket is bound. */
+  readonly bodies: BodyStore | null;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+export interface EdgeEnv {
+  readonly Bindings: EdgeServices;
+  readonly Variables: { readonly claims: Claims };
+}
+
+export type EdgeApp = OpenAPIHono<EdgeEnv>;
+export type EdgeContext = Context<EdgeEnv>;
+export type EdgeMiddleware = MiddlewareHandler<EdgeEnv>;

@@ -1,0 +1,16 @@
+// What wrangler.toml and the deployment's secrets bind.
+import type { NamespaceObject } from "./objects/namespace-object.ts";
+import type { QueueObject } from "./objects/queue-object.ts";
+
+export interface Env {
+  readonly QUEUES: DurableObjectNamespace<QueueObject>;
+  readonly NAMESPACES: DurableObjectNamespace<NamespaceObject>;
+  /** The start page and the reference. */
+  readonly ASSETS: Fetcher;
+  /** Bodies over the inline limit. Without it they are refused. */
+  readonly BODIES?: R2Bucket;
+  /** Signs tokens (HS256), at least 32 bytes. Without it and without a public key only loopback is served. */
+  readonly MILLRACE_SECRET?: string;
+  /** Verifies tokens (EdDSA): an Ed25519 public key as JWK, in JSON. */
+  readonly MILLRACE_PUBLIC_KEY?: string;
+}

@@ -1,0 +1,36 @@
+// The composition root: what the platform binds meets the app and the objects.
+import kernels from "../wasm/build/millrace.wasm";
+import { createApp } from "./edge/app.ts";
+import { Identity } from "./edge/identity.ts";
+import type { EdgeServices } from "./edge/services.ts";
+import type { Env } from "./env.ts";
+import { queueObjectName } from "./protocol/names.ts";
+import type { NamespaceApi, QueueApi } from "./protocol/rpc.ts";
+import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
+
+export { NamespaceObject } from "./objects/namespace-object.ts";
+export { QueueObject } from "./objects/queue-object.ts";
+
+const app = createApp();
+const codec = new WasmBatchCodec(kernels);
+
+/** One per isolate: env does not change while an isolate lives. */
+let services: EdgeServices | undefined;
+
+// A stub offers what its class does; the edge knows it by the protocol's interface.
+function servicesOf(env: Env): EdgeServices {
+  return {
+    queue: (namespace, queue) =>
+      env.QUEUES.getByName(queueObjectName(namespace, queue)) as unknown as QueueApi,
+    namespace: (namespace) => env.NAMESPACES.getByName(namespace) as unknown as NamespaceApi,
+    codec,
+    identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),
+    bodies: env.BODIES ?? null,
+    now: () => Date.now(),
+    log: (level, event, facts) => console[level](JSON.stringify({ event, ...facts })),
+  };
+}
+
+export default {
+  fetch: (request, env, context) => app.fetch(request, (services ??= servicesOf(env)), context),
+} satisfies ExportedHandler<Env>;
