@@ -94,6 +94,22 @@ function scanTests(codec: BatchCodec): void {
     expect(readBatchHeader(batch)).toMatchObject({ origin: 1, firstSequence: 2, timeMs: 3, count: 1 });
   });
 
+  it("tells UTF-8 from other bytes as the platform does, for every first byte and every kind of second", () => {
+    const platform = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    const batch = accepted(codec.encode([{ body: new Uint8Array(5) }], HEADER, "client"));
+    batch[BATCH_HEADER_BYTES + 4] = FIELD.routingKey;
+    const view = new DataView(batch.buffer);
+    for (let i = 0x80 << 7; i < 0x100 << 7; i++) {
+      // Eight bits of the first byte, the second's high half, its low half as 0 or 15, and the size.
+      const [first, high, low, size] = [i >> 7, (i >> 3) & 15, (i & 4) * 3.75, (i & 3) + 1];
+      const text = [first, (high << 4) | low, 0x80, 0xbf].slice(0, size);
+      batch.set([size, ...text, 0x80, 0x80, 0x80].slice(0, 5), BATCH_HEADER_BYTES + 6);
+      view.setUint32(4, codec.checksum(batch.subarray(BATCH_HEADER_BYTES)), true);
+      const isText = isAccepted(() => platform.decode(Uint8Array.from(text)));
+      if (codec.scan(batch, "client").ok !== isText) expect.unreachable(`${text.join()} is text: ${isText}`);
+    }
+  });
+
   it("reads records as copies", () => {
     const record = { headers: { raw: text("raw") }, body: text("body") };
     const batch = accepted(codec.encode([record], HEADER, "client"));
@@ -295,6 +311,15 @@ function run(bytes: Uint8Array, table: RecordTable, first: number, count: number
 
 function whole(bytes: Uint8Array, table: RecordTable): RecordSlice {
   return run(bytes, table, 0, table.count);
+}
+
+function isAccepted(work: () => unknown): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function text(value: string): Uint8Array {
