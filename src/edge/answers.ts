@@ -5,7 +5,7 @@ import type { QueueInfo, RedriveStatus } from "../protocol/commands.ts";
 import { ERRORS, type ErrorCode } from "../protocol/errors.ts";
 import type { DeliveredJson, ViewJson } from "../protocol/message-json.ts";
 import type { NamespaceUsage } from "../protocol/rpc.ts";
-import { Message, QueueChanges } from "../protocol/schemas.ts";
+import { MessageFields, QueueChanges } from "../protocol/schemas.ts";
 
 const count = z.int().min(0);
 const timeMs = z.int().min(0).meta({ description: "Milliseconds since 1970." });
@@ -78,7 +78,7 @@ export const Published = z
   })
   .meta({ id: "Published" });
 
-const kept = Message.omit({ json: true, delayMs: true }).shape;
+const kept = MessageFields.omit({ json: true, delayMs: true }).shape;
 const common = {
   ...kept,
   id: z.string(),

@@ -68,25 +68,24 @@ export const messageShape = {
   contentType: shortText.optional(),
 } as const;
 
-export const Message = z
-  .strictObject({
-    ...messageShape,
-    headers: z
-      .record(shortText, HeaderValue)
-      .refine((headers) => Object.keys(headers).length <= LIMITS.headersMax, {
-        message: `must be at most ${LIMITS.headersMax} headers`,
-      })
-      .optional(),
-    body: z.string().optional(),
-    json: z.unknown().optional(),
-    bodyBase64: z.string().optional(),
-  })
-  .refine((message) => bodyForms(message) <= 1, {
-    message: "has more than one of body, json and bodyBase64",
-  })
-  .meta({
-    description: "At most one of body (text), json (any value) and bodyBase64; none is an empty body.",
-  });
+export const MessageFields = z.strictObject({
+  ...messageShape,
+  headers: z
+    .record(shortText, HeaderValue)
+    .refine((headers) => Object.keys(headers).length <= LIMITS.headersMax, {
+      message: `must be at most ${LIMITS.headersMax} headers`,
+    })
+    .optional(),
+  body: z.string().optional(),
+  json: z.unknown().optional(),
+  bodyBase64: z.string().optional(),
+});
+
+export const Message = MessageFields.refine((message) => bodyForms(message) <= 1, {
+  message: "has more than one of body, json and bodyBase64",
+}).meta({
+  description: "At most one of body (text), json (any value) and bodyBase64; none is an empty body.",
+});
 
 function bodyForms(message: {
   readonly body?: unknown;
