@@ -35,6 +35,8 @@ export class Consumer implements SocketOwner, Settler {
   private readonly concurrency: number;
   private readonly pending = new Fifo<Message>();
   private runningCount = 0;
+  /** Messages whose handlers run and may still take long: those that only wait for their settlement are not here. */
+  private readonly working = new Set<Message>();
   private isConsuming = false;
   private wasConsuming = false;
   private isDraining = false;
@@ -109,7 +111,10 @@ export class Consumer implements SocketOwner, Settler {
     if (this.isEnded) return Promise.reject(new MillraceError("closed", "the consumer has ended"));
     return new Promise((resolve, reject) => {
       this.settlements.add(message, outcome, (error) => (error === null ? resolve() : reject(error)));
-      if (outcome.verdict !== "extend") this.leases.settled(message);
+      if (outcome.verdict !== "extend") {
+        this.leases.settled(message);
+        this.working.delete(message);
+      }
       this.proceedSoon();
     });
   }
@@ -182,8 +187,9 @@ export class Consumer implements SocketOwner, Settler {
       this.report(error);
       this.proceed();
     } else if (error.code === "consumer_exclusive" && !this.wasConsuming) this.end(error);
-    // After a lost connection, the one that holds the queue may be our own ghost: it goes in time.
-    else if (error.retry) this.socket.restart(error);
+    // After a lost connection, the one that holds the queue may be our own ghost: it goes in time. And a token that
+    // ran out may be replaced; if it is not, the next handshake says so for good.
+    else if (error.retry || error.code === "unauthenticated") this.socket.restart(error);
     else this.end(error);
   }
 
@@ -224,19 +230,19 @@ export class Consumer implements SocketOwner, Settler {
       if (message.isOpen) this.handle(message);
     }
     const isIdle = this.runningCount === 0 && this.pending.size === 0;
-    this.flush(isIdle);
+    this.flush(this.working.size === 0);
     if (this.isDraining && isIdle && !this.isConsuming && this.settlements.isEmpty && this.leases.isEmpty) {
       this.end(null);
     }
   }
 
   /**
-   * Settlements go out when nothing else is being worked on, when half the credit is done (so that the broker sends
+   * Settlements go out when nothing else is being worked on (then nothing more would come to join them), when half the credit is done (so that the broker sends
    * more before we run dry), or when they have waited their linger.
    */
-  private flush(isIdle: boolean): void {
+  private flush(isNow: boolean): void {
     if (this.settlements.gathered === 0 || !this.socket.isOpen) return;
-    if (isIdle || this.settlements.gathered * 2 >= this.credit) {
+    if (isNow || this.settlements.gathered * 2 >= this.credit) {
       this.cancelLinger?.();
       this.cancelLinger = null;
       this.settlements.flush();
@@ -250,6 +256,7 @@ export class Consumer implements SocketOwner, Settler {
 
   private handle(message: Message): void {
     this.runningCount++;
+    this.working.add(message);
     let result: unknown;
     try {
       result = message.bodyReference === null ? this.handler(message, message) : this.fetchAndHandle(message);
@@ -278,10 +285,10 @@ export class Consumer implements SocketOwner, Settler {
     try {
       body = await this.ports.fetchBody(message.bodyReference!);
     } catch (error) {
-      this.report(asError(error), message);
       // The store being away is not the message's fault; a body that is gone is.
-      if (isMillraceError(error) && error.retry) throw new Retry({ reason: error.message });
-      throw error;
+      if (!isMillraceError(error) || !error.retry) throw error;
+      this.report(error, message);
+      throw new Retry({ reason: error.message });
     }
     message.setBody(body);
     await this.handler(message, message);
@@ -289,6 +296,7 @@ export class Consumer implements SocketOwner, Settler {
 
   private finish(message: Message, outcome: Outcome, error?: unknown): void {
     this.runningCount--;
+    this.working.delete(message);
     const isThrown = outcome !== ACK;
     if (isThrown && !(error instanceof Retry) && !(error instanceof DeadLetter))
       this.report(asError(error), message);

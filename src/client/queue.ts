@@ -177,20 +177,26 @@ export class Queue {
 
   // ---- one waiting message
 
-  /** Rejects with `message_not_found`. */
-  find(handle: Handle): Promise<ViewJson> {
-    return this.ports.http.json("GET", this.messagePath(handle), { query: keyOf(handle), repeatable: true });
+  /** In whatever state it is, as long as it is not settled. Rejects with `message_not_found`. */
+  find(id: string): Promise<ViewJson> {
+    return this.ports.http.json("GET", this.messagePath(id), { repeatable: true });
   }
 
   /** Takes a message back. Rejects with `message_leased` while a consumer has it, or `message_not_found`. */
   cancel(handle: Handle): Promise<{ id: string }> {
-    return this.ports.http.json("DELETE", this.messagePath(handle), { query: keyOf(handle) });
+    if (typeof handle === "string") return this.ports.http.json("DELETE", this.messagePath(handle));
+    return this.ports.http.json("DELETE", `${this.path}/messages`, { query: { ...handle } });
   }
 
-  /** Cancels a message and publishes another in one step. */
-  replace(handle: Handle, body: MessageBody, options: PublishOptions = {}): Promise<Published> {
-    const request = { query: keyOf(handle), json: jsonOf(body, options) };
-    return this.ports.http.json("PUT", this.messagePath(handle), request);
+  /** Takes a message back and publishes another, in one step; the new one has its own id. */
+  async replace(id: string, body: MessageBody, options: PublishOptions = {}): Promise<Published> {
+    const request = { json: jsonOf(body, options) };
+    const answer = await this.ports.http.json<{ ids: string[]; duplicates: number[] }>(
+      "PUT",
+      this.messagePath(id),
+      request,
+    );
+    return { id: answer.ids[0] ?? "", duplicate: answer.duplicates.length > 0 };
   }
 
   /** A page of the messages in a state, with no effect on them. */
@@ -249,13 +255,7 @@ export class Queue {
     return this.ports.http.json("DELETE", `${this.path}/redrive/${task}`, { repeatable: true });
   }
 
-  private messagePath(handle: Handle): string {
-    return typeof handle === "string"
-      ? `${this.path}/messages/${encodeURIComponent(handle)}`
-      : `${this.path}/messages`;
+  private messagePath(id: string): string {
+    return `${this.path}/messages/${encodeURIComponent(id)}`;
   }
-}
-
-function keyOf(handle: Handle): Record<string, string> {
-  return typeof handle === "string" ? {} : { cancelKey: handle.cancelKey };
 }
