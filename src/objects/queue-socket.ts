@@ -1,0 +1,99 @@
+/**
+ * A consumer's socket. All that must outlive hibernation lies in its attachment, so that a sleeping object holds
+ * nothing in memory; what can be derived from it needs no row.
+ */
+import type { Delivery } from "../protocol/commands.ts";
+import { ERRORS } from "../protocol/errors.ts";
+import { encodeBinaryFrame, type CancelReason, type ServerFrame } from "../protocol/frames.ts";
+import type { BatchCodec } from "../protocol/batch.ts";
+import { deliveryToJson } from "../protocol/message-json.ts";
+import type { Refusal } from "../protocol/result.ts";
+import type { SocketClaims } from "../protocol/rpc.ts";
+import type { Consumer } from "../queue/consumers.ts";
+
+export interface SocketState {
+  /** Never used again in this queue. */
+  readonly id: number;
+  readonly claims: SocketClaims;
+  readonly attachedMs: number;
+  readonly consumer: SocketConsumer | null;
+}
+
+export interface SocketConsumer {
+  readonly name: string;
+  readonly credit: number;
+  readonly leaseMs: number | null;
+  readonly priority: number;
+  readonly isExclusive: boolean;
+  readonly isOnce: boolean;
+  readonly isDraining: boolean;
+  readonly format: "json" | "binary";
+  readonly heartbeatMs: number | null;
+  /** Whether the client was told that its turn has come. */
+  readonly isActive: boolean;
+}
+
+/** WebSocket close codes (RFC 6455 §7.4.1): policy violation, going away, normal. */
+export const CLOSE = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
+
+export function stateOf(socket: WebSocket): SocketState {
+  return socket.deserializeAttachment() as SocketState;
+}
+
+export function saveState(socket: WebSocket, state: SocketState): SocketState {
+  socket.serializeAttachment(state);
+  return state;
+}
+
+export function consumerOf(state: SocketState): Consumer | null {
+  const { consumer } = state;
+  if (consumer === null) return null;
+  const { name, credit, leaseMs, priority, isExclusive, isOnce, isDraining } = consumer;
+  return { id: state.id, name, credit, leaseMs, priority, isExclusive, isOnce, isDraining };
+}
+
+/** Sending to a peer that is already gone is no fault: the close event follows. */
+export function send(socket: WebSocket, frame: ServerFrame): void {
+  try {
+    socket.send(JSON.stringify(frame));
+  } catch {
+    // Closed meanwhile.
+  }
+}
+
+export function sendDelivery(
+  socket: WebSocket,
+  format: "json" | "binary",
+  delivery: Delivery,
+  codec: BatchCodec,
+): void {
+  const { lease, untilMs, runs, payload } = delivery;
+  if (format === "json") {
+    send(socket, { type: "deliver", lease, untilMs, messages: deliveryToJson(delivery, codec) });
+    return;
+  }
+  try {
+    socket.send(encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload));
+  } catch {
+    // Closed meanwhile: its lease is given back when the close event comes.
+  }
+}
+
+/** Tells a refusal, and closes the socket where the table says so. */
+export function sendRefusal(socket: WebSocket, ref: number | null, refusal: Refusal): void {
+  const { ok: _ok, ...rest } = refusal;
+  send(socket, { type: "error", ref, ...rest });
+  if (ERRORS[refusal.code].closes) closeSocket(socket, CLOSE.policy, refusal.code);
+}
+
+export function sendCancelled(socket: WebSocket, consumer: string, reason: CancelReason): void {
+  send(socket, { type: "cancelled", consumer, reason });
+}
+
+export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // Closed meanwhile.
+  }
+}

@@ -1,0 +1,306 @@
+/**
+ * The sockets on a queue: frames in, frames out. A socket may publish, and may be one consumer. Each frame is
+ * checked, becomes a job of the turn, and is answered when the turn is stored.
+ */
+import type { BatchCodec } from "../protocol/batch.ts";
+import type { PublishCommand, PublishConfirm, Settlement } from "../protocol/commands.ts";
+import { decodeFrame, type CancelReason, type ClientFrame, type ConsumeFrame } from "../protocol/frames.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { recordFromJson } from "../protocol/message-json.ts";
+import { splitObjectName } from "../protocol/names.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { SocketClaims } from "../protocol/rpc.ts";
+import { parseClientFrame } from "../protocol/schemas.ts";
+import type { Departure, Dispatched } from "../queue/consumers.ts";
+import type { Queue } from "../queue/queue.ts";
+import {
+  CLOSE,
+  closeSocket,
+  consumerOf,
+  saveState,
+  send,
+  sendCancelled,
+  sendDelivery,
+  sendRefusal,
+  stateOf,
+  type SocketConsumer,
+  type SocketState,
+} from "./queue-socket.ts";
+
+/** Silence, in heartbeats, after which a peer counts as gone. */
+const HEARTBEATS_MISSED = 2.5;
+
+/** What the sockets need of the object around them. */
+export interface QueueTurn {
+  readonly name: string;
+  open(): Queue | null;
+  publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
+  whenDeclared<T>(run: (queue: Queue, nowMs: number) => Result<T>): Promise<Result<T>>;
+}
+
+export class QueueSockets {
+  private readonly ctx: DurableObjectState;
+  private readonly codec: BatchCodec;
+  private readonly turn: QueueTurn;
+  private readonly byId = new Map<number, WebSocket>();
+  private lastId = 0;
+
+  constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn) {
+    this.ctx = ctx;
+    this.codec = codec;
+    this.turn = turn;
+    // Answered by the platform without waking the object.
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+  }
+
+  /** Takes up the sockets that outlived hibernation; returns the ids of those that consume. */
+  reattach(queue: Queue): Set<number> {
+    const live = new Set<number>();
+    this.byId.clear();
+    for (const socket of this.ctx.getWebSockets()) {
+      const state = stateOf(socket);
+      this.byId.set(state.id, socket);
+      this.lastId = Math.max(this.lastId, state.id);
+      const consumer = consumerOf(state);
+      if (consumer === null) continue;
+      queue.attach(consumer);
+      live.add(state.id);
+    }
+    return live;
+  }
+
+  accept(claims: SocketClaims): Response {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    // Later than every id given before, in this life of the object or an earlier one.
+    this.lastId = Math.max(this.lastId + 1, Date.now());
+    saveState(server, { id: this.lastId, claims, attachedMs: Date.now(), consumer: null });
+    this.byId.set(this.lastId, server);
+    const { queue } = splitObjectName(this.turn.name);
+    send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  async onMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    if (data === "ping") {
+      // Only a ping that came before the automatic answer was set gets here.
+      socket.send("pong");
+      return;
+    }
+    const state = stateOf(socket);
+    const { expiresMs } = state.claims;
+    if (expiresMs !== null && expiresMs <= Date.now()) {
+      if (state.consumer) sendCancelled(socket, state.consumer.name, "token_expired");
+      sendRefusal(socket, null, refuse("unauthenticated", "token: it has expired"));
+      await this.release(socket, "released");
+      return;
+    }
+    const decoded = decodeFrame(data);
+    if (!decoded.ok) return sendRefusal(socket, null, decoded);
+    const ref = refOf(decoded.value.head);
+    const frame = parseClientFrame(decoded.value.head);
+    if (!frame.ok) return sendRefusal(socket, ref, frame);
+    const refusal = await this.handle(socket, state, frame.value, decoded.value.payload);
+    if (refusal) sendRefusal(socket, ref, refusal);
+  }
+
+  private async handle(
+    socket: WebSocket,
+    state: SocketState,
+    frame: ClientFrame,
+    payload: Uint8Array,
+  ): Promise<Refusal | null> {
+    const ref = "ref" in frame && frame.ref !== undefined ? frame.ref : null;
+    switch (frame.type) {
+      case "ping":
+        send(socket, { type: "pong", ref });
+        return null;
+      case "publish":
+        return this.publish(socket, state, frame, payload, ref);
+      case "consume":
+        return this.consume(socket, state, frame);
+      case "credit":
+        return this.changeConsumer(socket, (consumer) => ({ ...consumer, credit: frame.credit }));
+      case "settle":
+        return this.settle(socket, state, frame.settlements, ref);
+      case "drain":
+        return this.changeConsumer(socket, (consumer) => ({ ...consumer, isDraining: true }));
+      case "cancel":
+        if (state.consumer === null) return refuse("not_consuming", "cancel: this socket has no consumer");
+        await this.release(socket, "released");
+        sendCancelled(socket, state.consumer.name, "asked");
+        return null;
+    }
+  }
+
+  private async publish(
+    socket: WebSocket,
+    state: SocketState,
+    frame: Extract<ClientFrame, { type: "publish" }>,
+    payload: Uint8Array,
+    ref: number | null,
+  ): Promise<Refusal | null> {
+    if (!state.claims.publish)
+      return refuse("forbidden", "publish: the token does not allow it on this queue");
+    const batch = payload.byteLength > 0 ? ok(payload) : this.encode(frame.messages ?? []);
+    if (!batch.ok) return batch;
+    const { producer, sequence } = frame;
+    const stamp =
+      producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };
+    const confirm = await this.turn.publish({ batch: batch.value, ...stamp });
+    if (!confirm.ok) return confirm;
+    send(socket, { type: "confirm", ref, ...confirm.value });
+    return null;
+  }
+
+  private encode(messages: Extract<ClientFrame, { type: "publish" }>["messages"] & {}): Result<Uint8Array> {
+    const records = [];
+    for (const [i, message] of messages.entries()) {
+      const record = recordFromJson(message, `messages[${i}]`);
+      if (!record.ok) return record;
+      records.push(record.value);
+    }
+    return this.codec.encode(records, { origin: 0, firstSequence: 0, timeMs: 0 }, "client");
+  }
+
+  private async consume(socket: WebSocket, state: SocketState, frame: ConsumeFrame): Promise<Refusal | null> {
+    if (!state.claims.consume)
+      return refuse("forbidden", "consume: the token does not allow it on this queue");
+    const consumer: SocketConsumer = {
+      name: frame.consumer ?? state.consumer?.name ?? `${state.claims.subject}.${state.id.toString(36)}`,
+      credit: frame.credit ?? LIMITS.creditDefault,
+      leaseMs: frame.leaseMs ?? null,
+      priority: frame.priority ?? 0,
+      isExclusive: frame.exclusive ?? false,
+      isOnce: frame.once ?? false,
+      isDraining: false,
+      format: frame.format ?? "json",
+      heartbeatMs: frame.heartbeatMs ?? null,
+      isActive: true,
+    };
+    const answer = await this.turn.whenDeclared((queue) => {
+      const next = { ...state, consumer };
+      const attached = queue.attach(consumerOf(next)!);
+      if (!attached.ok) return attached;
+      const isActive = queue.isActive(queue.consumer(state.id)!);
+      saveState(socket, { ...next, consumer: { ...consumer, isActive } });
+      // Said inside the turn, so that it comes before the first delivery.
+      send(socket, { type: "consuming", consumer: consumer.name, credit: consumer.credit, active: isActive });
+      return ok(undefined);
+    });
+    return answer.ok ? null : answer;
+  }
+
+  private async changeConsumer(
+    socket: WebSocket,
+    change: (consumer: SocketConsumer) => SocketConsumer,
+  ): Promise<Refusal | null> {
+    const answer = await this.turn.whenDeclared((queue) => {
+      const state = stateOf(socket);
+      const known = queue.consumer(state.id);
+      if (state.consumer === null || known === null)
+        return refuse("not_consuming", "this socket has no consumer");
+      const consumer = change(state.consumer);
+      saveState(socket, { ...state, consumer });
+      known.credit = consumer.credit;
+      known.isDraining = consumer.isDraining;
+      return ok(undefined);
+    });
+    return answer.ok ? null : answer;
+  }
+
+  private async settle(
+    socket: WebSocket,
+    state: SocketState,
+    settlements: readonly Settlement[],
+    ref: number | null,
+  ): Promise<Refusal | null> {
+    if (!state.claims.consume)
+      return refuse("forbidden", "settle: the token does not allow it on this queue");
+    const results = await this.turn.whenDeclared((queue, nowMs) => ok(queue.settle(settlements, nowMs)));
+    if (!results.ok) return results;
+    send(socket, { type: "settled", ref, results: results.value });
+    return null;
+  }
+
+  async onClose(socket: WebSocket, code: number): Promise<void> {
+    const state = stateOf(socket);
+    this.byId.delete(state.id);
+    if (state.consumer === null) return;
+    // A consumer that drained said goodbye; any other took its messages with it.
+    const isFarewell = state.consumer.isDraining && code === CLOSE.normal;
+    await this.release(socket, isFarewell ? "released" : "lost");
+  }
+
+  private async release(socket: WebSocket, how: Departure): Promise<void> {
+    const state = stateOf(socket);
+    if (state.consumer === null) return;
+    await this.turn.whenDeclared((queue, nowMs) => {
+      queue.detach(state.id, how, nowMs);
+      saveState(socket, { ...state, consumer: null });
+      return ok(undefined);
+    });
+  }
+
+  /** Inside a turn: consumers whose peer fell silent, or whose token ran out, are gone. */
+  dropDead(queue: Queue, nowMs: number): void {
+    for (const socket of this.byId.values()) {
+      const state = stateOf(socket);
+      const { consumer, claims } = state;
+      if (consumer === null) continue;
+      const heardMs = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? state.attachedMs;
+      const isSilent =
+        consumer.heartbeatMs !== null && nowMs - heardMs > consumer.heartbeatMs * HEARTBEATS_MISSED;
+      const isExpired = claims.expiresMs !== null && claims.expiresMs <= nowMs;
+      if (!isSilent && !isExpired) continue;
+      queue.detach(state.id, isSilent ? "lost" : "released", nowMs);
+      saveState(socket, { ...state, consumer: null });
+      sendCancelled(socket, consumer.name, isSilent ? "heartbeat_lost" : "token_expired");
+      closeSocket(socket, CLOSE.policy, isSilent ? "heartbeat_lost" : "token_expired");
+    }
+  }
+
+  /** After a turn: deliveries, and what consumers must know of what changed. */
+  afterTurn(queue: Queue, dispatched: readonly Dispatched[]): void {
+    for (const { consumer, delivery } of dispatched) {
+      const socket = this.byId.get(consumer.id);
+      if (!socket) continue;
+      const state = stateOf(socket);
+      sendDelivery(socket, state.consumer?.format ?? "json", delivery, this.codec);
+      if (consumer.isOnce && state.consumer) {
+        saveState(socket, { ...state, consumer: null });
+        sendCancelled(socket, consumer.name, "once");
+      }
+    }
+    for (const socket of this.byId.values()) this.tellChanges(queue, socket);
+  }
+
+  private tellChanges(queue: Queue, socket: WebSocket): void {
+    const state = stateOf(socket);
+    const known = state.consumer && queue.consumer(state.id);
+    if (!state.consumer || !known) return;
+    if (!state.consumer.isActive && queue.isActive(known)) {
+      saveState(socket, { ...state, consumer: { ...state.consumer, isActive: true } });
+      send(socket, { type: "active", consumer: known.name });
+    }
+    if (known.isDraining && queue.unsettledOf(state.id) === 0) {
+      queue.detachDrained(state.id);
+      saveState(socket, { ...state, consumer: null });
+      send(socket, { type: "drained" });
+    }
+  }
+
+  cancelAll(reason: CancelReason): void {
+    for (const socket of this.byId.values()) {
+      const state = stateOf(socket);
+      if (state.consumer) sendCancelled(socket, state.consumer.name, reason);
+      saveState(socket, { ...state, consumer: null });
+      closeSocket(socket, CLOSE.goingAway, reason);
+    }
+  }
+}
+
+function refOf(head: unknown): number | null {
+  const ref = typeof head === "object" && head !== null && "ref" in head ? head.ref : null;
+  return typeof ref === "number" ? ref : null;
+}

@@ -1,0 +1,413 @@
+/**
+ * Taking messages in. Everything published in one turn becomes as few segments as its lanes allow, so that a
+ * hundred publishers cost one row. A batch is taken whole or refused whole.
+ *
+ * First each batch is judged, with no write; then sequences are given and the segments written.
+ */
+import type { BatchCodec, BatchSource, RecordSlice, RecordTable } from "../protocol/batch.ts";
+import { assert } from "../protocol/assert.ts";
+import { BATCH_HEADER_BYTES, FIELD, stampBatch } from "../protocol/batch.ts";
+import type { PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { readRecord } from "../protocol/record.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { configOf, type QueueContext } from "./context.ts";
+import { isDelayedLane, laneOf, segmentId } from "./lane.ts";
+import type { ProducerState } from "./ledger.ts";
+import { makeRoom, roomFor } from "./overflow.ts";
+import { cancelWaiting } from "./remove.ts";
+import { Segment } from "./segments.ts";
+
+/** A message's place in the segments to be: its sequence is known once all batches are judged. */
+interface Place {
+  readonly lane: LaneBuilder;
+  readonly at: number;
+}
+
+interface Entry {
+  readonly slice: RecordSlice;
+  readonly delayMs: number;
+  /** What a scan found, where the slice is a whole batch. */
+  readonly table: RecordTable | null;
+}
+
+class LaneBuilder {
+  readonly lane: number;
+  readonly entries: Entry[] = [];
+  /** Entries before each entry's messages; a whole batch is one entry. */
+  count = 0;
+  recordBytes = 0;
+  flags = 0;
+  /** Where message `at` of the builder went. */
+  sequences: number[] = [];
+
+  constructor(lane: number) {
+    this.lane = lane;
+  }
+
+  add(slice: RecordSlice, delayMs: number, flags: number, table: RecordTable | null): Place {
+    const place = { lane: this, at: this.count };
+    this.entries.push({ slice, delayMs, table });
+    this.count += slice.count;
+    this.recordBytes += slice.size;
+    this.flags |= flags;
+    return place;
+  }
+}
+
+interface Judged {
+  /** Per message: a place, or the sequence of the first one where it is a duplicate. */
+  readonly places: (Place | number)[];
+  readonly wholes: { place: Place; count: number }[];
+  readonly duplicates: number[];
+  readonly table: RecordTable;
+  readonly command: PublishCommand;
+  readonly producer: ProducerState | null;
+}
+
+/** A producer's batch that was accepted before, perhaps earlier in this turn. */
+interface Repeated {
+  readonly producer: string;
+  readonly sequence: number;
+  readonly count: number;
+}
+
+export interface AcceptOptions {
+  /** Moved messages carry fields that only the broker sets, and are not held to the producers' limits. */
+  readonly source: BatchSource;
+}
+
+export class Acceptance {
+  private readonly queue: QueueContext;
+  private readonly nowMs: number;
+  private readonly options: AcceptOptions;
+  private readonly lanes = new Map<number, LaneBuilder>();
+  private readonly dedups = new Map<string, Place>();
+  private readonly producers: Record<string, ProducerState> = {};
+  private messages = 0;
+  private bytes = 0;
+
+  constructor(queue: QueueContext, nowMs: number, options: AcceptOptions) {
+    this.queue = queue;
+    this.options = options;
+    this.nowMs = queue.ledger.tickClock(nowMs);
+  }
+
+  /** Judges one batch: a refusal or an answer that `commit` completes. */
+  judge(command: PublishCommand): Result<Judged | Repeated> {
+    const scanned = this.queue.codec.scan(command.batch, this.options.source);
+    if (!scanned.ok) return scanned;
+    const table = scanned.value;
+    const flags = table.allFlags();
+    const tooLarge = this.options.source === "client" ? this.bodyTooLarge(table) : null;
+    if (tooLarge) return tooLarge;
+    const repeated = this.judgeProducer(command, table.count);
+    if (repeated !== null) return repeated;
+    const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
+    const isFromClient = this.options.source === "client";
+    const known =
+      isFromClient && (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
+    const fresh = freshSize(table, known);
+    const room = roomFor(this.queue, this.messages + fresh.count, this.bytes + fresh.bytes);
+    if (!room.ok) return room;
+    this.messages += fresh.count;
+    this.bytes += fresh.bytes;
+    this.place(judged, flags, known);
+    return ok(judged);
+  }
+
+  private bodyTooLarge(table: RecordTable): Refusal | null {
+    const max = configOf(this.queue).bodyBytesMax;
+    if (max >= LIMITS.bodyBytesMax) return null;
+    for (let i = 0; i < table.count; i++) {
+      // A referenced body is short here; its size is judged where it was stored.
+      if (table.bodySize(i) > max) {
+        return refuse(
+          "body_too_large",
+          `record ${i}: body has ${table.bodySize(i)} bytes, this queue takes ${max}`,
+        );
+      }
+    }
+    return null;
+  }
+
+  /** Null: go on. Else a refusal, or the finding that the batch was accepted before. */
+  private judgeProducer(command: PublishCommand, count: number): Result<Repeated> | null {
+    if (!command.producer) return null;
+    const { id, sequence } = command.producer;
+    const state = this.producers[id] ?? this.queue.ledger.producer(id, this.queue.stores.identities);
+    if (state === null || sequence === state.last + 1) return null;
+    if (sequence > state.last || sequence + count - 1 > state.last) {
+      const expected = state.last + 1;
+      return refuse("sequence_gap", `sequence: producer ${id} must go on with ${expected}, not ${sequence}`, {
+        expectedSequence: expected,
+      });
+    }
+    this.queue.ledger.now.totals.duplicates += count;
+    return ok({ producer: id, sequence, count });
+  }
+
+  /** The first one's answer; without sequences when it is too long ago to be remembered. */
+  answerRepeated({ producer, sequence, count }: Repeated): PublishConfirm {
+    const state = this.queue.ledger.producer(producer, this.queue.stores.identities);
+    const batch = state?.batches.find(([first, size]) => first === sequence && size === count);
+    const duplicates = Array.from({ length: count }, (_, i) => i);
+    return { origin: this.queue.stored.origin, sequences: batch?.[2] ?? [], duplicates };
+  }
+
+  /** For each record with a dedup id seen before: its first sequence, or its place in this turn. */
+  private findDuplicates(batch: Uint8Array, table: RecordTable): Map<number, Place | number | string> {
+    const found = new Map<number, Place | number | string>();
+    const own = new Set<string>();
+    for (let i = 0; i < table.count; i++) {
+      if ((table.flags(i) & FIELD.dedupId) === 0) continue;
+      const id = readRecord(batch, table.offset(i)).dedupId!;
+      const stored = this.queue.stores.identities.dedup(id);
+      if (stored !== null && stored.untilMs > this.nowMs) found.set(i, stored.sequence);
+      else if (this.dedups.has(id)) found.set(i, this.dedups.get(id)!);
+      else if (own.has(id)) found.set(i, id);
+      else own.add(id);
+    }
+    return found;
+  }
+
+  private place(judged: Judged, flags: number, known: Map<number, Place | number | string> | null): void {
+    const { table, command } = judged;
+    const bytes = command.batch;
+    const isUniform = (flags & (FIELD.priority | FIELD.delayMs)) === 0 && known === null;
+    if (isUniform) {
+      const size = bytes.byteLength - BATCH_HEADER_BYTES;
+      const slice = { bytes, offset: BATCH_HEADER_BYTES, size, count: table.count };
+      judged.wholes.push({
+        place: this.builder(laneOf(0, false)).add(slice, 0, flags, table),
+        count: table.count,
+      });
+      return;
+    }
+    for (let i = 0; i < table.count; i++) {
+      const first = known?.get(i);
+      if (first !== undefined) {
+        judged.duplicates.push(i);
+        judged.places.push(typeof first === "string" ? this.dedups.get(first)! : first);
+        continue;
+      }
+      const delayMs = table.delayMs(i);
+      const lane = laneOf(table.priority(i), delayMs > 0);
+      const slice = { bytes, offset: table.offset(i), size: table.size(i), count: 1 };
+      const place = this.builder(lane).add(slice, delayMs, table.flags(i), null);
+      judged.places.push(place);
+      if (known !== null && (table.flags(i) & FIELD.dedupId) !== 0)
+        this.dedups.set(readRecord(bytes, slice.offset).dedupId!, place);
+    }
+    this.queue.ledger.now.totals.duplicates += judged.duplicates.length;
+  }
+
+  private builder(lane: number): LaneBuilder {
+    let builder = this.lanes.get(lane);
+    if (!builder) {
+      builder = new LaneBuilder(lane);
+      this.lanes.set(lane, builder);
+    }
+    return builder;
+  }
+
+  /** A later batch of the same producer in the same turn must see this one. */
+  noteProducer(judged: Judged): void {
+    const stamp = judged.command.producer;
+    if (!stamp) return;
+    const before =
+      this.producers[stamp.id] ?? this.queue.ledger.producer(stamp.id, this.queue.stores.identities);
+    this.producers[stamp.id] = {
+      last: stamp.sequence + judged.table.count - 1,
+      touchedMs: this.nowMs,
+      batches: before === null ? [] : [...before.batches],
+    };
+  }
+
+  /** Writes all that was judged good and answers each batch in order. */
+  commit(judged: readonly Judged[]): PublishConfirm[] {
+    makeRoom(this.queue, this.messages, this.bytes, this.nowMs);
+    const plans = [...this.lanes.values()].sort((a, b) => a.lane - b.lane).flatMap((lane) => cut(lane));
+    let next = this.queue.ledger.now.nextSequence;
+    for (const plan of plans) {
+      for (let i = 0; i < plan.count; i++)
+        plan.lane.sequences[plan.positions ? plan.positions[i]! : plan.from + i] = next + i;
+      plan.first = next;
+      next += plan.count;
+    }
+    const confirms = judged.map((one) => this.confirm(one));
+    const producers = Object.keys(this.producers).length > 0 ? JSON.stringify(this.producers) : null;
+    plans.forEach((plan, i) => this.write(plan, i === 0 ? producers : null));
+    for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
+    const untilMs = this.nowMs + configOf(this.queue).dedupWindowMs;
+    for (const [id, place] of this.dedups) {
+      this.queue.stores.identities.putDedup(id, place.lane.sequences[place.at]!, untilMs);
+    }
+    return confirms;
+  }
+
+  private confirm(judged: Judged): PublishConfirm {
+    const sequences: SequenceRun[] = [];
+    const push = (sequence: number): void => {
+      const last = sequences.at(-1);
+      if (last && last[0] + last[1] === sequence) sequences[sequences.length - 1] = [last[0], last[1] + 1];
+      else sequences.push([sequence, 1]);
+    };
+    for (const { place, count } of judged.wholes) {
+      for (let i = 0; i < count; i++) push(place.lane.sequences[place.at + i]!);
+    }
+    for (const place of judged.places)
+      push(typeof place === "number" ? place : place.lane.sequences[place.at]!);
+    const stamp = judged.command.producer;
+    if (stamp) this.producers[stamp.id]!.batches.push([stamp.sequence, judged.table.count, sequences]);
+    return { origin: this.queue.stored.origin, sequences, duplicates: judged.duplicates };
+  }
+
+  private write(plan: SegmentPlan, producers: string | null): void {
+    const { queue } = this;
+    const header = { origin: queue.stored.origin, firstSequence: plan.first, timeMs: this.nowMs };
+    const { bytes, table } = assemble(queue.codec, plan, header);
+    const head = {
+      id: segmentId(plan.lane.lane, plan.first),
+      count: plan.count,
+      timeMs: this.nowMs,
+      ttlMs: configOf(queue).ttlMs ?? 0,
+      flags: table.allFlags(),
+      recordBytes: bytes.byteLength - BATCH_HEADER_BYTES,
+    };
+    queue.ledger.openLane(plan.lane.lane);
+    const segment = new Segment(head, bytes, table);
+    queue.segments.add(segment, producers);
+    queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
+    writeTimers(queue, segment);
+    writeHandles(queue, segment, this.options.source);
+  }
+}
+
+export type { Judged };
+
+interface SegmentPlan {
+  readonly lane: LaneBuilder;
+  readonly entries: readonly Entry[];
+  readonly count: number;
+  /** Position in the builder of the plan's first message, where its messages are in order… */
+  readonly from: number;
+  /** …and of each message where they were sorted by due time. */
+  readonly positions: readonly number[] | null;
+  first: number;
+}
+
+/** Cuts a lane's entries into segments below the limits. Delayed entries are put in order of due time first. */
+function cut(lane: LaneBuilder): SegmentPlan[] {
+  const isSorted = isDelayedLane(lane.lane);
+  const order = lane.entries.map((entry, position) => ({ entry, position }));
+  if (isSorted) order.sort((a, b) => a.entry.delayMs - b.entry.delayMs || a.position - b.position);
+  const plans: SegmentPlan[] = [];
+  let from = 0;
+  let start = 0;
+  let count = 0;
+  let bytes = BATCH_HEADER_BYTES;
+  const close = (end: number): void => {
+    if (end === start) return;
+    const part = order.slice(start, end);
+    const positions = isSorted ? part.map((one) => one.position) : null;
+    plans.push({ lane, entries: part.map((one) => one.entry), count, from, positions, first: 0 });
+    from += count;
+    start = end;
+    count = 0;
+    bytes = BATCH_HEADER_BYTES;
+  };
+  for (let i = 0; i < order.length; i++) {
+    const { slice } = order[i]!.entry;
+    if (count + slice.count > LIMITS.recordsMax || bytes + slice.size > LIMITS.batchBytesMax) close(i);
+    count += slice.count;
+    bytes += slice.size;
+  }
+  close(order.length);
+  return plans;
+}
+
+function assemble(
+  codec: BatchCodec,
+  plan: SegmentPlan,
+  header: { origin: number; firstSequence: number; timeMs: number },
+): { bytes: Uint8Array; table: RecordTable } {
+  const [only] = plan.entries;
+  // One whole batch is stored as it came: only its header is written over.
+  if (plan.entries.length === 1 && only!.table !== null) {
+    stampBatch(only!.slice.bytes, header);
+    return { bytes: only!.slice.bytes, table: only!.table };
+  }
+  const slices = plan.entries.map((entry) => entry.slice);
+  const bytes = codec.join(slices, header);
+  const scanned = codec.scan(bytes, "broker");
+  assert(scanned.ok, "a batch just made is damaged");
+  return { bytes, table: scanned.value };
+}
+
+function freshSize(table: RecordTable, known: Map<number, unknown> | null): { count: number; bytes: number } {
+  let count = 0;
+  let bytes = 0;
+  for (let i = 0; i < table.count; i++) {
+    if (known?.has(i)) continue;
+    count++;
+    bytes += table.size(i);
+  }
+  return { count, bytes };
+}
+
+function writeTimers(queue: QueueContext, segment: Segment): void {
+  if (segment.isDelayed) {
+    queue.stores.timers.putDelayed({
+      segment: segment.id,
+      dueMs: segment.rankMs(0),
+      lastDueMs: segment.rankMs(segment.count - 1),
+      nextIndex: 0,
+      remaining: segment.count,
+    });
+  }
+  if (!segment.mayExpire) return;
+  let first = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < segment.count; i++) first = Math.min(first, segment.expiresMs(i) ?? first);
+  if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
+}
+
+function writeHandles(queue: QueueContext, segment: Segment, source: BatchSource): void {
+  if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
+  for (let i = 0; i < segment.count; i++) {
+    if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
+    const { id, cancelKey } = readRecord(segment.bytes, segment.table.offset(i));
+    const sequence = segment.first + i;
+    if (id !== undefined) queue.stores.identities.putHandle("id", id, sequence, segment.id);
+    if (cancelKey === undefined) continue;
+    // A waiting message with the same key gives way to the new one.
+    if (source === "client") cancelWaiting(queue, { cancelKey });
+    queue.stores.identities.putHandle("cancelKey", cancelKey, sequence, segment.id);
+  }
+}
+
+/** Judges and writes a turn's batches; the answers are in order. */
+export function acceptAll(
+  queue: QueueContext,
+  commands: readonly PublishCommand[],
+  nowMs: number,
+  options: AcceptOptions = { source: "client" },
+): Result<PublishConfirm>[] {
+  const acceptance = new Acceptance(queue, nowMs, options);
+  const answers: (Refusal | Repeated | number)[] = [];
+  const judged: Judged[] = [];
+  for (const command of commands) {
+    const answer = acceptance.judge(command);
+    if (!answer.ok) answers.push(answer);
+    else if (!("table" in answer.value)) answers.push(answer.value);
+    else {
+      acceptance.noteProducer(answer.value);
+      answers.push(judged.push(answer.value) - 1);
+    }
+  }
+  const confirms = acceptance.commit(judged);
+  return answers.map((answer) => {
+    if (typeof answer === "number") return ok(confirms[answer]!);
+    return "ok" in answer ? answer : ok(acceptance.answerRepeated(answer));
+  });
+}

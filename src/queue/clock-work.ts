@@ -1,0 +1,87 @@
+/**
+ * What happens because time passed: leases run out, back-offs end, messages die of age. Each step is bounded and
+ * may run again without harm, so that an alarm that comes twice, late, or in pieces changes nothing.
+ */
+import type { QueueContext } from "./context.ts";
+import { bury } from "./dead-letter.ts";
+import { putReturn } from "./remove.ts";
+import { endOverdue } from "./settle.ts";
+import { RETURN_STATE } from "./stores.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { stepTasks } from "./redrive.ts";
+import { segmentStates } from "./states.ts";
+
+const STEP_MAX = 1_000;
+const SEGMENTS_MAX = 16;
+
+/** Does what is due. `hasMoreWork` is set when a bound was reached. */
+export function tick(queue: QueueContext, nowMs: number): void {
+  const clockMs = queue.ledger.tickClock(nowMs);
+  for (const lease of queue.leases.overdue(clockMs)) endOverdue(queue, lease, clockMs);
+  endBackoffs(queue, clockMs);
+  buryExpired(queue, clockMs);
+  stepTasks(queue, clockMs);
+  const swept = queue.stores.identities.removeDedupBefore(clockMs, STEP_MAX);
+  if (swept > 0) queue.stores.identities.removeProducersBefore(clockMs - LIMITS.producerIdleMs);
+  if (swept === STEP_MAX) queue.hasMoreWork = true;
+}
+
+function endBackoffs(queue: QueueContext, nowMs: number): void {
+  const due = queue.stores.returns.due(nowMs, STEP_MAX);
+  for (const row of due) {
+    const segment = queue.segments.get(row.segment);
+    putReturn(
+      queue,
+      row,
+      { ...row, state: RETURN_STATE.ready, availableMs: 0 },
+      segment.table.size(row.index),
+    );
+  }
+  if (due.length === STEP_MAX) queue.hasMoreWork = true;
+}
+
+function buryExpired(queue: QueueContext, nowMs: number): void {
+  const due = queue.stores.timers.expired(nowMs, SEGMENTS_MAX);
+  for (const id of due) {
+    queue.stores.timers.removeExpiry(id);
+    const segment = queue.segments.find(id);
+    if (segment === null) continue;
+    const states = segmentStates(queue, segment);
+    let next = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < segment.count; i++) {
+      const expiresMs = segment.expiresMs(i);
+      const state = states.of(i, nowMs);
+      // A leased message does not expire while it is out; when it comes back its age is looked at again.
+      if (expiresMs === null || state === null || state === "leased" || state === "dead") continue;
+      if (expiresMs > nowMs) next = Math.min(next, expiresMs);
+      else bury(queue, segment, i, { reason: "expired", nowMs });
+    }
+    if (next < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(id, next);
+  }
+  if (due.length === SEGMENTS_MAX) queue.hasMoreWork = true;
+}
+
+/** Old dedup ids do no harm: they are swept together, not each at its own time. */
+const SWEEP_MS = 60_000;
+
+function nextSweepMs(dedupMs: number | null): number | null {
+  return dedupMs === null ? null : dedupMs + SWEEP_MS;
+}
+
+/** The earliest time at which something is due that nothing else would wake the queue for; null for never. */
+export function nextWakeMs(queue: QueueContext, nowMs: number): number | null {
+  const { returns, timers, work, identities } = queue.stores;
+  const tasks = work.runningTasks().map((task) => task.nextMs);
+  const times = [
+    queue.hasMoreWork ? nowMs : null,
+    queue.leases.nextUntilMs(),
+    queue.ledger.now.waiting > 0 ? returns.nextAvailableMs() : null,
+    timers.nextDelayedAfter(nowMs),
+    timers.nextExpiryMs(),
+    work.nextOutboxMs(),
+    work.garbage(1).length > 0 ? nowMs : null,
+    nextSweepMs(identities.nextDedupMs()),
+    ...tasks,
+  ].filter((time) => time !== null);
+  return times.length === 0 ? null : Math.min(...times);
+}

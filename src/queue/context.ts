@@ -1,0 +1,76 @@
+// What the parts of a queue share. One context is one queue in memory; it is thrown away when a transition fails.
+import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
+import { FIELD, messageId } from "../protocol/batch.ts";
+import { readRecord, readText } from "../protocol/record.ts";
+import type { QueueConfig } from "../protocol/queue-config.ts";
+import { KeyLines } from "./key-lines.ts";
+import { Leases } from "./leases.ts";
+import { Ledger } from "./ledger.ts";
+import { Outgoing } from "./outgoing.ts";
+import { Segments, type Segment } from "./segments.ts";
+import type { QueueStores, StoredQueue } from "./stores.ts";
+
+export interface QueueContext {
+  readonly stores: QueueStores;
+  readonly codec: BatchCodec;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  readonly ledger: Ledger;
+  readonly segments: Segments;
+  readonly leases: Leases;
+  readonly keys: KeyLines;
+  readonly outgoing: Outgoing;
+  stored: StoredQueue;
+  /** A bound was reached before the work was done: the shell calls again at once. */
+  hasMoreWork: boolean;
+}
+
+export function openContext(
+  stores: QueueStores,
+  codec: BatchCodec,
+  random: () => number,
+): QueueContext | null {
+  const stored = stores.readQueue();
+  if (stored === null) return null;
+  const segments = new Segments(stores.segments, codec);
+  const ledger = new Ledger();
+  const leases = new Leases();
+  const saved = stores.leases.readAll();
+  ledger.restore(saved.snapshot, stores.segments);
+  leases.restore(saved.leases, segments);
+  const keys = new KeyLines();
+  const outgoing = new Outgoing();
+  const queue = {
+    stores,
+    codec,
+    random,
+    ledger,
+    segments,
+    leases,
+    keys,
+    outgoing,
+    stored,
+    hasMoreWork: false,
+  };
+  if (stored.config.fifo) keys.restore(queue);
+  return queue;
+}
+
+export function configOf(queue: QueueContext): QueueConfig {
+  return queue.stored.config;
+}
+
+export function recordAt(segment: Segment, index: number): MessageRecord {
+  return readRecord(segment.bytes, segment.table.offset(index));
+}
+
+/** The ordering key of a message where it counts: in a FIFO queue. */
+export function keyAt(queue: QueueContext, segment: Segment, index: number): string | null {
+  if (!queue.stored.config.fifo || (segment.table.flags(index) & FIELD.orderingKey) === 0) return null;
+  return readText(segment.bytes, segment.table.keyOffset(index), segment.table.keySize(index));
+}
+
+export function idAt(queue: QueueContext, segment: Segment, index: number): string {
+  if ((segment.table.flags(index) & FIELD.id) !== 0) return recordAt(segment, index).id!;
+  return messageId(queue.stored.origin, segment.first + index);
+}

@@ -1,0 +1,150 @@
+/**
+ * The end of a message that was not acked. With a dead-letter target it goes there, with its id, its times and the
+ * log of its attempts. Without one it stays here in state dead, unless a declared policy (time to live, overflow)
+ * says that it may be dropped.
+ */
+import type { AttemptLogEntry, DeathReason, DeathRecord } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { MessageRecord } from "../protocol/batch.ts";
+import { configOf, idAt, recordAt, type QueueContext } from "./context.ts";
+import { priorityOfLane } from "./lane.ts";
+import { putReturn, removeMessage, unblockMessage } from "./remove.ts";
+import type { Segment } from "./segments.ts";
+import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+
+export interface Death {
+  readonly reason: DeathReason;
+  readonly nowMs: number;
+  /** What is known of the message's attempts when it comes from a lease; else its return row tells. */
+  readonly history?: History;
+  readonly note?: string;
+}
+
+export interface History {
+  readonly attempts: number;
+  readonly failures: number;
+  readonly firstSentMs: number;
+  readonly log: readonly AttemptLogEntry[];
+}
+
+const NO_HISTORY: History = { attempts: 0, failures: 0, firstSentMs: 0, log: [] };
+
+export function bury(queue: QueueContext, segment: Segment, index: number, death: Death): void {
+  const { totals } = queue.ledger.now;
+  const row = queue.stores.returns.get(segment.first + index);
+  const history = death.history ?? row ?? NO_HISTORY;
+  if (death.reason === "expired") totals.expired++;
+  const record = recordAt(segment, index);
+  const earlier = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
+  const hops = (earlier?.hops ?? 0) + 1;
+  const target = configOf(queue).deadLetter;
+  if (target !== null && hops <= LIMITS.hopsMax) {
+    const told = tellDeath(queue, segment, record, death, history, hops, earlier?.redrives ?? 0);
+    queue.outgoing.add(target.queue, movedRecord(queue, segment, index, record, told, target.routingKey));
+    removeMessage(queue, segment, index, "keep");
+    totals.deadLettered++;
+    return;
+  }
+  if (target === null && (death.reason === "expired" || death.reason === "overflow")) {
+    removeMessage(queue, segment, index, "delete");
+    totals.dropped++;
+    return;
+  }
+  keepDead(queue, segment, index, row, history);
+}
+
+/** Leaves a message here in state dead: visible, never delivered, until it is redriven or purged. */
+function keepDead(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  row: ReturnRow | null,
+  history: History,
+): void {
+  const dead: ReturnRow = {
+    sequence: segment.first + index,
+    segment: segment.id,
+    index,
+    priority: priorityOfLane(segment.lane),
+    rankMs: segment.rankMs(index),
+    state: RETURN_STATE.dead,
+    availableMs: 0,
+    attempts: history.attempts,
+    failures: history.failures,
+    firstSentMs: history.firstSentMs,
+    redrives: row?.redrives ?? 0,
+    // A dead message holds no key back: what follows in its key goes on.
+    key: null,
+    log: history.log,
+  };
+  if (queue.ledger.now.blocked > 0) unblockMessage(queue, segment, index);
+  putReturn(queue, row, dead, segment.table.size(index));
+  if (row?.key) queue.keys.offer(queue, row.key);
+}
+
+/** The record as it arrives in another queue: same id and time; delay and time to live are over. */
+export function movedRecord(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  record: MessageRecord,
+  death: DeathRecord | null,
+  routingKey?: string,
+): MessageRecord {
+  const { delayMs: _delay, ttlMs: _ttl, death: _death, ...rest } = record;
+  return {
+    ...rest,
+    id: idAt(queue, segment, index),
+    timeMs: record.timeMs ?? segment.timeMs,
+    ...(routingKey === undefined ? {} : { routingKey }),
+    ...(death === null ? {} : { death: fitDeath(death) }),
+  };
+}
+
+function tellDeath(
+  queue: QueueContext,
+  segment: Segment,
+  record: MessageRecord,
+  death: Death,
+  history: History,
+  hops: number,
+  redrives: number,
+): DeathRecord {
+  return {
+    reason: death.reason,
+    queue: queue.stored.queue,
+    atMs: death.nowMs,
+    publishedMs: record.timeMs ?? segment.timeMs,
+    attempts: history.attempts,
+    failures: history.failures,
+    log: history.log,
+    hops,
+    redrives,
+    ...(record.routingKey === undefined ? {} : { routingKey: record.routingKey }),
+    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+    ...(death.note === undefined ? {} : { note: death.note }),
+  };
+}
+
+/** Drops the oldest attempts until the account fits its field. */
+function fitDeath(death: DeathRecord): string {
+  const encoder = new TextEncoder();
+  for (let from = 0; ; from++) {
+    const text = JSON.stringify(from === 0 ? death : { ...death, log: death.log.slice(from) });
+    if (encoder.encode(text).length <= LIMITS.deathBytesMax || from >= death.log.length) return text;
+  }
+}
+
+/** Adds an attempt to a log, bounded. */
+export function logAttempt(log: readonly AttemptLogEntry[], entry: AttemptLogEntry): AttemptLogEntry[] {
+  const bounded =
+    entry.error === undefined ? entry : { ...entry, error: cutText(entry.error, LIMITS.errorBytesMax) };
+  return [...log, bounded].slice(-LIMITS.attemptLogMax);
+}
+
+function cutText(text: string, bytesMax: number): string {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= bytesMax) return text;
+  // A character cut in two becomes U+FFFD, which is dropped.
+  return new TextDecoder().decode(bytes.subarray(0, bytesMax)).replace(/\uFFFD+$/, "");
+}

@@ -1,0 +1,174 @@
+/**
+ * A delivery that ended without an ack: given back, failed, run out, or lost with its consumer. The message goes
+ * back to its place in the queue, after a wait, until its failures are used up.
+ *
+ *   nack            not a failure; waits nackDelayMs, or what the consumer asks
+ *   reject          a failure; waits the retry policy's time, or what the consumer asks
+ *   lease_expired   a failure; waits the retry policy's time
+ *   consumer_lost   a failure of the oldest message the consumer held; the others just go back at once
+ */
+import type { AttemptLogEntry } from "../protocol/commands.ts";
+import { configOf, keyAt, type QueueContext } from "./context.ts";
+import { bury, logAttempt, type History } from "./dead-letter.ts";
+import { priorityOfLane } from "./lane.ts";
+import { OUTCOME, type Lease, type LeaseRun } from "./leases.ts";
+import { putReturn } from "./remove.ts";
+import { retryDelayMs } from "./retry.ts";
+import type { Segment } from "./segments.ts";
+import { RETURN_STATE, type ReturnRow, type ReturnState } from "./stores.ts";
+
+export interface OpenMessage {
+  readonly lease: Lease;
+  readonly run: LeaseRun;
+  readonly index: number;
+  readonly at: number;
+}
+
+export interface Ending {
+  readonly outcome: AttemptLogEntry["outcome"];
+  readonly nowMs: number;
+  readonly isFailure: boolean;
+  /** The consumer's own wish, over every policy. */
+  readonly delayMs?: number;
+  /** The consumer says that no further attempt can help. */
+  readonly isFinal?: boolean;
+  readonly error?: string;
+}
+
+export function endDelivery(queue: QueueContext, message: OpenMessage, ending: Ending): void {
+  const { lease, run, index, at } = message;
+  const segment = queue.segments.get(run.segment);
+  const row = run.attempt > 1 ? queue.stores.returns.get(segment.first + index) : null;
+  const history = historyAfter(message, row, ending);
+  const outcome = {
+    nack: OUTCOME.nacked,
+    reject: OUTCOME.rejected,
+    lease_expired: OUTCOME.lost,
+    consumer_lost: OUTCOME.lost,
+  };
+  queue.leases.close(lease, at, ending.isFinal ? OUTCOME.dead : outcome[ending.outcome]);
+  if (ending.isFailure) queue.ledger.now.totals.failed++;
+  queue.ledger.isDirty = true;
+
+  const key = keyAt(queue, segment, index);
+  const expiresMs = segment.expiresMs(index);
+  if (expiresMs !== null && expiresMs <= ending.nowMs && !ending.isFinal) {
+    bury(queue, segment, index, { reason: "expired", nowMs: ending.nowMs, history });
+  } else if (ending.isFinal || history.failures > configOf(queue).maxFailures) {
+    giveUp(queue, segment, index, key, row, history, ending);
+  } else {
+    giveBack(queue, segment, index, key, row, history, ending);
+    if (expiresMs !== null) watchExpiry(queue, segment, expiresMs);
+  }
+  if (key !== null) queue.keys.leave(queue, key);
+}
+
+function historyAfter({ lease, run }: OpenMessage, row: ReturnRow | null, ending: Ending): History {
+  const entry: AttemptLogEntry = {
+    attempt: run.attempt,
+    consumer: lease.consumer,
+    atMs: ending.nowMs,
+    outcome: ending.outcome,
+    ...(ending.error === undefined ? {} : { error: ending.error }),
+  };
+  return {
+    attempts: run.attempt,
+    failures: run.failures + (ending.isFailure ? 1 : 0),
+    firstSentMs: run.firstSentMs,
+    log: logAttempt(row?.log ?? [], entry),
+  };
+}
+
+function giveBack(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  key: string | null,
+  row: ReturnRow | null,
+  history: History,
+  ending: Ending,
+): void {
+  const config = configOf(queue);
+  const policyMs =
+    ending.outcome === "nack"
+      ? config.nackDelayMs
+      : ending.isFailure
+        ? retryDelayMs(config.retry, history.attempts, queue.random())
+        : 0;
+  const delayMs = ending.delayMs ?? policyMs;
+  const state = delayMs > 0 ? RETURN_STATE.waiting : RETURN_STATE.ready;
+  store(queue, segment, index, key, row, history, state, delayMs > 0 ? ending.nowMs + delayMs : 0);
+}
+
+function store(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  key: string | null,
+  row: ReturnRow | null,
+  history: History,
+  state: ReturnState,
+  availableMs: number,
+): void {
+  const returned: ReturnRow = {
+    sequence: segment.first + index,
+    segment: segment.id,
+    index,
+    priority: priorityOfLane(segment.lane),
+    rankMs: segment.rankMs(index),
+    state,
+    availableMs,
+    attempts: history.attempts,
+    failures: history.failures,
+    firstSentMs: history.firstSentMs,
+    redrives: row?.redrives ?? 0,
+    key,
+    log: history.log,
+  };
+  putReturn(queue, row, returned, segment.table.size(index));
+}
+
+/** Failures are used up, or the consumer said so. In a FIFO queue the key's policy decides what follows. */
+function giveUp(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  key: string | null,
+  row: ReturnRow | null,
+  history: History,
+  ending: Ending,
+): void {
+  const policy = configOf(queue).onKeyFailure;
+  if (key !== null && policy === "park") {
+    store(queue, segment, index, key, row, history, RETURN_STATE.parked, 0);
+    return;
+  }
+  const { nowMs } = ending;
+  bury(queue, segment, index, { reason: ending.isFinal ? "rejected" : "failed", nowMs, history });
+  if (key !== null && policy === "drain") drainKey(queue, key, segment.first + index, nowMs);
+}
+
+/** Buries a key's line, and marks what the cursor has not reached yet to be buried when it comes up. */
+export function drainKey(queue: QueueContext, key: string, sequence: number, nowMs: number): number {
+  let count = 0;
+  const note = `its key was drained after message ${sequence} failed`;
+  for (;;) {
+    const line = queue.stores.keys.firstBlocked(key);
+    if (line === null) break;
+    const segment = queue.segments.get(line.segment);
+    for (let i = 0; i < segment.count; i++) {
+      if (((line.indexes[i >> 3]! >> (i & 7)) & 1) === 0) continue;
+      bury(queue, segment, i, { reason: "failed", nowMs, note });
+      count++;
+    }
+  }
+  if (queue.stores.keys.drain(key) === null) queue.ledger.now.drains++;
+  queue.stores.keys.putDrain(key, queue.ledger.now.nextSequence);
+  queue.ledger.isDirty = true;
+  return count;
+}
+
+/** Makes sure that the alarm knows of a message that may expire while it waits. */
+export function watchExpiry(queue: QueueContext, segment: Segment, expiresMs: number): void {
+  queue.stores.timers.putExpiry(segment.id, expiresMs);
+}

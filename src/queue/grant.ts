@@ -1,0 +1,101 @@
+// Leasing what was picked, and the bytes that go to the consumer.
+import { BATCH_HEADER_BYTES } from "../protocol/batch.ts";
+import type { Delivery, DeliveryRun } from "../protocol/commands.ts";
+import type { QueueContext } from "./context.ts";
+import type { Lease, LeaseRun } from "./leases.ts";
+import type { Pick } from "./pick.ts";
+import { putReturn } from "./remove.ts";
+import { RETURN_STATE } from "./stores.ts";
+
+export interface LeaseHolder {
+  readonly consumer: string;
+  /** The consumer's socket; 0 when the lease is to outlive it. */
+  readonly consumerId: number;
+  readonly attemptId: string | null;
+  readonly leaseMs: number;
+}
+
+/** Lease ids rise, and their low bits are random: a consumer can't settle another's delivery by counting. */
+const LEASE_NOISE = 2 ** 20;
+
+export const EMPTY_DELIVERY: Delivery = { lease: 0, untilMs: 0, runs: [], payload: new Uint8Array(0) };
+
+export function grant(
+  queue: QueueContext,
+  picks: readonly Pick[],
+  holder: LeaseHolder,
+  nowMs: number,
+): Delivery {
+  const { ledger } = queue;
+  const runs: LeaseRun[] = picks.map(({ segment, index, count, row }) => ({
+    segment: segment.id,
+    index,
+    count,
+    attempt: (row?.attempts ?? 0) + 1,
+    failures: row?.failures ?? 0,
+    firstSentMs: row && row.firstSentMs > 0 ? row.firstSentMs : nowMs,
+  }));
+  for (const { segment, index, row } of picks) {
+    if (row === null) continue;
+    const leased = { ...row, state: RETURN_STATE.leased, attempts: row.attempts + 1, availableMs: 0 };
+    putReturn(queue, row, leased, segment.table.size(index));
+  }
+  const id = ledger.now.nextLease++ * LEASE_NOISE + Math.floor(queue.random() * LEASE_NOISE);
+  const { consumer, consumerId, attemptId, leaseMs } = holder;
+  const lease = queue.leases.grant({
+    id,
+    consumer,
+    consumerId,
+    attemptId,
+    grantedMs: nowMs,
+    untilMs: nowMs + leaseMs,
+    runs,
+  });
+  ledger.now.totals.delivered += lease.outcomes.length;
+  ledger.isDirty = true;
+  return deliveryOf(queue, lease);
+}
+
+/** The delivery of a lease none of whose messages is settled. */
+export function deliveryOf(queue: QueueContext, lease: Lease): Delivery {
+  const runs: DeliveryRun[] = [];
+  const batches: Uint8Array[] = [];
+  for (const run of lease.runs) {
+    const batch = sliceOf(queue, run);
+    batches.push(batch);
+    runs.push({
+      attempt: run.attempt,
+      failures: run.failures,
+      firstSentMs: run.firstSentMs,
+      bytes: batch.byteLength,
+    });
+  }
+  const [only] = batches;
+  const payload = batches.length === 1 ? only! : concat(batches);
+  return { lease: lease.id, untilMs: lease.untilMs, runs, payload };
+}
+
+function sliceOf(queue: QueueContext, run: LeaseRun): Uint8Array {
+  const segment = queue.segments.get(run.segment);
+  if (run.index === 0 && run.count === segment.count) return segment.bytes;
+  const last = run.index + run.count - 1;
+  const offset = segment.table.offset(run.index);
+  const size = segment.table.offset(last) + segment.table.size(last) - offset;
+  return queue.codec.join([{ bytes: segment.bytes, offset, size, count: run.count }], {
+    origin: queue.stored.origin,
+    firstSequence: segment.first + run.index,
+    timeMs: segment.timeMs,
+  });
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+export const DELIVERY_BYTES_MAX = 1_000_000 - BATCH_HEADER_BYTES;

@@ -1,0 +1,227 @@
+/**
+ * Who holds what, until when. One lease covers a whole delivery. Leases are fenced: a message is settled only by
+ * the lease under which it is open, and what became of each message is remembered with its lease for a while
+ * after the lease has ended, so that settling twice is told from settling too late.
+ */
+import { assert } from "../protocol/assert.ts";
+import { hasBit } from "./bitmap.ts";
+import type { LeaseRow, LeaseStore } from "./stores.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Segments } from "./segments.ts";
+import { firstSequenceOf } from "./lane.ts";
+
+/** What became of a message under a lease. Stored: never renumber. */
+export const OUTCOME = { open: 0, acked: 1, nacked: 2, rejected: 3, lost: 4, dead: 5 } as const;
+export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
+
+/** Consecutive messages of one segment under one lease, with the same history. */
+export interface LeaseRun {
+  readonly segment: number;
+  readonly index: number;
+  readonly count: number;
+  readonly attempt: number;
+  readonly failures: number;
+  readonly firstSentMs: number;
+}
+
+export interface Lease {
+  readonly id: number;
+  slot: number;
+  readonly consumer: string;
+  readonly consumerId: number;
+  readonly attemptId: string | null;
+  readonly grantedMs: number;
+  untilMs: number;
+  readonly runs: readonly LeaseRun[];
+  /** An Outcome a message, run after run. */
+  readonly outcomes: Uint8Array;
+  open: number;
+  /** Some outcome is neither open nor acked, which the segments alone could not tell after a wake. */
+  deviates: boolean;
+}
+
+/** Ended leases that are remembered. */
+const ENDED_MAX = 256;
+
+export class Leases {
+  readonly active = new Map<number, Lease>();
+  private readonly ended = new Map<number, Lease>();
+  private readonly changed = new Set<Lease>();
+  private slots = 0;
+  openCount = 0;
+  /** Open messages of each consumer's socket. */
+  private readonly openOf = new Map<number, number>();
+
+  restore(rows: readonly LeaseRow[], segments: Segments): void {
+    for (const row of rows) {
+      this.slots = Math.max(this.slots, row.slot);
+      const runs = JSON.parse(row.runs) as LeaseRun[];
+      const count = runs.reduce((sum, run) => sum + run.count, 0);
+      const outcomes = row.outcomes ?? new Uint8Array(count);
+      const lease: Lease = {
+        ...row,
+        id: row.lease,
+        runs,
+        outcomes,
+        open: 0,
+        deviates: row.outcomes !== null,
+      };
+      let at = 0;
+      for (const run of runs) {
+        const settled = segments.progressOf(run.segment)?.settled ?? null;
+        for (let i = 0; i < run.count; i++, at++) {
+          if (outcomes[at] !== OUTCOME.open) continue;
+          if (settled === null || hasBit(settled, run.index + i)) outcomes[at] = OUTCOME.acked;
+          else lease.open++;
+        }
+      }
+      if (lease.open > 0) {
+        this.active.set(lease.id, lease);
+        this.count(lease.consumerId, lease.open);
+      } else {
+        this.ended.set(lease.id, lease);
+      }
+    }
+  }
+
+  find(id: number): Lease | null {
+    return this.active.get(id) ?? this.ended.get(id) ?? null;
+  }
+
+  grant(lease: Omit<Lease, "slot" | "outcomes" | "open" | "deviates">): Lease {
+    const count = lease.runs.reduce((sum, run) => sum + run.count, 0);
+    const granted: Lease = {
+      ...lease,
+      slot: this.takeSlot(),
+      outcomes: new Uint8Array(count),
+      open: count,
+      deviates: false,
+    };
+    this.active.set(granted.id, granted);
+    this.count(granted.consumerId, count);
+    this.changed.add(granted);
+    return granted;
+  }
+
+  /** Ends a message's stay under its lease. `at` is its place in the outcomes. */
+  close(lease: Lease, at: number, outcome: Outcome): void {
+    assert(lease.outcomes[at] === OUTCOME.open, `lease ${lease.id} closes message ${at} twice`);
+    lease.outcomes[at] = outcome;
+    lease.open--;
+    this.count(lease.consumerId, -1);
+    if (outcome !== OUTCOME.acked) {
+      lease.deviates = true;
+      this.changed.add(lease);
+    }
+    if (lease.open === 0) {
+      this.active.delete(lease.id);
+      this.ended.set(lease.id, lease);
+    }
+  }
+
+  extend(lease: Lease, untilMs: number): void {
+    lease.untilMs = untilMs;
+    this.changed.add(lease);
+  }
+
+  /** The earliest end of a lease, or null. */
+  nextUntilMs(): number | null {
+    let next: number | null = null;
+    for (const lease of this.active.values()) if (next === null || lease.untilMs < next) next = lease.untilMs;
+    return next;
+  }
+
+  overdue(nowMs: number): Lease[] {
+    return [...this.active.values()].filter((lease) => lease.untilMs <= nowMs);
+  }
+
+  /** Calls back with each open message that lies in a segment, or in all. */
+  *openIn(segmentId?: number): Generator<{ lease: Lease; run: LeaseRun; index: number; at: number }> {
+    for (const lease of this.active.values()) yield* openMessages(lease, segmentId);
+  }
+
+  holderOf(sequence: number): Lease | null {
+    for (const lease of this.active.values()) {
+      const at = placeOf(lease, sequence);
+      if (at !== null && lease.outcomes[at.at] === OUTCOME.open) return lease;
+    }
+    return null;
+  }
+
+  /** Writes changed leases, each with the ledger's snapshot; tells whether it wrote one. */
+  commit(store: LeaseStore, ledger: Ledger): boolean {
+    if (this.changed.size === 0) return false;
+    for (const lease of this.changed) {
+      const { version, json } = ledger.save();
+      store.write(rowOf(lease), version, json);
+    }
+    this.changed.clear();
+    return true;
+  }
+
+  openBy(consumerId: number): number {
+    return this.openOf.get(consumerId) ?? 0;
+  }
+
+  private count(consumerId: number, change: number): void {
+    this.openCount += change;
+    const open = this.openBy(consumerId) + change;
+    if (open === 0) this.openOf.delete(consumerId);
+    else this.openOf.set(consumerId, open);
+  }
+
+  private takeSlot(): number {
+    if (this.ended.size >= ENDED_MAX) {
+      for (const [id, lease] of this.ended) {
+        // A lease that still waits to be written keeps its slot until it is.
+        if (this.changed.has(lease)) continue;
+        this.ended.delete(id);
+        return lease.slot;
+      }
+    }
+    return ++this.slots;
+  }
+}
+
+export function* openMessages(
+  lease: Lease,
+  segmentId?: number,
+): Generator<{ lease: Lease; run: LeaseRun; index: number; at: number }> {
+  let at = 0;
+  for (const run of lease.runs) {
+    if (segmentId !== undefined && run.segment !== segmentId) {
+      at += run.count;
+      continue;
+    }
+    for (let i = 0; i < run.count; i++, at++) {
+      if (lease.outcomes[at] === OUTCOME.open) yield { lease, run, index: run.index + i, at };
+    }
+  }
+}
+
+/** Where a sequence stands in a lease, or null. */
+export function placeOf(lease: Lease, sequence: number): { run: LeaseRun; index: number; at: number } | null {
+  let at = 0;
+  for (const run of lease.runs) {
+    const first = firstSequenceOf(run.segment) + run.index;
+    if (sequence >= first && sequence < first + run.count) {
+      return { run, index: run.index + sequence - first, at: at + sequence - first };
+    }
+    at += run.count;
+  }
+  return null;
+}
+
+function rowOf(lease: Lease): LeaseRow {
+  return {
+    slot: lease.slot,
+    lease: lease.id,
+    consumer: lease.consumer,
+    consumerId: lease.consumerId,
+    attemptId: lease.attemptId,
+    grantedMs: lease.grantedMs,
+    untilMs: lease.untilMs,
+    runs: JSON.stringify(lease.runs),
+    outcomes: lease.deviates ? lease.outcomes : null,
+  };
+}

@@ -1,0 +1,199 @@
+/**
+ * The queue's numbers: sequences, counts, cursors and producers. They live in memory and are saved as a snapshot
+ * that rides on a row which a transition writes anyway (a lease), or on a row of its own when the transition
+ * writes none. Publishing saves nothing: what was published after the last snapshot is found again from the
+ * segments themselves. So a message's full life costs no row for counting.
+ */
+import type { QueueTotals, SequenceRun } from "../protocol/commands.ts";
+import { assert } from "../protocol/assert.ts";
+import { LANE_SPAN, segmentId } from "./lane.ts";
+import type { IdentityStore, SegmentStore } from "./stores.ts";
+
+/** A publish as a producer may repeat it: `[first producer sequence, count, sequences in the batch's order]`. */
+export type ProducerBatch = readonly [first: number, count: number, sequences: readonly SequenceRun[]];
+
+export interface ProducerState {
+  /** The last sequence accepted. */
+  last: number;
+  touchedMs: number;
+  /** The newest batches, oldest first, so that a repeated publish is answered with the first one's ids. */
+  batches: ProducerBatch[];
+}
+
+/** Batches remembered of each producer: more than a client keeps in flight. */
+const PRODUCER_BATCHES = 8;
+/** Producers that a snapshot carries before they move to rows of their own. */
+const DIRTY_PRODUCERS_MAX = 16;
+const PRODUCERS_CACHED_MAX = 256;
+/** Segments published since the last snapshot, at the most: what a wake has to read. */
+const UNSAVED_SEGMENTS_MAX = 1_024;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface Snapshot {
+  version: number;
+  nextSequence: number;
+  nextLease: number;
+  nextMove: number;
+  nextTask: number;
+  clockMs: number;
+  messages: number;
+  bytes: number;
+  waiting: number;
+  ready: number;
+  parked: number;
+  dead: number;
+  deadBytes: number;
+  blocked: number;
+  drains: number;
+  totals: Mutable<QueueTotals>;
+  cursors: Record<string, number>;
+  producers: Record<string, ProducerState>;
+}
+
+function emptySnapshot(): Snapshot {
+  return {
+    version: 0,
+    nextSequence: 1,
+    nextLease: 1,
+    nextMove: 1,
+    nextTask: 1,
+    clockMs: 0,
+    messages: 0,
+    bytes: 0,
+    waiting: 0,
+    ready: 0,
+    parked: 0,
+    dead: 0,
+    deadBytes: 0,
+    blocked: 0,
+    drains: 0,
+    totals: {
+      published: 0,
+      duplicates: 0,
+      delivered: 0,
+      acked: 0,
+      failed: 0,
+      deadLettered: 0,
+      redriven: 0,
+      expired: 0,
+      cancelled: 0,
+      purged: 0,
+      dropped: 0,
+    },
+    cursors: {},
+    producers: {},
+  };
+}
+
+export class Ledger {
+  /** Every number here is exact at the end of a transition. `messages` counts all that is unsettled, dead included. */
+  readonly now: Snapshot = emptySnapshot();
+  /** True when something changed that no segment row can tell. */
+  isDirty = false;
+  private unsavedSegments = 0;
+  private readonly cache = new Map<string, ProducerState>();
+
+  restore(snapshot: string | null, segments: SegmentStore): void {
+    if (snapshot !== null) Object.assign(this.now, JSON.parse(snapshot) as Snapshot);
+    for (const [id, producer] of Object.entries(this.now.producers)) this.cache.set(id, producer);
+    const savedNext = this.now.nextSequence;
+    for (const lane of this.lanes()) {
+      const from = segmentId(lane, savedNext);
+      const heads = segments.heads(from, (lane + 1) * LANE_SPAN, UNSAVED_SEGMENTS_MAX + 1);
+      assert(heads.length <= UNSAVED_SEGMENTS_MAX, "more unsaved segments than a snapshot allows");
+      for (const head of heads) {
+        this.addSegment(head.id % LANE_SPAN, head.count, head.recordBytes);
+        this.now.clockMs = Math.max(this.now.clockMs, head.timeMs);
+        if (head.producers !== null) this.foldProducers(head.producers);
+      }
+    }
+  }
+
+  lanes(): number[] {
+    return Object.keys(this.now.cursors).map(Number);
+  }
+
+  cursor(lane: number): number {
+    return this.now.cursors[lane] ?? 1;
+  }
+
+  moveCursor(lane: number, sequence: number): void {
+    this.now.cursors[lane] = sequence;
+    this.isDirty = true;
+  }
+
+  /** A lane that no snapshot knows would not be looked at when the object wakes. */
+  openLane(lane: number): void {
+    if (this.now.cursors[lane] === undefined) this.moveCursor(lane, this.now.nextSequence);
+  }
+
+  /** Time never runs backwards in a queue, whatever the machine's clock does. */
+  tickClock(nowMs: number): number {
+    this.now.clockMs = Math.max(this.now.clockMs, nowMs);
+    return this.now.clockMs;
+  }
+
+  addSegment(first: number, count: number, recordBytes: number): void {
+    const end = first + count;
+    this.now.nextSequence = Math.max(this.now.nextSequence, end);
+    this.now.messages += count;
+    this.now.bytes += recordBytes;
+    this.now.totals.published += count;
+    if (++this.unsavedSegments >= UNSAVED_SEGMENTS_MAX) this.isDirty = true;
+  }
+
+  producer(id: string, identities: IdentityStore): ProducerState | null {
+    const cached = this.cache.get(id);
+    if (cached) return cached;
+    const stored = identities.producer(id);
+    if (stored === null) return null;
+    const state = JSON.parse(stored) as ProducerState;
+    this.remember(id, state);
+    return state;
+  }
+
+  /** Takes a producer's batch; the caller stores the returned JSON with the batch's segment. */
+  recordProducer(id: string, state: ProducerState): void {
+    if (state.batches.length > PRODUCER_BATCHES)
+      state.batches.splice(0, state.batches.length - PRODUCER_BATCHES);
+    this.remember(id, state);
+    this.now.producers[id] = state;
+  }
+
+  private remember(id: string, state: ProducerState): void {
+    this.cache.delete(id);
+    this.cache.set(id, state);
+    for (const oldest of this.cache.keys()) {
+      if (this.cache.size <= PRODUCERS_CACHED_MAX) break;
+      if (this.now.producers[oldest] === undefined) this.cache.delete(oldest);
+      else break;
+    }
+  }
+
+  private foldProducers(json: string): void {
+    for (const [id, state] of Object.entries(JSON.parse(json) as Record<string, ProducerState>)) {
+      this.recordProducer(id, state);
+    }
+  }
+
+  /** Moves producers out of the snapshot when it carries too many. */
+  spillProducers(identities: IdentityStore): void {
+    const ids = Object.keys(this.now.producers);
+    if (ids.length <= DIRTY_PRODUCERS_MAX) return;
+    for (const id of ids) {
+      const state = this.now.producers[id]!;
+      identities.putProducer(id, JSON.stringify(state), state.touchedMs);
+    }
+    this.now.producers = {};
+    this.isDirty = true;
+  }
+
+  /** The snapshot to store now; the caller must write it. */
+  save(): { version: number; json: string } {
+    this.now.version++;
+    this.unsavedSegments = 0;
+    this.isDirty = false;
+    return { version: this.now.version, json: JSON.stringify(this.now) };
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Messages on their way to another queue. They are gathered while a transition runs, and written to the outbox in
+ * the same transaction that takes them from this queue; the shell carries each outbox row to its target until the
+ * target has it. Numbers rise without gaps, and the target remembers the last one it took, so nothing moves twice.
+ */
+import type { MessageRecord } from "../protocol/batch.ts";
+import { assert } from "../protocol/assert.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { QueueContext } from "./context.ts";
+
+/** Keeps a row below the batch limit whatever the records' fields take beside the bodies. */
+const FIELDS_BYTES_MAX = 32_768;
+
+export class Outgoing {
+  private readonly targets = new Map<string, MessageRecord[]>();
+
+  add(target: string, record: MessageRecord): void {
+    const records = this.targets.get(target);
+    if (records) records.push(record);
+    else this.targets.set(target, [record]);
+  }
+
+  commit(queue: QueueContext, nowMs: number): void {
+    for (const [target, records] of this.targets) {
+      for (const part of cut(records)) this.write(queue, target, part, nowMs);
+    }
+    this.targets.clear();
+  }
+
+  private write(queue: QueueContext, target: string, records: readonly MessageRecord[], nowMs: number): void {
+    const header = { origin: 0, firstSequence: 0, timeMs: 0 };
+    const batch = queue.codec.encode(records, header, "broker");
+    assert(batch.ok, `messages for ${target} can't be encoded: ${batch.ok ? "" : batch.detail}`);
+    queue.stores.work.putOutbox({
+      number: queue.ledger.now.nextMove++,
+      target,
+      count: records.length,
+      batch: batch.value,
+      notBeforeMs: nowMs,
+      tries: 0,
+    });
+    queue.ledger.isDirty = true;
+  }
+}
+
+function cut(records: readonly MessageRecord[]): MessageRecord[][] {
+  const parts: MessageRecord[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const record of records) {
+    const size = record.body.length + FIELDS_BYTES_MAX;
+    if (bytes + size > LIMITS.batchBytesMax || parts.at(-1)!.length >= LIMITS.recordsMax) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)!.push(record);
+    bytes += size;
+  }
+  return parts;
+}

@@ -1,0 +1,249 @@
+/**
+ * Which messages go out next. Priorities strictly, the higher first; within one priority:
+ *
+ *   1. messages that come back from an earlier attempt, in their original order
+ *   2. in a FIFO queue, the lines of keys that are free again
+ *   3. fresh messages, in the order in which they became due: one published with a delay counts from the moment
+ *      it is due, every other from its publish
+ *
+ * Picking moves the cursors and buries what has expired on the way; the caller leases what is returned.
+ */
+import { FIELD } from "../protocol/batch.ts";
+import { configOf, keyAt, type QueueContext } from "./context.ts";
+import { bury } from "./dead-letter.ts";
+import { hasBit } from "./bitmap.ts";
+import { LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
+import { blockMessage, unblockMessage } from "./remove.ts";
+import type { Segment } from "./segments.ts";
+import type { ReturnRow } from "./stores.ts";
+
+export interface Pick {
+  readonly segment: Segment;
+  readonly index: number;
+  readonly count: number;
+  /** The message's history, when it has one. */
+  readonly row: ReturnRow | null;
+}
+
+/** Records looked at in one go, taken or not. */
+const SCAN_MAX = 8_192;
+
+export class Picker {
+  readonly picks: Pick[] = [];
+  private readonly queue: QueueContext;
+  private readonly nowMs: number;
+  private room: number;
+  private bytesLeft: number;
+  private scansLeft = SCAN_MAX;
+  /** A message on its last attempt goes alone, so that a poisoned one takes no other with it. */
+  private isClosed = false;
+
+  constructor(queue: QueueContext, messagesMax: number, bytesMax: number, nowMs: number) {
+    this.queue = queue;
+    this.nowMs = nowMs;
+    this.room = messagesMax;
+    this.bytesLeft = bytesMax;
+  }
+
+  run(): Pick[] {
+    for (const priority of this.priorities()) {
+      this.takeReturned(priority);
+      if (this.queue.ledger.now.blocked > 0) this.takeLines(priority);
+      this.takeFresh(priority);
+      if (this.isFull()) break;
+    }
+    if (this.scansLeft <= 0) this.queue.hasMoreWork = true;
+    return this.picks;
+  }
+
+  private priorities(): number[] {
+    const { queue } = this;
+    const found = new Set(queue.ledger.lanes().map(priorityOfLane));
+    return [...found].sort((a, b) => b - a);
+  }
+
+  private isFull(): boolean {
+    return this.isClosed || this.room <= 0 || this.scansLeft <= 0;
+  }
+
+  /** Takes a run of records when they fit; at least one always does. */
+  private take(segment: Segment, index: number, count: number, row: ReturnRow | null): number {
+    const { table } = segment;
+    let taken = 0;
+    while (taken < count && taken < this.room) {
+      const size = table.size(index + taken);
+      if (size > this.bytesLeft && this.picks.length + taken > 0) {
+        this.isClosed = true;
+        break;
+      }
+      this.bytesLeft -= size;
+      taken++;
+    }
+    if (taken === 0) return 0;
+    this.room -= taken;
+    const last = this.picks.at(-1);
+    const joins =
+      last &&
+      row === null &&
+      last.row === null &&
+      last.segment === segment &&
+      last.index + last.count === index;
+    if (joins) this.picks[this.picks.length - 1] = { ...last, count: last.count + taken };
+    else this.picks.push({ segment, index, count: taken, row });
+    return taken;
+  }
+
+  private takeReturned(priority: number): void {
+    if (this.queue.ledger.now.ready === 0 || this.isFull()) return;
+    for (const row of this.queue.stores.returns.ready(priority, Math.min(this.room + 1, 1_024))) {
+      if (this.isFull()) return;
+      this.scansLeft--;
+      const segment = this.queue.segments.get(row.segment);
+      if (this.buryExpired(segment, row.index)) continue;
+      if (row.key !== null && this.queue.keys.isFull(this.queue, row.key)) continue;
+      const isLastAttempt = row.failures >= configOf(this.queue).maxFailures;
+      if (isLastAttempt && this.picks.length > 0) {
+        this.isClosed = true;
+        return;
+      }
+      if (this.take(segment, row.index, 1, row) === 0) return;
+      if (row.key !== null) this.queue.keys.enter(row.key);
+      if (isLastAttempt) this.isClosed = true;
+    }
+  }
+
+  private takeLines(priority: number): void {
+    while (!this.isFull()) {
+      const key = this.queue.keys.takeFree(this.queue, priority);
+      if (key === null) return;
+      const line = this.queue.stores.keys.firstBlocked(key);
+      if (line === null) continue;
+      const segment = this.queue.segments.get(line.segment);
+      let index = 0;
+      while (!hasBit(line.indexes, index)) index++;
+      this.scansLeft--;
+      if (!this.buryExpired(segment, index)) {
+        if (this.take(segment, index, 1, null) === 0) {
+          this.queue.keys.offer(this.queue, key);
+          return;
+        }
+        unblockMessage(this.queue, segment, index);
+        this.queue.keys.enter(key);
+      }
+      this.queue.keys.offer(this.queue, key);
+    }
+  }
+
+  private takeFresh(priority: number): void {
+    const lane = laneOf(priority, false);
+    const delayedLane = laneOf(priority, true);
+    while (!this.isFull()) {
+      const fresh = this.freshSegment(lane);
+      const due = this.queue.stores.timers.dueDelayed(delayedLane, this.nowMs, 2);
+      const [first, second] = due;
+      if (first && (fresh === null || first.dueMs <= fresh.segment.timeMs)) {
+        this.takeDelayed(
+          first.segment,
+          Math.min(this.nowMs, fresh?.segment.timeMs ?? this.nowMs, second?.dueMs ?? this.nowMs),
+        );
+      } else if (fresh !== null) {
+        this.takeFrom(fresh.segment, fresh.index, fresh.segment.count, (next) =>
+          this.queue.ledger.moveCursor(lane, fresh.segment.first + next),
+        );
+      } else {
+        return;
+      }
+    }
+  }
+
+  /** The segment under a lane's cursor and the index that is next, or null at the lane's end. */
+  private freshSegment(lane: number): { segment: Segment; index: number } | null {
+    const { ledger, segments, stores } = this.queue;
+    const cursor = ledger.cursor(lane);
+    if (cursor >= ledger.now.nextSequence) return null;
+    const at = segmentId(lane, cursor);
+    const below = stores.segments.atOrBelow(at, lane * LANE_SPAN);
+    if (below !== null) {
+      const segment = segments.get(below);
+      if (segment.first + segment.count > cursor) return { segment, index: cursor - segment.first };
+    }
+    const above = stores.segments.atOrAbove(at, (lane + 1) * LANE_SPAN);
+    if (above !== null) return { segment: segments.get(above), index: 0 };
+    ledger.moveCursor(lane, ledger.now.nextSequence);
+    return null;
+  }
+
+  private takeDelayed(id: number, untilMs: number): void {
+    const { timers } = this.queue.stores;
+    const segment = this.queue.segments.get(id);
+    const row = timers.delayed(id)!;
+    let end = row.nextIndex + 1;
+    while (end < segment.count && segment.rankMs(end) <= untilMs) end++;
+    this.takeFrom(segment, row.nextIndex, end, (next) => {
+      if (next >= segment.count) timers.removeDelayed(id);
+      else
+        timers.putDelayed({
+          ...row,
+          dueMs: segment.rankMs(next),
+          nextIndex: next,
+          remaining: segment.count - next,
+        });
+    });
+  }
+
+  /** Takes what may go out between two indexes and tells how far it came. */
+  private takeFrom(segment: Segment, from: number, end: number, advance: (next: number) => void): void {
+    const isPlain = segment.settledCount === 0 && !segment.mayExpire && !configOf(this.queue).fifo;
+    let index = from;
+    if (isPlain) {
+      const taken = this.take(segment, from, end - from, null);
+      this.scansLeft -= taken;
+      index += taken;
+    } else {
+      for (; index < end && !this.isFull(); index++) {
+        this.scansLeft--;
+        if (segment.isSettled(index) || this.isDead(segment, index) || this.buryExpired(segment, index))
+          continue;
+        const key = keyAt(this.queue, segment, index);
+        if (key !== null && this.setAside(segment, index, key)) continue;
+        if (this.take(segment, index, 1, null) === 0) break;
+        if (key !== null) this.queue.keys.enter(key);
+      }
+    }
+    if (index > from) advance(index);
+  }
+
+  /** A fresh message that was parked by hand or died in its place (a drained key) is no candidate. */
+  private isDead(segment: Segment, index: number): boolean {
+    return this.queue.ledger.now.dead > 0 && this.queue.stores.returns.get(segment.first + index) !== null;
+  }
+
+  private setAside(segment: Segment, index: number, key: string): boolean {
+    if (this.queue.ledger.now.drains > 0) {
+      const before = this.queue.stores.keys.drain(key);
+      if (before !== null && segment.first + index < before) {
+        bury(this.queue, segment, index, {
+          reason: "failed",
+          nowMs: this.nowMs,
+          note: "its key was drained",
+        });
+        return true;
+      }
+      if (before !== null) {
+        this.queue.stores.keys.removeDrain(key);
+        this.queue.ledger.now.drains--;
+      }
+    }
+    if (!this.queue.keys.mustWait(this.queue, key)) return false;
+    blockMessage(this.queue, key, segment, index);
+    return true;
+  }
+
+  private buryExpired(segment: Segment, index: number): boolean {
+    if (segment.ttlMs === 0 && (segment.table.flags(index) & FIELD.ttlMs) === 0) return false;
+    const expiresMs = segment.expiresMs(index);
+    if (expiresMs === null || expiresMs > this.nowMs) return false;
+    bury(this.queue, segment, index, { reason: "expired", nowMs: this.nowMs });
+    return true;
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The queue: every transition of it, each of which ran or did not. Time and chance are arguments, storage is a
+ * port, and nothing here waits.
+ *
+ *   publish ──► DELAYED ──due──► READY ──lease──► LEASED ──ack──► gone
+ *                  ▲               ▲                 │
+ *                  └── back-off ───┴──── nack, ──────┤
+ *                                      failure       └──► PARKED (its key waits) or DEAD: dead-letter queue, or here
+ *
+ * The shell opens a transaction, calls one or more transitions, then `commit`, and closes the transaction. If
+ * anything throws, the transaction is rolled back and this object is thrown away and opened again from storage.
+ */
+import type { BatchCodec } from "../protocol/batch.ts";
+import type {
+  Delivery,
+  MessageHandle,
+  MessageView,
+  PeekCommand,
+  PeekPage,
+  PublishCommand,
+  PublishConfirm,
+  QueueInfo,
+  ReceiveCommand,
+  RedriveCommand,
+  RedriveStatus,
+  Settlement,
+  SettlementResult,
+} from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { QueueConfig } from "../protocol/queue-config.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { acceptAll } from "./accept.ts";
+import { find, peek } from "./browse.ts";
+import { nextWakeMs, tick } from "./clock-work.ts";
+import { Consumers, releaseConsumer, type Consumer, type Departure, type Dispatched } from "./consumers.ts";
+import { openContext, type QueueContext } from "./context.ts";
+import { deliveryOf, DELIVERY_BYTES_MAX, EMPTY_DELIVERY, grant } from "./grant.ts";
+import { inspect } from "./inspect.ts";
+import { resumeKey } from "./parked.ts";
+import { Picker } from "./pick.ts";
+import { purge } from "./purge.ts";
+import { cancelRedrive, redriveStatus, startRedrive } from "./redrive.ts";
+import { cancelWaiting } from "./remove.ts";
+import { settleAll } from "./settle.ts";
+import type { OutboxRow, QueueStores, StoredQueue } from "./stores.ts";
+
+export class Queue {
+  private readonly context: QueueContext;
+  private readonly consumers = new Consumers();
+
+  private constructor(context: QueueContext) {
+    this.context = context;
+  }
+
+  /** The stored queue, or null when none was declared. Cost does not depend on how much is waiting. */
+  static open(stores: QueueStores, codec: BatchCodec, random: () => number): Queue | null {
+    const context = openContext(stores, codec, random);
+    return context && new Queue(context);
+  }
+
+  get config(): QueueConfig {
+    return this.context.stored.config;
+  }
+
+  get stored(): StoredQueue {
+    return this.context.stored;
+  }
+
+  /** Bytes held, for the namespace's quota. */
+  get bytes(): number {
+    return this.context.ledger.now.bytes;
+  }
+
+  store(changes: Partial<StoredQueue>): void {
+    this.context.stored = { ...this.context.stored, ...changes };
+    this.context.stores.writeQueue(this.context.stored);
+  }
+
+  // Publishing
+
+  /** Answers each command in order. Messages are durable when the transaction is. */
+  publish(commands: readonly PublishCommand[], nowMs: number): Result<PublishConfirm>[] {
+    return acceptAll(this.context, commands, nowMs);
+  }
+
+  /** Takes messages that another queue sends. The same move again is answered and not taken twice. */
+  acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<{ accepted: number }> {
+    if (number <= this.context.stores.identities.inbound(from)) return ok({ accepted: 0 });
+    const [answer] = acceptAll(this.context, [{ batch }], nowMs, { source: "broker" });
+    if (!answer!.ok) return answer!;
+    this.context.stores.identities.putInbound(from, number);
+    return ok({ accepted: answer!.value.sequences.reduce((sum, [, count]) => sum + count, 0) });
+  }
+
+  replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
+    const cancelled = cancelWaiting(this.context, handle);
+    if (!cancelled.ok) return cancelled;
+    return acceptAll(this.context, [{ batch }], nowMs)[0]!;
+  }
+
+  cancel(handle: MessageHandle): Result<{ id: string }> {
+    return cancelWaiting(this.context, handle);
+  }
+
+  // Consuming
+
+  receive(command: ReceiveCommand, nowMs: number): Result<Delivery> {
+    const clockMs = this.context.ledger.tickClock(nowMs);
+    const again = this.repeatReceive(command, clockMs);
+    if (again !== null) return ok(again);
+    if (this.context.stored.paused) return ok(EMPTY_DELIVERY);
+    if (this.context.leases.openCount >= LIMITS.leasedMax) {
+      return refuse("too_many_leases", `${LIMITS.leasedMax} messages of this queue are out unsettled`);
+    }
+    const picks = new Picker(this.context, command.max, DELIVERY_BYTES_MAX, clockMs).run();
+    if (picks.length === 0) return ok(EMPTY_DELIVERY);
+    const holder = {
+      consumer: command.consumer,
+      consumerId: 0,
+      attemptId: command.attemptId ?? null,
+      leaseMs: command.leaseMs ?? this.config.leaseMs,
+    };
+    return ok(grant(this.context, picks, holder, clockMs));
+  }
+
+  private repeatReceive(command: ReceiveCommand, nowMs: number): Delivery | null {
+    if (command.attemptId === undefined) return null;
+    for (const lease of this.context.leases.active.values()) {
+      const isSame = lease.attemptId === command.attemptId && lease.consumer === command.consumer;
+      if (isSame && lease.open === lease.outcomes.length && lease.untilMs > nowMs)
+        return deliveryOf(this.context, lease);
+    }
+    return null;
+  }
+
+  settle(settlements: readonly Settlement[], nowMs: number): SettlementResult[] {
+    return settleAll(this.context, settlements, nowMs);
+  }
+
+  attach(consumer: Consumer): Result<void> {
+    return this.consumers.attach(consumer);
+  }
+
+  consumer(id: number): Consumer | null {
+    return this.consumers.get(id);
+  }
+
+  isActive(consumer: Consumer): boolean {
+    return this.consumers.isActive(this.context, consumer);
+  }
+
+  unsettledOf(consumerId: number): number {
+    return this.context.leases.openBy(consumerId);
+  }
+
+  /** A consumer is gone: what it held goes back to its place. */
+  detach(consumerId: number, how: Departure, nowMs: number): void {
+    this.consumers.detach(consumerId);
+    releaseConsumer(this.context, consumerId, how, nowMs);
+  }
+
+  /** Gives back what was leased to sockets that did not outlive a restart. */
+  releaseOrphans(liveConsumers: ReadonlySet<number>, nowMs: number): void {
+    const held = new Set([...this.context.leases.active.values()].map((lease) => lease.consumerId));
+    for (const id of held)
+      if (id !== 0 && !liveConsumers.has(id)) releaseConsumer(this.context, id, "restarted", nowMs);
+  }
+
+  /** A drained consumer holds nothing: there is nothing to give back and nothing to store. */
+  detachDrained(consumerId: number): void {
+    this.consumers.detach(consumerId);
+  }
+
+  /** Gives back everything that is out, whoever has it. */
+  releaseAll(nowMs: number): void {
+    const holders = new Set([...this.context.leases.active.values()].map((lease) => lease.consumerId));
+    for (const id of holders) releaseConsumer(this.context, id, "released", nowMs);
+  }
+
+  dispatch(nowMs: number): Dispatched[] {
+    return this.consumers.dispatch(this.context, this.context.ledger.tickClock(nowMs));
+  }
+
+  // Looking and managing
+
+  inspect(nowMs: number): QueueInfo {
+    return inspect(this.context, this.consumers.views(this.context), nowMs);
+  }
+
+  peek(command: PeekCommand, nowMs: number): Result<PeekPage> {
+    return peek(this.context, command, this.context.ledger.tickClock(nowMs));
+  }
+
+  find(handle: MessageHandle, nowMs: number): Result<MessageView> {
+    return find(this.context, handle, this.context.ledger.tickClock(nowMs));
+  }
+
+  purge(upToSequence: number | undefined): { messages: number } {
+    return purge(this.context, upToSequence ?? this.context.ledger.now.nextSequence - 1);
+  }
+
+  redrive(command: RedriveCommand, nowMs: number): Result<RedriveStatus> {
+    return startRedrive(this.context, command, this.context.ledger.tickClock(nowMs));
+  }
+
+  redriveStatus(task: number): Result<RedriveStatus> {
+    return redriveStatus(this.context, task);
+  }
+
+  redriveCancel(task: number): Result<RedriveStatus> {
+    return cancelRedrive(this.context, task);
+  }
+
+  resumeKey(key: string, action: "retry" | "skip" | "drain", nowMs: number): Result<{ messages: number }> {
+    return resumeKey(this.context, key, action, nowMs);
+  }
+
+  // Time
+
+  tick(nowMs: number): void {
+    this.context.hasMoreWork = false;
+    tick(this.context, nowMs);
+  }
+
+  nextWakeMs(nowMs: number): number | null {
+    return nextWakeMs(this.context, nowMs);
+  }
+
+  // What the shell carries elsewhere
+
+  nextMove(nowMs: number): OutboxRow | null {
+    return this.context.stores.work.firstOutbox(nowMs);
+  }
+
+  moved(number: number): void {
+    this.context.stores.work.removeOutbox(number);
+  }
+
+  /** The target could not take it: later again, the wait doubling up to a minute. */
+  moveFailed(row: OutboxRow, nowMs: number): void {
+    const waitMs = Math.min(60_000, 1_000 * 2 ** Math.min(row.tries, 6));
+    this.context.stores.work.delayOutbox(row.number, nowMs + waitMs, row.tries + 1);
+  }
+
+  garbage(): string[] {
+    return this.context.stores.work.garbage(100);
+  }
+
+  garbageCollected(reference: string): void {
+    this.context.stores.work.removeGarbage(reference);
+  }
+
+  /** Writes what the transitions since the last commit changed. Must be called before the transaction closes. */
+  commit(nowMs: number): void {
+    const { context } = this;
+    context.outgoing.commit(context, nowMs);
+    context.segments.commit((segment) => {
+      if (segment.isDelayed) context.stores.timers.removeDelayed(segment.id);
+      if (segment.mayExpire) context.stores.timers.removeExpiry(segment.id);
+    });
+    context.ledger.spillProducers(context.stores.identities);
+    if (context.leases.commit(context.stores.leases, context.ledger)) return;
+    if (!context.ledger.isDirty) return;
+    const { version, json } = context.ledger.save();
+    context.stores.leases.writeSnapshot(version, json);
+  }
+}

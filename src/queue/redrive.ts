@@ -1,0 +1,235 @@
+/**
+ * Bringing dead messages back. A dead message lies either in a dead-letter queue, as an ordinary message with a
+ * death record, or in the queue it died in, in state dead. Both are found by one filter. A dry run only counts;
+ * a real run is a task that goes on in steps, so that it can be paced and stopped and survives eviction.
+ */
+import { FIELD, type MessageRecord } from "../protocol/batch.ts";
+import type { DeathRecord, RedriveCommand, RedriveFilter, RedriveStatus } from "../protocol/commands.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { lanesFrom } from "./browse.ts";
+import { configOf, idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
+import { movedRecord } from "./dead-letter.ts";
+import { LANE_SPAN } from "./lane.ts";
+import { putReturn, removeMessage } from "./remove.ts";
+import type { Segment } from "./segments.ts";
+import { segmentStates } from "./states.ts";
+import { RETURN_STATE, type ReturnRow, type TaskRow } from "./stores.ts";
+
+/** Messages looked at in one step. */
+const STEP_SCAN_MAX = 2_000;
+const STEP_MOVE_MAX = 500;
+const STEP_MS = 100;
+
+interface Candidate {
+  readonly segment: Segment;
+  readonly index: number;
+  readonly row: ReturnRow | null;
+  readonly resume: Place;
+}
+
+/** Where a scan goes on: a segment and an index, or a sequence among the rows of messages dead in their place. */
+interface Place {
+  readonly segment: number;
+  readonly index: number;
+}
+
+const DEAD_ROWS = -1;
+const START: Place = { segment: DEAD_ROWS, index: 0 };
+
+export function startRedrive(
+  queue: QueueContext,
+  command: RedriveCommand,
+  nowMs: number,
+): Result<RedriveStatus> {
+  if (command.dryRun) {
+    let scanned = 0;
+    let matched = 0;
+    for (const candidate of candidates(queue, START)) {
+      scanned++;
+      if (matches(queue, candidate, command.filter)) matched++;
+      if (matched === command.limit) break;
+    }
+    return ok({ task: null, state: "dry_run", scanned, matched, moved: 0 });
+  }
+  const task: TaskRow = {
+    task: queue.ledger.now.nextTask++,
+    command,
+    state: "running",
+    ...START,
+    endSequence: queue.ledger.now.nextSequence,
+    scanned: 0,
+    matched: 0,
+    moved: 0,
+    nextMs: nowMs,
+  };
+  queue.ledger.isDirty = true;
+  queue.stores.work.putTask(task);
+  stepTasks(queue, nowMs);
+  return redriveStatus(queue, task.task);
+}
+
+export function redriveStatus(queue: QueueContext, task: number): Result<RedriveStatus> {
+  const row = queue.stores.work.task(task);
+  if (row === null) return refuse("task_not_found", `task: there is no redrive ${task}`);
+  const { state, scanned, matched, moved } = row;
+  return ok({ task, state, scanned, matched, moved });
+}
+
+export function cancelRedrive(queue: QueueContext, task: number): Result<RedriveStatus> {
+  const row = queue.stores.work.task(task);
+  if (row?.state === "running") queue.stores.work.putTask({ ...row, state: "cancelled" });
+  return redriveStatus(queue, task);
+}
+
+export function stepTasks(queue: QueueContext, nowMs: number): void {
+  for (const task of queue.stores.work.runningTasks()) {
+    if (task.nextMs <= nowMs) queue.stores.work.putTask(stepTask(queue, task, nowMs));
+  }
+}
+
+function stepTask(queue: QueueContext, task: TaskRow, nowMs: number): TaskRow {
+  const { ratePerSecond, limit, filter } = task.command;
+  const perStep =
+    ratePerSecond === undefined ? STEP_MOVE_MAX : Math.max(1, Math.floor((ratePerSecond * STEP_MS) / 1_000));
+  const moveMax = Math.min(perStep, STEP_MOVE_MAX, (limit ?? Number.POSITIVE_INFINITY) - task.moved);
+  let { scanned, matched, moved } = task;
+  const endMoved = moved + moveMax;
+  let scansLeft = STEP_SCAN_MAX;
+  for (const candidate of candidates(queue, task)) {
+    const { segment, index, resume } = candidate;
+    if (scansLeft-- === 0 || moved === endMoved) {
+      const isDone = limit !== undefined && moved >= limit;
+      // One message a step at the least, so a rate below ten a second means a longer wait.
+      const waitMs = ratePerSecond === undefined ? 0 : Math.ceil((perStep * 1_000) / ratePerSecond);
+      const state = isDone ? "done" : "running";
+      return { ...task, ...resume, state, scanned, matched, moved, nextMs: nowMs + waitMs };
+    }
+    // What was redriven into this very queue, or died since, is not looked at again.
+    if (segment.first + index >= task.endSequence) continue;
+    scanned++;
+    if (!matches(queue, candidate, filter)) continue;
+    matched++;
+    if (redriveOne(queue, candidate, task.command, nowMs)) moved++;
+  }
+  return { ...task, state: "done", scanned, matched, moved };
+}
+
+/** Messages that may be redriven, from a place on: those dead in their place first, then those with a death record. */
+function* candidates(queue: QueueContext, from: Place): Generator<Candidate> {
+  if (from.segment === DEAD_ROWS) yield* deadInPlace(queue, from.index);
+  const start = from.segment === DEAD_ROWS ? { segment: 0, index: 0 } : from;
+  for (const lane of lanesFrom(queue, start.segment)) {
+    const ceiling = (lane + 1) * LANE_SPAN;
+    let [head] = queue.stores.segments.heads(Math.max(start.segment, lane * LANE_SPAN), ceiling, 1);
+    while (head) {
+      if ((head.flags & FIELD.death) !== 0)
+        yield* withDeath(queue, head.id, head.id === start.segment ? start.index : 0);
+      [head] = queue.stores.segments.heads(head.id + 1, ceiling, 1);
+    }
+  }
+}
+
+function* deadInPlace(queue: QueueContext, afterSequence: number): Generator<Candidate> {
+  let after = afterSequence;
+  for (;;) {
+    const rows = queue.stores.returns.inState(RETURN_STATE.dead, after, 200);
+    if (rows.length === 0) return;
+    for (const row of rows) {
+      const resume = { segment: DEAD_ROWS, index: row.sequence - 1 };
+      yield { segment: queue.segments.get(row.segment), index: row.index, row, resume };
+      after = row.sequence;
+    }
+  }
+}
+
+function* withDeath(queue: QueueContext, id: number, from: number): Generator<Candidate> {
+  const segment = queue.segments.find(id);
+  if (segment === null) return;
+  const states = segmentStates(queue, segment);
+  for (let index = from; index < segment.count; index++) {
+    if ((segment.table.flags(index) & FIELD.death) === 0) continue;
+    if (states.of(index, queue.ledger.now.clockMs) !== "ready") continue;
+    yield { segment, index, row: states.row(index), resume: { segment: id, index } };
+  }
+}
+
+function matches(queue: QueueContext, { segment, index, row }: Candidate, filter: RedriveFilter): boolean {
+  const record = recordAt(segment, index);
+  const death = deathOf(queue, record, row);
+  const headers = Object.entries(filter.headers ?? {});
+  const {
+    ids,
+    reason,
+    queue: from,
+    routingKey,
+    orderingKey,
+    diedBeforeMs,
+    diedAfterMs,
+    errorIncludes,
+  } = filter;
+  return (
+    (ids === undefined || ids.includes(idAt(queue, segment, index))) &&
+    (reason === undefined || death.reason === reason) &&
+    (from === undefined || death.queue === from) &&
+    (routingKey === undefined || (death.routingKey ?? record.routingKey) === routingKey) &&
+    (orderingKey === undefined || record.orderingKey === orderingKey) &&
+    (diedBeforeMs === undefined || death.atMs <= diedBeforeMs) &&
+    (diedAfterMs === undefined || death.atMs >= diedAfterMs) &&
+    (errorIncludes === undefined || (death.log.at(-1)?.error ?? "").includes(errorIncludes)) &&
+    headers.every(
+      ([name, text]) =>
+        record.headers !== undefined &&
+        Object.hasOwn(record.headers, name) &&
+        String(record.headers[name]) === text,
+    )
+  );
+}
+
+type Story = Pick<DeathRecord, "reason" | "queue" | "atMs" | "log" | "routingKey">;
+
+function deathOf(queue: QueueContext, record: MessageRecord, row: ReturnRow | null): Story {
+  if (row?.state !== RETURN_STATE.dead && record.death !== undefined)
+    return JSON.parse(record.death) as DeathRecord;
+  const log = row?.log ?? [];
+  const atMs = log.at(-1)?.atMs ?? 0;
+  const reason = (row?.failures ?? 0) > configOf(queue).maxFailures ? "failed" : "rejected";
+  return { reason, queue: queue.stored.queue, atMs, log };
+}
+
+function redriveOne(
+  queue: QueueContext,
+  { segment, index, row }: Candidate,
+  command: RedriveCommand,
+  nowMs: number,
+): boolean {
+  const record = recordAt(segment, index);
+  const death = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
+  const target =
+    command.to ??
+    (row?.state === RETURN_STATE.dead ? queue.stored.queue : (death?.queue ?? queue.stored.queue));
+  if (target === queue.stored.queue) {
+    if (row === null) return false;
+    returnToPlace(queue, segment, index, row, nowMs);
+    return true;
+  }
+  // The operator has looked at it: the hop budget starts again, and the redrive is counted.
+  const redriven = death === null ? null : { ...death, hops: 0, redrives: death.redrives + 1 };
+  queue.outgoing.add(target, movedRecord(queue, segment, index, record, redriven, death?.routingKey));
+  removeMessage(queue, segment, index, "keep");
+  queue.ledger.now.totals.redriven++;
+  return true;
+}
+
+function returnToPlace(
+  queue: QueueContext,
+  segment: Segment,
+  index: number,
+  row: ReturnRow,
+  nowMs: number,
+): void {
+  const key = keyAt(queue, segment, index);
+  const back = { ...row, state: RETURN_STATE.ready, failures: 0, redrives: row.redrives + 1, key };
+  putReturn(queue, row, back, segment.table.size(index));
+  const expiresMs = segment.expiresMs(index);
+  if (expiresMs !== null) queue.stores.timers.putExpiry(segment.id, Math.max(expiresMs, nowMs));
+}

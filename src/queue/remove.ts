@@ -1,0 +1,154 @@
+// Taking a message out of the queue for good, with all that is stored beside it.
+import { FIELD } from "../protocol/batch.ts";
+import type { MessageHandle } from "../protocol/commands.ts";
+import { sequenceOfId } from "../protocol/batch.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { bitmapBytes, clearBit, nextBit } from "./bitmap.ts";
+import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
+import { firstSequenceOf, LANE_SPAN, segmentId } from "./lane.ts";
+import type { Segment } from "./segments.ts";
+import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+
+const HELD_BESIDE = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
+
+/** Whether the body of a removed message goes too, or travels on with it to another queue. */
+export type BodyFate = "delete" | "keep";
+
+/** Marks a message as gone and forgets everything kept about it. The caller counts it in the totals. */
+export function removeMessage(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
+  const { now } = queue.ledger;
+  if (now.waiting + now.ready + now.parked + now.dead + queue.leases.openCount > 0) {
+    forgetReturn(queue, segment.first + index);
+  }
+  if (now.blocked > 0) unblockMessage(queue, segment, index);
+  removePlain(queue, segment, index, body);
+}
+
+/** The same for a message in its first lease: it has no return row and stands in no key's line. */
+export function removePlain(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
+  if (!queue.segments.settle(segment, index)) return;
+  const { now } = queue.ledger;
+  now.messages--;
+  now.bytes -= segment.table.size(index);
+  queue.ledger.isDirty = true;
+  if ((segment.table.flags(index) & HELD_BESIDE) !== 0) forgetHandles(queue, segment, index, body);
+}
+
+function forgetHandles(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
+  const record = recordAt(segment, index);
+  const sequence = segment.first + index;
+  const { identities, work } = queue.stores;
+  if (record.cancelKey !== undefined) identities.removeHandle("cancelKey", record.cancelKey, sequence);
+  if (record.id !== undefined) identities.removeHandle("id", record.id, sequence);
+  if (record.bodyReference && body === "delete") work.putGarbage(referenceOf(record.body));
+}
+
+/** The key in the bucket of a referenced body: the record's body is `{"key": …, "bytes": …}`. */
+export function referenceOf(body: Uint8Array): string {
+  return (JSON.parse(new TextDecoder().decode(body)) as { key: string }).key;
+}
+
+/** Writes a return row and keeps the ledger's counts by state. */
+export function putReturn(
+  queue: QueueContext,
+  before: ReturnRow | null,
+  row: ReturnRow,
+  bytes: number,
+): void {
+  if (before) countReturn(queue, before, -1, bytes);
+  countReturn(queue, row, 1, bytes);
+  queue.stores.returns.put(row);
+}
+
+function countReturn(queue: QueueContext, row: ReturnRow, change: 1 | -1, bytes: number): void {
+  const { now } = queue.ledger;
+  queue.ledger.isDirty = true;
+  if (row.state === RETURN_STATE.waiting) now.waiting += change;
+  else if (row.state === RETURN_STATE.ready) now.ready += change;
+  else if (row.state === RETURN_STATE.parked) now.parked += change;
+  else if (row.state === RETURN_STATE.dead) {
+    now.dead += change;
+    now.deadBytes += change * bytes;
+  }
+}
+
+function forgetReturn(queue: QueueContext, sequence: number): void {
+  const row = queue.stores.returns.get(sequence);
+  if (row === null) return;
+  const segment = queue.segments.find(row.segment);
+  countReturn(queue, row, -1, segment ? segment.table.size(row.index) : 0);
+  queue.stores.returns.remove(sequence);
+  if (row.key !== null) queue.keys.offer(queue, row.key);
+}
+
+/** Takes a message out of its key's line. */
+export function unblockMessage(queue: QueueContext, segment: Segment, index: number): void {
+  const key = keyAt(queue, segment, index);
+  if (key === null) return;
+  const bits = queue.stores.keys.blocked(key, segment.id);
+  if (bits === null) return;
+  clearBit(bits, index);
+  if (nextBit(bits, 0, segment.count) === -1) {
+    queue.stores.keys.unblock(key, segment.id);
+    queue.ledger.now.blocked--;
+    queue.ledger.isDirty = true;
+  } else {
+    queue.stores.keys.block({ key, segment: segment.id, indexes: bits });
+  }
+}
+
+/** Puts a message into its key's line. */
+export function blockMessage(queue: QueueContext, key: string, segment: Segment, index: number): void {
+  const known = queue.stores.keys.blocked(key, segment.id);
+  const bits = known ?? new Uint8Array(bitmapBytes(segment.count));
+  bits[index >> 3] = bits[index >> 3]! | (1 << (index & 7));
+  queue.stores.keys.block({ key, segment: segment.id, indexes: bits });
+  if (known !== null) return;
+  queue.ledger.now.blocked++;
+  queue.ledger.isDirty = true;
+}
+
+/** Finds a message by id or by the sender's key; null when it is gone. */
+export function locate(
+  queue: QueueContext,
+  handle: MessageHandle,
+): { segment: Segment; index: number } | null {
+  const stored =
+    "cancelKey" in handle
+      ? queue.stores.identities.handle("cancelKey", handle.cancelKey)
+      : queue.stores.identities.handle("id", handle.id);
+  if (stored !== null) {
+    const segment = queue.segments.find(stored.segment);
+    const index = segment === null ? -1 : stored.sequence - segment.first;
+    return segment !== null && !segment.isSettled(index) ? { segment, index } : null;
+  }
+  if ("cancelKey" in handle) return null;
+  const sequence = sequenceOfId(handle.id, queue.stored.origin);
+  return sequence === null ? null : locateSequence(queue, sequence);
+}
+
+function locateSequence(queue: QueueContext, sequence: number): { segment: Segment; index: number } | null {
+  for (const lane of queue.ledger.lanes()) {
+    const id = queue.stores.segments.atOrBelow(segmentId(lane, sequence), lane * LANE_SPAN);
+    if (id === null) continue;
+    const segment = queue.segments.find(id);
+    const index = sequence - firstSequenceOf(id);
+    if (segment !== null && index < segment.count && !segment.isSettled(index)) return { segment, index };
+  }
+  return null;
+}
+
+/** Takes back a message that no consumer holds. */
+export function cancelWaiting(queue: QueueContext, handle: MessageHandle): Result<{ id: string }> {
+  const found = locate(queue, handle);
+  const shown = "id" in handle ? `id: ${handle.id}` : `cancelKey: ${handle.cancelKey}`;
+  if (found === null) return refuse("message_not_found", `${shown} is not waiting in this queue`);
+  const { segment, index } = found;
+  if (queue.leases.holderOf(segment.first + index) !== null) {
+    return refuse("message_leased", `${shown} is with a consumer`);
+  }
+  const id = idAt(queue, segment, index);
+  removeMessage(queue, segment, index, "delete");
+  queue.ledger.now.totals.cancelled++;
+  return ok({ id });
+}

@@ -1,0 +1,177 @@
+/**
+ * What consumers say of their deliveries. Fenced: only the lease under which a message is open settles it. Saying
+ * the same again is harmless; saying something else, or saying it too late, is refused and changes nothing.
+ */
+import type { SequenceRun, Settlement, SettlementResult, Verdict } from "../protocol/commands.ts";
+import type { ErrorCode } from "../protocol/errors.ts";
+import { configOf, keyAt, type QueueContext } from "./context.ts";
+import { endDelivery } from "./fail.ts";
+import { openMessages, OUTCOME, placeOf, type Lease, type LeaseRun } from "./leases.ts";
+import { removeMessage, removePlain } from "./remove.ts";
+
+type Mutable = { settled: number; untilMs?: number; refused: SettlementResult["refused"][number][] };
+
+export function settleAll(
+  queue: QueueContext,
+  settlements: readonly Settlement[],
+  nowMs: number,
+): SettlementResult[] {
+  const clockMs = queue.ledger.tickClock(nowMs);
+  return settlements.map((settlement) => settleOne(queue, settlement, clockMs));
+}
+
+function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): SettlementResult {
+  const result: Mutable = { settled: 0, refused: [] };
+  const lease = queue.leases.find(settlement.lease);
+  if (lease === null || lease.untilMs <= nowMs) {
+    // A lease whose time is up is over, even if the alarm has not come round to it yet.
+    if (lease !== null) endOverdue(queue, lease, nowMs);
+    if (lease === null) {
+      for (const run of settlement.sequences ?? [[0, 0] as const])
+        refuseRun(result, run, "lease_lost", "no such lease, or it ended long ago");
+      return result;
+    }
+  }
+  if (settlement.verdict === "extend" && lease.open > 0) {
+    queue.leases.extend(lease, nowMs + (settlement.leaseMs ?? configOf(queue).leaseMs));
+    result.untilMs = lease.untilMs;
+  }
+  if (settlement.sequences === undefined) settleOpen(queue, lease, settlement, nowMs, result);
+  else for (const run of settlement.sequences) settleRun(queue, lease, run, settlement, nowMs, result);
+  return result;
+}
+
+/** Every message still open under a lease whose time is up counts as failed. */
+export function endOverdue(queue: QueueContext, lease: Lease, nowMs: number): void {
+  for (const message of [...openMessages(lease)]) {
+    endDelivery(queue, message, { outcome: "lease_expired", nowMs, isFailure: true });
+  }
+}
+
+function settleOpen(
+  queue: QueueContext,
+  lease: Lease,
+  settlement: Settlement,
+  nowMs: number,
+  result: Mutable,
+): void {
+  for (const message of [...openMessages(lease)]) {
+    result.settled++;
+    apply(queue, lease, message.run, message.index, message.at, settlement, nowMs);
+  }
+}
+
+function settleRun(
+  queue: QueueContext,
+  lease: Lease,
+  sequences: SequenceRun,
+  settlement: Settlement,
+  nowMs: number,
+  result: Mutable,
+): void {
+  const [first, count] = sequences;
+  for (let i = 0; i < count; i++) {
+    const place = placeOf(lease, first + i);
+    if (place === null) {
+      refuseRun(result, [first + i, 1], "lease_lost", "the message is not part of this lease");
+      continue;
+    }
+    // Runs are long: the messages beside the first are found without another search.
+    const end = Math.min(count - i, place.run.index + place.run.count - place.index);
+    for (let j = 0; j < end; j++)
+      settleMessage(queue, lease, place, j, first + i + j, settlement, nowMs, result);
+    i += end - 1;
+  }
+}
+
+function settleMessage(
+  queue: QueueContext,
+  lease: Lease,
+  place: { run: LeaseRun; index: number; at: number },
+  step: number,
+  sequence: number,
+  settlement: Settlement,
+  nowMs: number,
+  result: Mutable,
+): void {
+  const outcome = lease.outcomes[place.at + step];
+  if (outcome === OUTCOME.open) {
+    result.settled++;
+    apply(queue, lease, place.run, place.index + step, place.at + step, settlement, nowMs);
+  } else if (outcome === outcomeOf(settlement)) {
+    result.settled++;
+  } else if (outcome === OUTCOME.lost || settlement.verdict === "extend") {
+    const holder = queue.leases.holderOf(sequence);
+    const now = holder === null ? "it is with nobody" : `${holder.consumer} holds it now`;
+    refuseRun(result, [sequence, 1], "lease_lost", `the lease ended at ${lease.untilMs}; ${now}`);
+  } else {
+    refuseRun(result, [sequence, 1], "already_settled", "this delivery was settled another way before");
+  }
+}
+
+function outcomeOf(settlement: Settlement): number | null {
+  const byVerdict: Record<Verdict, number | null> = {
+    ack: OUTCOME.acked,
+    nack: OUTCOME.nacked,
+    reject: settlement.dead ? OUTCOME.dead : OUTCOME.rejected,
+    extend: null,
+  };
+  return byVerdict[settlement.verdict];
+}
+
+function apply(
+  queue: QueueContext,
+  lease: Lease,
+  run: LeaseRun,
+  index: number,
+  at: number,
+  settlement: Settlement,
+  nowMs: number,
+): void {
+  switch (settlement.verdict) {
+    case "extend":
+      return;
+    case "ack":
+      ack(queue, lease, run, index, at);
+      return;
+    case "nack":
+    case "reject":
+      endDelivery(
+        queue,
+        { lease, run, index, at },
+        {
+          outcome: settlement.verdict,
+          nowMs,
+          isFailure: settlement.verdict === "reject",
+          isFinal: settlement.verdict === "reject" && settlement.dead === true,
+          ...(settlement.delayMs === undefined ? {} : { delayMs: settlement.delayMs }),
+          ...(settlement.error === undefined ? {} : { error: settlement.error }),
+        },
+      );
+  }
+}
+
+function ack(queue: QueueContext, lease: Lease, run: LeaseRun, index: number, at: number): void {
+  const segment = queue.segments.get(run.segment);
+  const key = keyAt(queue, segment, index);
+  queue.leases.close(lease, at, OUTCOME.acked);
+  if (run.attempt === 1) removePlain(queue, segment, index, "delete");
+  else removeMessage(queue, segment, index, "delete");
+  queue.ledger.now.totals.acked++;
+  if (key !== null) queue.keys.leave(queue, key);
+}
+
+function refuseRun(result: Mutable, sequences: SequenceRun, code: ErrorCode, detail: string): void {
+  const last = result.refused.at(-1);
+  if (
+    last &&
+    last.code === code &&
+    last.detail === detail &&
+    last.sequences[0] + last.sequences[1] === sequences[0]
+  ) {
+    const [first, count] = last.sequences;
+    result.refused[result.refused.length - 1] = { sequences: [first, count + sequences[1]], code, detail };
+  } else {
+    result.refused.push({ sequences, code, detail });
+  }
+}

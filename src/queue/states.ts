@@ -1,0 +1,55 @@
+// The state of each message of a segment, put together from what is stored. For looking and for rare work only.
+import type { MessageState } from "../protocol/commands.ts";
+import { keyAt, type QueueContext } from "./context.ts";
+import type { Lease } from "./leases.ts";
+import type { Segment } from "./segments.ts";
+import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+
+export interface SegmentStates {
+  /** Null when the message is gone. */
+  of(index: number, nowMs: number): MessageState | null;
+  lease(index: number): Lease | null;
+  row(index: number): ReturnRow | null;
+}
+
+export function segmentStates(queue: QueueContext, segment: Segment): SegmentStates {
+  const leased = new Map<number, Lease>();
+  for (const { lease, index } of queue.leases.openIn(segment.id)) leased.set(index, lease);
+  const rows = new Map<number, ReturnRow>();
+  for (const row of queue.stores.returns.between(segment.first, segment.first + segment.count - 1)) {
+    rows.set(row.index, row);
+  }
+  const fresh = segment.isDelayed ? (queue.stores.timers.delayed(segment.id)?.nextIndex ?? segment.count) : 0;
+  const inParkedLine = (index: number): boolean => {
+    if (queue.ledger.now.parked === 0) return false;
+    const key = keyAt(queue, segment, index);
+    return key !== null && queue.stores.returns.parkedOf(key).length > 0;
+  };
+  return {
+    lease: (index) => leased.get(index) ?? null,
+    row: (index) => rows.get(index) ?? null,
+    of(index, nowMs) {
+      if (segment.isSettled(index)) return null;
+      if (leased.has(index)) return "leased";
+      const row = rows.get(index);
+      if (row) return stateOfRow(row);
+      if (segment.isDelayed && index >= fresh && segment.rankMs(index) > nowMs) return "delayed";
+      return inParkedLine(index) ? "parked" : "ready";
+    },
+  };
+}
+
+function stateOfRow(row: ReturnRow): MessageState {
+  switch (row.state) {
+    case RETURN_STATE.waiting:
+      return "delayed";
+    case RETURN_STATE.leased:
+      return "leased";
+    case RETURN_STATE.parked:
+      return "parked";
+    case RETURN_STATE.dead:
+      return "dead";
+    default:
+      return "ready";
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * What the queue's core needs of storage. Stores hold no rules: each method reads or writes rows. All calls of one
+ * transition run inside one transaction that the shell opens, so that it happened or did not.
+ */
+import type { AttemptLogEntry, RedriveCommand } from "../protocol/commands.ts";
+import type { QueueConfig } from "../protocol/queue-config.ts";
+
+export interface StoredQueue {
+  readonly queue: string;
+  readonly namespace: string;
+  /** Random, made with the queue: tells its numbering from that of an earlier queue of the same name. */
+  readonly origin: number;
+  readonly createdMs: number;
+  readonly paused: boolean;
+  /** Bytes the namespace lets this queue hold. */
+  readonly allottedBytes: number;
+  readonly config: QueueConfig;
+}
+
+/** A segment without its bytes. */
+export interface SegmentHead {
+  readonly id: number;
+  readonly count: number;
+  readonly timeMs: number;
+  /** The queue's time to live when the messages were accepted; 0 for none. */
+  readonly ttlMs: number;
+  /** Every field flag that some record has. */
+  readonly flags: number;
+  /** Sum of the record sizes. */
+  readonly recordBytes: number;
+}
+
+export interface SegmentRow extends SegmentHead {
+  /** One batch, stamped with origin, first sequence and time. */
+  readonly bytes: Uint8Array;
+  /** Producer states that this segment's publish brought (JSON), folded into the ledger at the next wake. */
+  readonly producers: string | null;
+}
+
+export interface Progress {
+  readonly settled: Uint8Array;
+  readonly settledBytes: number;
+}
+
+export interface SegmentStore {
+  insert(row: SegmentRow): void;
+  read(id: number): (SegmentHead & { bytes: Uint8Array }) | null;
+  /** The greatest id at or below `id` and at or above `floor`. */
+  atOrBelow(id: number, floor: number): number | null;
+  /** The least id at or above `id` and below `ceiling`. */
+  atOrAbove(id: number, ceiling: number): number | null;
+  /** Heads from `id` on, below `ceiling`. */
+  heads(id: number, ceiling: number, limit: number): (SegmentHead & { producers: string | null })[];
+  remove(id: number): void;
+  progress(id: number): Progress | null;
+  writeProgress(id: number, progress: Progress): void;
+  removeProgress(id: number): void;
+}
+
+/** One lease as stored. A row is a slot: it is written over by a later lease, so that ending a lease costs nothing. */
+export interface LeaseRow {
+  readonly slot: number;
+  readonly lease: number;
+  readonly consumer: string;
+  /** The consumer's socket, or 0 when the lease belongs to no socket. */
+  readonly consumerId: number;
+  readonly attemptId: string | null;
+  readonly grantedMs: number;
+  readonly untilMs: number;
+  /** JSON of LeaseRun[] without outcomes. */
+  readonly runs: string;
+  /** A byte a message (Outcome), null while every message is open or acked. */
+  readonly outcomes: Uint8Array | null;
+}
+
+export interface LeaseStore {
+  /** All slots, and the newest ledger snapshot that any row carries (JSON), or null. */
+  readAll(): { leases: LeaseRow[]; snapshot: string | null };
+  write(row: LeaseRow, version: number, snapshot: string): void;
+  /** Slot 0 has no lease: it carries a snapshot alone. */
+  writeSnapshot(version: number, snapshot: string): void;
+}
+
+/** Stored: never renumber. */
+export const RETURN_STATE = { waiting: 0, ready: 1, leased: 2, parked: 3, dead: 4 } as const;
+export type ReturnState = (typeof RETURN_STATE)[keyof typeof RETURN_STATE];
+
+/** A message that left the common path: it was given back or failed at least once, is parked or dead. */
+export interface ReturnRow {
+  readonly sequence: number;
+  readonly segment: number;
+  readonly index: number;
+  readonly priority: number;
+  /** When the message was first due: its place in the queue's order, before the sequence. */
+  readonly rankMs: number;
+  readonly state: ReturnState;
+  /** When a waiting message becomes ready. */
+  readonly availableMs: number;
+  readonly attempts: number;
+  readonly failures: number;
+  readonly firstSentMs: number;
+  readonly redrives: number;
+  /** The ordering key in a FIFO queue, else null. */
+  readonly key: string | null;
+  readonly log: readonly AttemptLogEntry[];
+}
+
+export interface ReturnStore {
+  get(sequence: number): ReturnRow | null;
+  put(row: ReturnRow): void;
+  remove(sequence: number): void;
+  /** Ready rows of a priority in the queue's order. */
+  ready(priority: number, limit: number): ReturnRow[];
+  /** Waiting rows whose time has come. */
+  due(nowMs: number, limit: number): ReturnRow[];
+  nextAvailableMs(): number | null;
+  /** Rows in a state after a sequence, in order of sequence. */
+  inState(state: ReturnState, after: number, limit: number): ReturnRow[];
+  between(first: number, last: number): ReturnRow[];
+  hasKey(key: string): boolean;
+  parkedOf(key: string): ReturnRow[];
+}
+
+/** A segment of a delayed lane that still has messages nobody took. */
+export interface DelayedRow {
+  readonly segment: number;
+  readonly dueMs: number;
+  readonly lastDueMs: number;
+  readonly nextIndex: number;
+  readonly remaining: number;
+}
+
+export interface TimerStore {
+  putDelayed(row: DelayedRow): void;
+  delayed(segment: number): DelayedRow | null;
+  removeDelayed(segment: number): void;
+  /** The rows of a lane whose next message is due, the first due first. */
+  dueDelayed(lane: number, nowMs: number, limit: number): DelayedRow[];
+  nextDelayedAfter(nowMs: number): number | null;
+  /** Messages in rows not yet due at all, and the rows that are due in part. */
+  sumDelayed(nowMs: number): { count: number; partly: DelayedRow[] };
+  putExpiry(segment: number, atMs: number): void;
+  removeExpiry(segment: number): void;
+  expired(nowMs: number, limit: number): number[];
+  nextExpiryMs(): number | null;
+}
+
+/** Messages of a busy key that the cursor has passed: a bitmap for each key and segment. */
+export interface BlockedRow {
+  readonly key: string;
+  readonly segment: number;
+  readonly indexes: Uint8Array;
+}
+
+export interface KeyStore {
+  block(row: BlockedRow): void;
+  unblock(key: string, segment: number): void;
+  blocked(key: string, segment: number): Uint8Array | null;
+  firstBlocked(key: string): BlockedRow | null;
+  /** The next key, after `key`, that has blocked messages. */
+  nextBlockedKey(after: string | null): string | null;
+  /** Messages of the key up to (not including) the sequence die when they are reached. */
+  putDrain(key: string, beforeSequence: number): void;
+  drain(key: string): number | null;
+  removeDrain(key: string): void;
+}
+
+export interface IdentityStore {
+  dedup(id: string): { sequence: number; untilMs: number } | null;
+  putDedup(id: string, sequence: number, untilMs: number): void;
+  removeDedupBefore(nowMs: number, limit: number): number;
+  nextDedupMs(): number | null;
+  /** The message that has a cancel key, or an id brought from elsewhere. */
+  handle(kind: "id" | "cancelKey", value: string): { sequence: number; segment: number } | null;
+  putHandle(kind: "id" | "cancelKey", value: string, sequence: number, segment: number): void;
+  removeHandle(kind: "id" | "cancelKey", value: string, sequence: number): void;
+  producer(id: string): string | null;
+  putProducer(id: string, state: string, touchedMs: number): void;
+  removeProducersBefore(touchedMs: number): void;
+  /** The last move taken from another queue. */
+  inbound(from: string): number;
+  putInbound(from: string, number: number): void;
+}
+
+/** A batch on its way to another queue. */
+export interface OutboxRow {
+  readonly number: number;
+  readonly target: string;
+  readonly count: number;
+  readonly batch: Uint8Array;
+  readonly notBeforeMs: number;
+  readonly tries: number;
+}
+
+export interface TaskRow {
+  readonly task: number;
+  readonly command: RedriveCommand;
+  readonly state: "running" | "done" | "cancelled";
+  /** Where the scan goes on: a segment id and an index. */
+  readonly segment: number;
+  readonly index: number;
+  readonly endSequence: number;
+  readonly scanned: number;
+  readonly matched: number;
+  readonly moved: number;
+  readonly nextMs: number;
+}
+
+export interface WorkStore {
+  putOutbox(row: OutboxRow): void;
+  firstOutbox(nowMs: number): OutboxRow | null;
+  nextOutboxMs(): number | null;
+  outboxCount(): number;
+  delayOutbox(number: number, notBeforeMs: number, tries: number): void;
+  removeOutbox(number: number): void;
+  putTask(row: TaskRow): void;
+  task(task: number): TaskRow | null;
+  runningTasks(): TaskRow[];
+  /** References of bodies in a bucket whose messages are gone. */
+  putGarbage(reference: string): void;
+  garbage(limit: number): string[];
+  removeGarbage(reference: string): void;
+}
+
+export interface QueueStores {
+  readonly segments: SegmentStore;
+  readonly leases: LeaseStore;
+  readonly returns: ReturnStore;
+  readonly timers: TimerStore;
+  readonly keys: KeyStore;
+  readonly identities: IdentityStore;
+  readonly work: WorkStore;
+  readQueue(): StoredQueue | null;
+  writeQueue(queue: StoredQueue): void;
+  /** Forgets everything. */
+  clear(): void;
+}

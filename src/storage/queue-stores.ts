@@ -1,0 +1,49 @@
+// A queue's tables, put together as the core wants them.
+import type { QueueStores, StoredQueue } from "../queue/stores.ts";
+import { SqlIdentityStore } from "./identity-store.ts";
+import { SqlKeyStore } from "./key-store.ts";
+import { SqlLeaseStore } from "./lease-store.ts";
+import { QUEUE_TABLES } from "./queue-schema.ts";
+import { SqlReturnStore } from "./return-store.ts";
+import { SqlSegmentStore } from "./segment-store.ts";
+import type { Sql } from "./sql.ts";
+import { SqlTimerStore } from "./timer-store.ts";
+import { SqlWorkStore } from "./work-store.ts";
+
+const READ_QUEUE = "SELECT stored FROM queue";
+const WRITE_QUEUE = "INSERT OR REPLACE INTO queue (only, stored) VALUES (1, ?)";
+
+export class SqlQueueStores implements QueueStores {
+  readonly segments;
+  readonly leases;
+  readonly returns;
+  readonly timers;
+  readonly keys;
+  readonly identities;
+  readonly work;
+  private readonly sql: Sql;
+
+  constructor(sql: Sql) {
+    this.sql = sql;
+    this.segments = new SqlSegmentStore(sql);
+    this.leases = new SqlLeaseStore(sql);
+    this.returns = new SqlReturnStore(sql);
+    this.timers = new SqlTimerStore(sql);
+    this.keys = new SqlKeyStore(sql);
+    this.identities = new SqlIdentityStore(sql);
+    this.work = new SqlWorkStore(sql);
+  }
+
+  readQueue(): StoredQueue | null {
+    const row = this.sql.first<{ stored: string }>(READ_QUEUE);
+    return row && (JSON.parse(row.stored) as StoredQueue);
+  }
+
+  writeQueue(queue: StoredQueue): void {
+    this.sql.run(WRITE_QUEUE, JSON.stringify(queue));
+  }
+
+  clear(): void {
+    for (const table of QUEUE_TABLES) this.sql.run(`DELETE FROM ${table}`);
+  }
+}

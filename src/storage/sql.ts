@@ -1,0 +1,39 @@
+// The one door to SQLite. Counts the rows that each statement reads and writes, because rows are what is billed.
+
+export type SqlValue = string | number | null | Uint8Array;
+
+export class Sql {
+  rowsRead = 0;
+  rowsWritten = 0;
+  private readonly storage: SqlStorage;
+
+  constructor(storage: SqlStorage) {
+    this.storage = storage;
+  }
+
+  run(query: string, ...values: SqlValue[]): void {
+    this.all(query, ...values);
+  }
+
+  all<Row>(query: string, ...values: SqlValue[]): Row[] {
+    const cursor = this.storage.exec(query, ...values);
+    const rows = cursor.toArray() as Row[];
+    this.rowsRead += cursor.rowsRead;
+    this.rowsWritten += cursor.rowsWritten;
+    return rows;
+  }
+
+  first<Row>(query: string, ...values: SqlValue[]): Row | null {
+    return this.all<Row>(query, ...values)[0] ?? null;
+  }
+
+  /** The only column of the first row, or null. */
+  value(query: string, ...values: SqlValue[]): number | null {
+    return this.first<{ value: number | null }>(query, ...values)?.value ?? null;
+  }
+}
+
+/** A BLOB comes back as an ArrayBuffer from workerd, as bytes from other SQLite bindings. */
+export function bytesOf(blob: ArrayBuffer | Uint8Array): Uint8Array {
+  return blob instanceof Uint8Array ? blob : new Uint8Array(blob);
+}
