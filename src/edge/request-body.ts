@@ -16,12 +16,24 @@ export async function readBounded(
   const declared = Number(request.headers.get("Content-Length") ?? 0);
   if (declared > bytesMax) return tooLarge();
   if (request.body === null) return ok(new Uint8Array(0));
+  try {
+    return await readChunks(request.body.getReader(), bytesMax, tooLarge);
+  } catch {
+    // The client went away in the middle; there is nobody to tell, and nothing of ours has failed.
+    return refuse("bad_request", "body: ended before its end");
+  }
+}
+
+async function readChunks(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  bytesMax: number,
+  tooLarge: () => Refusal,
+): Promise<Result<Uint8Array>> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) break;
+    if (done) return ok(joinChunks(chunks, size));
     size += value.length;
     if (size > bytesMax) {
       await reader.cancel();
@@ -29,7 +41,6 @@ export async function readBounded(
     }
     chunks.push(value);
   }
-  return ok(joinChunks(chunks, size));
 }
 
 function joinChunks(chunks: readonly Uint8Array[], size: number): Uint8Array {
