@@ -14,7 +14,7 @@ export default defineConfig({
       { test: { name: "fuzz", root: ".", include: ["test/fuzz/**/*.test.ts"], ...node } },
       { test: { name: "simulation", root: ".", include: ["test/simulation/**/*.test.ts"], ...node } },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "../wrangler.toml" } })],
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         test: { name: "workers", root: ".", include: ["test/workers/**/*.test.ts"], testTimeout: 30_000 },
       },
       {

@@ -1,0 +1,82 @@
+// Rows are the bill: what a message's full life writes, counted from the cursors of the real storage.
+import { reset, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it } from "vitest";
+import type { QueueObject } from "../../src/objects/queue-object.ts";
+import { batchOf, declare, must, TestSocket, type QueueStub } from "../support/queue-client.ts";
+
+afterEach(async () => {
+  await reset();
+});
+
+const ROUNDS = 30;
+
+async function rowsOf(stub: QueueStub): Promise<{ read: number; written: number }> {
+  return runInDurableObject(stub, (object: QueueObject) => object.rows());
+}
+
+/** Publishes, receives and acks `size` messages at a time; rows written and read for each message. */
+async function lifeCost(
+  name: string,
+  size: number,
+  producer: boolean,
+): Promise<{ read: number; written: number }> {
+  const stub = await declare(name);
+  const texts = Array.from({ length: size }, (_, i) => `message ${i}`);
+  must(await stub.publish({ batch: batchOf("the allotment is made once") }));
+  must(await stub.purge({}));
+  const before = await rowsOf(stub);
+  let sequence = 1;
+  for (let i = 0; i < ROUNDS; i++) {
+    const stamp = producer ? { producer: { id: "p", sequence } } : {};
+    must(await stub.publish({ batch: batchOf(...texts), ...stamp }));
+    sequence += size;
+    const { lease } = must(await stub.receive({ consumer: "c", max: size }));
+    must(await stub.settle([{ lease, verdict: "ack" }]));
+  }
+  expect(must(await stub.inspect()).totals.acked).toBe(ROUNDS * size);
+  const after = await rowsOf(stub);
+  const messages = ROUNDS * size;
+  const cost = {
+    read: (after.read - before.read) / messages,
+    written: (after.written - before.written) / messages,
+  };
+  const kind = producer ? "idempotent" : "plain";
+  console.log(
+    `rows per message, ${size} at a time, ${kind}: ${cost.written} written, ${cost.read.toFixed(3)} read`,
+  );
+  return cost;
+}
+
+describe("the rows of a message's full life", () => {
+  for (const producer of [false, true]) {
+    const kind = producer ? "idempotent producer" : "plain publish";
+    it(`are at most 0.05 written in batches of 100 (${kind})`, async () => {
+      expect((await lifeCost("hundreds", 100, producer)).written).toBeLessThanOrEqual(0.05);
+    });
+    it(`are at most 4 written singly (${kind})`, async () => {
+      expect((await lifeCost("singly", 1, producer)).written).toBeLessThanOrEqual(4);
+    });
+  }
+
+  it("are fewer still when a consumer is attached, because one turn settles and leases", async () => {
+    const stub = await declare("pushed");
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", credit: 1, format: "binary" });
+    await socket.next("consuming");
+    must(await stub.publish({ batch: batchOf("first") }));
+    let { lease } = (await socket.next("deliver")).head;
+    const before = await rowsOf(stub);
+    for (let i = 0; i < ROUNDS; i++) must(await stub.publish({ batch: batchOf(`m${i}`) }));
+    for (let i = 0; i < ROUNDS; i++) {
+      socket.send({ type: "settle", settlements: [{ lease, verdict: "ack" }] });
+      lease = (await socket.next("deliver")).head.lease;
+      await socket.next("settled");
+    }
+    const { written } = await rowsOf(stub);
+    const cost = (written - before.written) / ROUNDS;
+    console.log(`rows per message, singly, pushed from a backlog: ${cost.toFixed(3)} written`);
+    expect(must(await stub.inspect()).totals.acked).toBe(ROUNDS);
+    expect(cost).toBeLessThan(4);
+    socket.close();
+  });
+});
