@@ -5,7 +5,7 @@ import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
 import { queueObjectName } from "./protocol/names.ts";
-import type { NamespaceApi, QueueApi } from "./protocol/rpc.ts";
+import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
 
 export { NamespaceObject } from "./objects/namespace-object.ts";
@@ -22,7 +22,7 @@ function servicesOf(env: Env): EdgeServices {
   return {
     queue: (namespace, queue) =>
       env.QUEUES.getByName(queueObjectName(namespace, queue)) as unknown as QueueApi,
-    namespace: (namespace) => env.NAMESPACES.getByName(namespace) as unknown as NamespaceApi,
+    namespace: (namespace) => env.NAMESPACES.getByName(namespace),
     codec,
     identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),
     bodies: env.BODIES ?? null,
