@@ -371,10 +371,10 @@ const KIND_WORDS: Readonly<Record<string, string>> = {
 function words(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return `must be ${KIND_WORDS[issue.expected] ?? issue.expected}`;
   if (issue.code === "too_big") {
-    return `must be ${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}${unit(issue.origin)}`;
+    return `must be ${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}${unit(issue.origin, issue.maximum)}`;
   }
   if (issue.code === "too_small") {
-    return `must be ${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}${unit(issue.origin)}`;
+    return `must be ${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}${unit(issue.origin, issue.minimum)}`;
   }
   if (issue.code === "invalid_value") return `must be one of ${issue.values.map(String).join(", ")}`;
   if (issue.code === "invalid_key") return "has a name over the limit";
@@ -383,9 +383,9 @@ function words(issue: z.core.$ZodIssue): string {
     : issue.message;
 }
 
-function unit(origin: string): string {
-  if (origin === "string") return " characters";
-  return origin === "array" ? " items" : "";
+function unit(origin: string, count: number | bigint): string {
+  const name = origin === "string" ? "character" : origin === "array" ? "item" : null;
+  return name === null ? "" : ` ${name}${Number(count) === 1 ? "" : "s"}`;
 }
 
 // The schemas say what the types of this folder say; where the two drift apart, these lines fail to compile.

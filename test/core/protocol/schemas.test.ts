@@ -1,0 +1,149 @@
+import { describe, expect, it } from "vitest";
+import { LIMITS } from "../../../src/protocol/limits.ts";
+import {
+  check,
+  Message,
+  parseClientFrame,
+  PublishRequest,
+  QueueChanges,
+  ReceiveRequest,
+  RedriveRequest,
+  SettleRequest,
+} from "../../../src/protocol/schemas.ts";
+
+const settle = (settlement: object): object => ({ settlements: [settlement] });
+
+describe("a request that is wrong", () => {
+  it.each([
+    [PublishRequest, {}, "messages: is missing"],
+    [PublishRequest, [], "body: must be an object"],
+    [PublishRequest, null, "body: must be an object"],
+    [PublishRequest, { messages: [] }, "messages: must be at least 1 item"],
+    [PublishRequest, { messages: {} }, "messages: must be a list"],
+    [
+      PublishRequest,
+      { messages: [{}, {}, {}, { priority: 32 }] },
+      "messages[3].priority: must be at most 31",
+    ],
+    [PublishRequest, { messages: [{ priority: 1.5 }] }, "messages[0].priority: must be a whole number"],
+    [PublishRequest, { messages: [{ delayMS: 5 }] }, "messages[0].delayMS: is not a known field"],
+    [PublishRequest, { messages: [{ ttlMs: 0 }] }, "messages[0].ttlMs: must be at least 1"],
+    [
+      PublishRequest,
+      { messages: [{ headers: { a: [] } }] },
+      'messages[0].headers.a: must be a text, a number, true, false or {"base64": "…"}',
+    ],
+    [
+      PublishRequest,
+      { messages: [{ body: "a", json: null }] },
+      "messages[0]: has more than one of body, json and bodyBase64",
+    ],
+    [PublishRequest, { messages: [{}], producer: "p" }, "body: needs producer and sequence together"],
+    [
+      PublishRequest,
+      { messages: [{}], producer: "p p", sequence: 1 },
+      'producer: must be 1 to 128 letters, digits, ".", "_" or "-", the first a letter or digit',
+    ],
+    [Message, { orderingKey: "" }, "orderingKey: must not be empty"],
+    [Message, { routingKey: "é".repeat(128) }, "routingKey: must be at most 255 bytes of UTF-8"],
+    [Message, { routingKey: "\ud800" }, "routingKey: must be well-formed Unicode"],
+    [Message, { contentType: 5 }, "contentType: must be a text"],
+    [ReceiveRequest, { max: 0 }, "max: must be at least 1"],
+    [ReceiveRequest, { waitMs: LIMITS.waitMsMax + 1 }, `waitMs: must be at most ${LIMITS.waitMsMax}`],
+    [ReceiveRequest, { leaseMs: 10 }, `leaseMs: must be at least ${LIMITS.leaseMsMin}`],
+    [SettleRequest, settle({ verdict: "ack" }), "settlements[0]: needs either receipt or lease"],
+    [
+      SettleRequest,
+      settle({ lease: 1, receipt: "1-1", verdict: "ack" }),
+      "settlements[0]: needs either receipt or lease",
+    ],
+    [SettleRequest, settle({ receipt: "A_1", verdict: "ack" }), "settlements[0].receipt: is not a receipt"],
+    [SettleRequest, settle({ lease: 1 }), "settlements[0].verdict: is missing"],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "done" }),
+      "settlements[0].verdict: must be one of ack, nack, reject, extend",
+    ],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "ack", dead: true }),
+      "settlements[0].dead: does not go with the verdict ack",
+    ],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "nack", leaseMs: 5_000 }),
+      "settlements[0].leaseMs: does not go with the verdict nack",
+    ],
+    [
+      SettleRequest,
+      settle({ lease: 1, sequences: [[1]], verdict: "ack" }),
+      "settlements[0].sequences[0]: must be at least 2 items",
+    ],
+    [QueueChanges, { retry: { jitter: 2 } }, "retry.jitter: must be at most 1"],
+    [QueueChanges, { deadLetter: { routingKey: "a" } }, "deadLetter.queue: is missing"],
+    [QueueChanges, { overflow: "drop" }, "overflow: must be one of reject, dropOldest"],
+    [QueueChanges, { fifo: "yes" }, "fifo: must be true or false"],
+    [RedriveRequest, { filter: { reasn: "failed" } }, "filter.reasn: is not a known field"],
+  ])("case %# is refused in one line, by its field", (schema, value, detail) => {
+    expect(check(schema, value, "body")).toEqual({ ok: false, code: "bad_request", detail });
+  });
+
+  it("has its long unknown field cut", () => {
+    const result = check(Message, { ["x".repeat(5_000)]: 1 }, "body");
+    expect(result).toMatchObject({ ok: false });
+    expect(JSON.stringify(result).length).toBeLessThan(200);
+  });
+});
+
+describe("a request that is right", () => {
+  it("keeps what it says and nothing else", () => {
+    const message = { body: "a", priority: 31, headers: { n: 1, b: { base64: "AA==" } } };
+    expect(check(PublishRequest, { messages: [message] }, "body")).toEqual({
+      ok: true,
+      value: { messages: [message] },
+    });
+    expect(check(ReceiveRequest, {}, "body")).toEqual({ ok: true, value: { max: 1, waitMs: 0 } });
+    expect(check(RedriveRequest, {}, "body")).toEqual({ ok: true, value: { filter: {}, dryRun: false } });
+  });
+});
+
+describe("a frame", () => {
+  it.each([
+    { type: "consume", credit: 1, format: "binary", once: true },
+    { type: "credit", credit: 0 },
+    {
+      type: "settle",
+      ref: 0,
+      settlements: [{ lease: 1, sequences: [[1, 2]], verdict: "reject", dead: true }],
+    },
+    { type: "publish", producer: "p", sequence: 1 },
+    { type: "publish", messages: [{ json: { a: [1] } }] },
+    { type: "drain" },
+    { type: "cancel" },
+    { type: "ping", ref: 4 },
+  ])("%j is taken as it is", (frame) => {
+    expect(parseClientFrame(frame)).toEqual({ ok: true, value: frame });
+  });
+
+  it.each([
+    [null, "bad_frame", "frame: must be an object"],
+    [[], "bad_frame", "frame: must be an object"],
+    [{}, "bad_frame", "type: is missing"],
+    [{ type: "subscribe" }, "bad_frame", "type: is not a type of frame"],
+    [{ type: "credit" }, "bad_request", "credit: is missing"],
+    [{ type: "credit", credit: -1 }, "bad_request", "credit: must be at least 0"],
+    [{ type: "ping", reff: 1 }, "bad_request", "reff: is not a known field"],
+    [
+      { type: "settle", settlements: [{ receipt: "1-1", verdict: "ack" }] },
+      "bad_request",
+      "settlements[0].lease: is missing",
+    ],
+    [
+      { type: "publish", messages: [{ priority: "high" }] },
+      "bad_request",
+      "messages[0].priority: must be a number",
+    ],
+  ])("%j is refused", (frame, code, detail) => {
+    expect(parseClientFrame(frame)).toEqual({ ok: false, code, detail });
+  });
+});
