@@ -4,6 +4,7 @@
  * after the lease has ended, so that settling twice is told from settling too late.
  */
 import { assert } from "../protocol/assert.ts";
+import type { SequenceRun } from "../protocol/commands.ts";
 import { hasBit } from "./bitmap.ts";
 import type { LeaseRow, LeaseStore } from "./stores.ts";
 import type { Ledger } from "./ledger.ts";
@@ -53,7 +54,8 @@ export class Leases {
   private readonly openOf = new Map<number, number>();
 
   restore(rows: readonly LeaseRow[], segments: Segments): void {
-    for (const row of rows) {
+    // In the order in which they were granted, whatever slots they took: "the oldest" must survive an eviction.
+    for (const row of [...rows].sort((a, b) => a.lease - b.lease)) {
       this.slots = Math.max(this.slots, row.slot);
       const runs = JSON.parse(row.runs) as LeaseRun[];
       const count = runs.reduce((sum, run) => sum + run.count, 0);
@@ -210,6 +212,10 @@ export function placeOf(lease: Lease, sequence: number): { run: LeaseRun; index:
     at += run.count;
   }
   return null;
+}
+
+export function sequencesOf(lease: Lease): SequenceRun[] {
+  return lease.runs.map(({ segment, index, count }) => [firstSequenceOf(segment) + index, count]);
 }
 
 function rowOf(lease: Lease): LeaseRow {

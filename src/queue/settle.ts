@@ -6,7 +6,7 @@ import type { SequenceRun, Settlement, SettlementResult, Verdict } from "../prot
 import type { ErrorCode } from "../protocol/errors.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { endDelivery } from "./fail.ts";
-import { openMessages, OUTCOME, placeOf, type Lease, type LeaseRun } from "./leases.ts";
+import { openMessages, OUTCOME, placeOf, sequencesOf, type Lease, type LeaseRun } from "./leases.ts";
 import { removeMessage, removePlain } from "./remove.ts";
 
 type Mutable = { settled: number; untilMs?: number; refused: SettlementResult["refused"][number][] };
@@ -32,12 +32,14 @@ function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): 
       return result;
     }
   }
-  if (settlement.verdict === "extend" && lease.open > 0) {
+  // Once nothing is open, the whole delivery is being settled again: each message is judged as if it were named.
+  const named = settlement.sequences ?? (lease.open > 0 ? null : sequencesOf(lease));
+  if (named === null) settleOpen(queue, lease, settlement, nowMs, result);
+  else for (const run of named) settleRun(queue, lease, run, settlement, nowMs, result);
+  if (settlement.verdict === "extend" && result.settled > 0) {
     queue.leases.extend(lease, nowMs + (settlement.leaseMs ?? configOf(queue).leaseMs));
     result.untilMs = lease.untilMs;
   }
-  if (settlement.sequences === undefined) settleOpen(queue, lease, settlement, nowMs, result);
-  else for (const run of settlement.sequences) settleRun(queue, lease, run, settlement, nowMs, result);
   return result;
 }
 
