@@ -16,11 +16,8 @@ export type BodyFate = "delete" | "keep";
 
 /** Marks a message as gone and forgets everything kept about it. The caller counts it in the totals. */
 export function removeMessage(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
-  const { now } = queue.ledger;
-  if (now.waiting + now.ready + now.parked + now.dead + queue.leases.openCount > 0) {
-    forgetReturn(queue, segment.first + index);
-  }
-  if (now.blocked > 0) unblockMessage(queue, segment, index);
+  forgetReturn(queue, segment.first + index);
+  if (queue.ledger.now.blocked > 0) unblockMessage(queue, segment, index);
   removePlain(queue, segment, index, body);
 }
 
