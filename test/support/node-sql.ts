@@ -3,11 +3,17 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 export class NodeSql {
   private readonly database = new DatabaseSync(":memory:");
+  private totalChanges: ReturnType<DatabaseSync["prepare"]> | undefined;
   private readonly statements = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
 
-  /** A `SqlStorage` as far as src/storage uses it. Rows written are those SQLite says it changed, without indexes. */
+  /**
+   * A `SqlStorage` as far as src/storage uses it. Rows read are those returned, and rows written
+   * those SQLite says it changed, without indexes: less than what is billed, and enough to see what grows.
+   */
   get storage(): SqlStorage {
-    return { exec: (query: string, ...values: SQLInputValue[]) => this.exec(query, values) } as unknown as SqlStorage;
+    return {
+      exec: (query: string, ...values: SQLInputValue[]) => this.exec(query, values),
+    } as unknown as SqlStorage;
   }
 
   private exec(query: string, values: SQLInputValue[]): unknown {
@@ -16,8 +22,21 @@ export class NodeSql {
       statement = this.database.prepare(query);
       this.statements.set(query, statement);
     }
+    const before = this.changes();
     const rows = statement.all(...values);
-    return { toArray: () => rows, one: () => rows[0], rowsRead: rows.length, rowsWritten: 0 };
+    const rowsWritten = this.changes() - before;
+    return { toArray: () => rows, one: () => rows[0], rowsRead: rows.length, rowsWritten };
+  }
+
+  private changes(): number {
+    this.totalChanges ??= this.database.prepare("SELECT total_changes() AS value");
+    return (this.totalChanges.get() as { value: number }).value;
+  }
+
+  /** How SQLite would run a query: one line a step. */
+  plan(query: string, ...values: SQLInputValue[]): string[] {
+    const steps = this.database.prepare(`EXPLAIN QUERY PLAN ${query}`).all(...values);
+    return steps.map((step) => String(step["detail"]));
   }
 
   /** All of `run` or nothing, as `transactionSync` does. */

@@ -34,7 +34,9 @@ export interface HarnessOptions {
 export class QueueHarness {
   readonly codec = wasmCodec();
   readonly sql = new NodeSql();
-  readonly stores: SqlQueueStores;
+  /** Counts the rows that the stores read and write. */
+  readonly counted = new Sql(this.sql.storage);
+  readonly stores = new SqlQueueStores(this.counted);
   nowMs: number;
   private queue: Queue | null = null;
   private readonly random: () => number;
@@ -45,7 +47,6 @@ export class QueueHarness {
     this.nowMs = options.startMs ?? 1_000_000;
     this.random = options.random ?? (() => 0.5);
     migrate(this.sql.storage, QUEUE_MIGRATIONS);
-    this.stores = new SqlQueueStores(new Sql(this.sql.storage));
     this.stores.writeQueue({
       queue: options.name ?? "q",
       namespace: "test",
@@ -145,12 +146,14 @@ export class QueueHarness {
   }
 
   detach(id: number, how: "released" | "lost" = "lost"): void {
-    this.consumers.delete(id);
     this.run((queue, nowMs) => queue.detach(id, how, nowMs));
+    this.consumers.delete(id);
   }
 
   dispatch(): Dispatched[] {
-    return this.run((queue, nowMs) => queue.dispatch(nowMs));
+    const sent = this.run((queue, nowMs) => queue.dispatch(nowMs));
+    for (const { consumer } of sent) if (consumer.isOnce) this.consumers.delete(consumer.id);
+    return sent;
   }
 
   info(): ReturnType<Queue["inspect"]> {
