@@ -2,6 +2,9 @@
 import type { EdgeApp, EdgeServices, BodyStore } from "../../src/edge/services.ts";
 import { createApp } from "../../src/edge/app.ts";
 import { Identity } from "../../src/edge/identity.ts";
+import type { MessageRecord } from "../../src/protocol/batch.ts";
+import type { PublishCommand } from "../../src/protocol/commands.ts";
+import { readRecord } from "../../src/protocol/record.ts";
 import { ok, refuse } from "../../src/protocol/result.ts";
 import type { NamespaceApi, QueueApi } from "../../src/protocol/rpc.ts";
 import { TypeScriptBatchCodec } from "../../src/protocol/typescript-batch-codec.ts";
@@ -78,6 +81,16 @@ export class FakeBroker {
     });
   }
 
+  /** The records of the first publish. */
+  published(): MessageRecord[] {
+    const [command] = this.inputs("publish")[0] as [PublishCommand];
+    const table = codec.scan(command.batch, "broker");
+    if (!table.ok) throw new Error(table.detail);
+    return Array.from({ length: table.value.count }, (_, i) =>
+      readRecord(command.batch, table.value.offset(i)),
+    );
+  }
+
   /** The inputs of the calls of one method. */
   inputs(method: string): readonly (readonly unknown[])[] {
     return this.calls.filter((call) => call.method === method).map((call) => call.input);
@@ -92,7 +105,7 @@ export interface ProblemBody {
 }
 
 export async function problemOf(response: Response): Promise<ProblemBody> {
-  const body = (await response.json()) as ProblemBody;
+  const body = await response.json<ProblemBody>();
   if (body.status !== response.status) throw new Error(`status ${response.status}: ${JSON.stringify(body)}`);
   return body;
 }

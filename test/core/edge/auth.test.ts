@@ -30,6 +30,8 @@ function closed(options: FakeOptions = {}): FakeBroker {
   return new FakeBroker({ secret: SECRET, queue: paused, ...options });
 }
 
+const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
 describe("with a secret", () => {
   it("takes a token, and its namespace and no other", async () => {
     const broker = closed();
@@ -87,7 +89,6 @@ describe("with a secret", () => {
   });
 
   it("refuses what an unsigned token says", async () => {
-    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const broker = closed();
     const token = `${part({ alg: "none", typ: "JWT" })}.${part(good)}.`;
     expect((await pause(broker, token)).status).toBe(401);
@@ -177,14 +178,14 @@ describe("with a public key", () => {
   });
 });
 
-describe("without a key", () => {
-  const open = (
-    headers: Record<string, string>,
-    origin?: string,
-    method = "POST",
-    path = "/v1/queues/orders/pause",
-  ) => new FakeBroker({ queue: paused }).request(method, path, { headers }, origin);
+const open = (
+  headers: Record<string, string>,
+  origin?: string,
+  method = "POST",
+  path = "/v1/queues/orders/pause",
+) => new FakeBroker({ queue: paused }).request(method, path, { headers }, origin);
 
+describe("without a key", () => {
   it.each(["http://localhost:8787", "http://127.0.0.1:8787", "http://127.8.9.1", "http://[::1]:8787"])(
     "serves %s",
     async (origin) => {

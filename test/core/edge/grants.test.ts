@@ -9,6 +9,17 @@ function oracle(pattern: readonly string[], name: readonly string[]): boolean {
   return name.length > 0 && (word === "*" || word === name[0]) && oracle(rest, name.slice(1));
 }
 
+/** Every list of one to three words. */
+const upTo3 = (alphabet: string[]): string[][] =>
+  [1, 2, 3].flatMap((size) =>
+    Array.from({ length: alphabet.length ** size }, (_, number) =>
+      Array.from(
+        { length: size },
+        (_, at) => alphabet[Math.floor(number / alphabet.length ** at) % alphabet.length]!,
+      ),
+    ),
+  );
+
 describe("a grant's pattern", () => {
   it.each([
     ["orders", "orders", true],
@@ -33,15 +44,6 @@ describe("a grant's pattern", () => {
 
   it("means what the grammar says, for every short pattern and name", () => {
     const words = ["a", "b", "*", "#"];
-    const upTo3 = (alphabet: string[]): string[][] =>
-      [1, 2, 3].flatMap((size) =>
-        Array.from({ length: alphabet.length ** size }, (_, number) =>
-          Array.from(
-            { length: size },
-            (_, at) => alphabet[Math.floor(number / alphabet.length ** at) % alphabet.length]!,
-          ),
-        ),
-      );
     for (const pattern of upTo3(words)) {
       for (const name of upTo3(["a", "b"])) {
         const matches = patternMatches(pattern.join("."), name.join("."));
