@@ -230,6 +230,18 @@ describe("leases", () => {
     expect(broker.settlements).toEqual([{ lease: 2, verdict: "extend", leaseMs: 4_000 }]);
   });
 
+  it("does not renew over a new connection what the old one held", async () => {
+    broker.answersSettles = false;
+    await consume(byHand().handler);
+    broker.deliver(1, 1, ["a"], 2_000);
+    await clock.advance(1_000);
+    expect(broker.settlements).toEqual([{ lease: 1, verdict: "extend" }]);
+    broker.last.lose();
+    await clock.advance(10_000);
+    expect(broker.sockets).toHaveLength(2);
+    expect(broker.settlements).toHaveLength(1);
+  });
+
   it("tells the handler when its lease was lost at a renewal, and then settles nothing", async () => {
     broker.settleResult = () => ({
       settled: 0,

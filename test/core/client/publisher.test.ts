@@ -277,6 +277,19 @@ describe("a refused batch", () => {
     expect(broker.texts()).toEqual(["warm", "m3"]);
   });
 
+  it("does not trust a refusal that overtook the answer of the batch before it", async () => {
+    start({ publisher: { batchMessagesMax: 1 } });
+    await warmUp();
+    broker.fates = ["hold", { refuse: "sequence_gap" }, { refuse: "sequence_gap" }];
+    const all = Promise.all(numbers(1, 3).map((body) => queue.publish(body)));
+    await settle();
+    broker.held[0]!();
+    await settle();
+    expect((await all).map(({ id }) => id)).toEqual(["10-2", "10-3", "10-4"]);
+    expect(broker.texts()).toEqual(["warm", "m1", "m2", "m3"]);
+    expect(broker.sockets).toHaveLength(1);
+  });
+
   it("takes a new producer id before the broker forgets an idle one", async () => {
     await warmUp();
     await clock.advance(13 * 3_600_000);
@@ -302,6 +315,18 @@ describe("backpressure", () => {
     await all;
     expect(broker.texts()).toEqual(numbers(1, 5));
     expect(hasRoom).toBe(true);
+  });
+
+  it("has room again after messages timed out and their batch was refused", async () => {
+    start({ timeoutMs: 1_000, publisher: { bufferMessagesMax: 1 } });
+    await warmUp();
+    broker.fates = ["hold", { refuse: "queue_full" }];
+    const code = codeOf(queue.publish("a"));
+    await clock.advance(1_500);
+    expect(await code).toBe("timeout");
+    void queue.publish("b");
+    await clock.advance(10);
+    expect(broker.texts()).toEqual(["warm", "b"]);
   });
 
   it("throws buffer_full where that was asked for, and bounds bytes", async () => {
