@@ -137,13 +137,13 @@ export class Acceptance {
     const { id, sequence } = command.producer;
     const state = this.producers[id] ?? this.queue.ledger.producer(id, this.queue.stores.identities);
     if (state === null || sequence === state.last + 1) return null;
-    if (sequence > state.last || sequence + count - 1 > state.last) {
+    if (sequence < state.first || sequence + count - 1 > state.last) {
       const expected = state.last + 1;
       return refuse("sequence_gap", `sequence: producer ${id} must go on with ${expected}, not ${sequence}`, {
         expectedSequence: expected,
       });
     }
-    this.queue.ledger.now.totals.duplicates += count;
+    this.countDuplicates(count);
     return ok({ producer: id, sequence, count });
   }
 
@@ -199,7 +199,14 @@ export class Acceptance {
       if (known !== null && (table.flags(i) & FIELD.dedupId) !== 0)
         this.dedups.set(readRecord(bytes, slice.offset).dedupId!, place);
     }
-    this.queue.ledger.now.totals.duplicates += judged.duplicates.length;
+    this.countDuplicates(judged.duplicates.length);
+  }
+
+  /** No segment tells of them. */
+  private countDuplicates(count: number): void {
+    if (count === 0) return;
+    this.queue.ledger.now.totals.duplicates += count;
+    this.queue.ledger.isDirty = true;
   }
 
   private builder(lane: number): LaneBuilder {
@@ -218,6 +225,7 @@ export class Acceptance {
     const before =
       this.producers[stamp.id] ?? this.queue.ledger.producer(stamp.id, this.queue.stores.identities);
     this.producers[stamp.id] = {
+      first: before?.first ?? stamp.sequence,
       last: stamp.sequence + judged.table.count - 1,
       touchedMs: this.nowMs,
       batches: before === null ? [] : [...before.batches],
@@ -239,6 +247,8 @@ export class Acceptance {
     const producers = Object.keys(this.producers).length > 0 ? JSON.stringify(this.producers) : null;
     plans.forEach((plan, i) => this.write(plan, i === 0 ? producers : null));
     for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
+    // When every message was a duplicate, there is no segment to carry the producers' new state.
+    if (producers !== null && plans.length === 0) this.queue.ledger.isDirty = true;
     const untilMs = this.nowMs + configOf(this.queue).dedupWindowMs;
     for (const [id, place] of this.dedups) {
       this.queue.stores.identities.putDedup(id, place.lane.sequences[place.at]!, untilMs);

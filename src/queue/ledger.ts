@@ -13,6 +13,8 @@ import type { IdentityStore, SegmentStore } from "./stores.ts";
 export type ProducerBatch = readonly [first: number, count: number, sequences: readonly SequenceRun[]];
 
 export interface ProducerState {
+  /** The first sequence ever accepted: a lower one is no repeat, whatever the producer believes. */
+  first: number;
   /** The last sequence accepted. */
   last: number;
   touchedMs: number;
@@ -110,6 +112,11 @@ export class Ledger {
     }
   }
 
+  /** Producers in memory. */
+  get producersKnown(): number {
+    return this.cache.size;
+  }
+
   lanes(): number[] {
     return Object.keys(this.now.cursors).map(Number);
   }
@@ -173,7 +180,9 @@ export class Ledger {
 
   private foldProducers(json: string): void {
     for (const [id, state] of Object.entries(JSON.parse(json) as Record<string, ProducerState>)) {
-      this.recordProducer(id, state);
+      // Segments are read lane by lane, not in the order of their publishing.
+      const known = this.now.producers[id] ?? this.cache.get(id);
+      if (known === undefined || known.last < state.last) this.recordProducer(id, state);
     }
   }
 
