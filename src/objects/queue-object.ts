@@ -44,6 +44,8 @@ const codec = new WasmBatchCodec(kernels);
 
 /** Outbox rows carried in one alarm; the next alarm goes on. */
 const MOVES_MAX = 50;
+/** Bodies that one call to the bucket deletes. */
+const GARBAGE_MAX = 1_000;
 
 class Gathered {
   readonly commands: PublishCommand[] = [];
@@ -126,27 +128,24 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     if (options.ifUnused && consumers.length > 0) {
       return refuse("queue_in_use", `the queue has ${consumers.length} consumers`);
     }
+    // All of this before the first await: from here on there is no queue, whoever asks.
     this.sockets.cancelAll("queue_deleted");
-    await this.forgetBodies(queue);
-    await this.ctx.storage.deleteAlarm();
-    await this.ctx.storage.deleteAll();
-    migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
-    this.queue = null;
-    this.alarmMs = null;
-    return ok({ messages });
-  }
-
-  /** Bodies in the bucket go with the queue. */
-  private async forgetBodies(queue: Queue): Promise<void> {
-    if (!this.env.BODIES) return;
     this.transition((nowMs) => {
       queue.releaseAll(nowMs);
       queue.purge(undefined);
+      queue.commit(nowMs);
+      this.stores.clear();
+      this.queue = null;
     });
-    for (let references = queue.garbage(); references.length > 0; references = queue.garbage()) {
-      await this.env.BODIES.delete(references);
-      for (const reference of references) queue.garbageCollected(reference);
+    await this.collectGarbage();
+    // Unless it was declared again meanwhile. Other events wait while the storage is wiped.
+    if (this.stores.readQueue() === null && this.stores.work.garbage(1).length === 0) {
+      this.alarmMs = undefined;
+      await this.ctx.storage.deleteAlarm();
+      await this.ctx.storage.deleteAll();
+      migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
     }
+    return ok({ messages });
   }
 
   // Messages
@@ -258,10 +257,10 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   /** Repeatable: alarms come at least once. */
   override async alarm(): Promise<void> {
     this.alarmMs = null;
-    const queue = this.open();
-    if (!queue) return;
-    await this.group.add(() => this.open()?.tick(Date.now()));
-    await this.carryMoves();
+    if (this.open()) {
+      await this.group.add(() => this.open()?.tick(Date.now()));
+      await this.carryMoves();
+    }
     await this.collectGarbage();
   }
 
@@ -287,13 +286,19 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     }
   }
 
+  /** Deletes the bodies of settled messages from the bucket; a queue that is deleted leaves its own behind. */
   private async collectGarbage(): Promise<void> {
-    const references = this.open()?.garbage() ?? [];
-    if (references.length === 0) return;
-    await this.env.BODIES?.delete(references);
-    await this.group.add(() => {
-      for (const reference of references) this.open()?.garbageCollected(reference);
-    });
+    const { work } = this.stores;
+    for (
+      let references = work.garbage(GARBAGE_MAX);
+      references.length > 0;
+      references = work.garbage(GARBAGE_MAX)
+    ) {
+      await this.env.BODIES?.delete(references);
+      await this.group.add(() => {
+        for (const reference of references) work.removeGarbage(reference);
+      });
+    }
   }
 
   // One turn

@@ -36,13 +36,21 @@ export interface SocketConsumer {
 /** WebSocket close codes (RFC 6455 §7.4.1): policy violation, going away, normal. */
 export const CLOSE = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
 
+/** What the attachment holds, so that it is read once in each life of the object. */
+const known = new WeakMap<WebSocket, SocketState>();
+
 export function stateOf(socket: WebSocket): SocketState {
-  return socket.deserializeAttachment() as SocketState;
+  let state = known.get(socket);
+  if (!state) {
+    state = socket.deserializeAttachment() as SocketState;
+    known.set(socket, state);
+  }
+  return state;
 }
 
-export function saveState(socket: WebSocket, state: SocketState): SocketState {
+export function saveState(socket: WebSocket, state: SocketState): void {
   socket.serializeAttachment(state);
-  return state;
+  known.set(socket, state);
 }
 
 export function consumerOf(state: SocketState): Consumer | null {

@@ -100,7 +100,18 @@ export class QueueSockets {
     const ref = refOf(decoded.value.head);
     const frame = parseClientFrame(decoded.value.head);
     if (!frame.ok) return sendRefusal(socket, ref, frame);
-    const refusal = await this.handle(socket, state, frame.value, decoded.value.payload);
+    let refusal: Refusal | null;
+    try {
+      refusal = await this.handle(socket, state, frame.value, decoded.value.payload);
+    } catch (error) {
+      // Rolled back: nothing of this turn was stored.
+      console.error("a turn failed", {
+        queue: this.turn.name,
+        frame: frame.value.type,
+        error: String(error),
+      });
+      refusal = refuse("internal", "the broker failed; nothing was confirmed");
+    }
     if (refusal) sendRefusal(socket, ref, refusal);
   }
 

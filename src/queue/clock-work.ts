@@ -7,7 +7,6 @@ import { bury } from "./dead-letter.ts";
 import { putReturn } from "./remove.ts";
 import { endOverdue } from "./settle.ts";
 import { RETURN_STATE } from "./stores.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { stepTasks } from "./redrive.ts";
 import { segmentStates } from "./states.ts";
 
@@ -22,7 +21,7 @@ export function tick(queue: QueueContext, nowMs: number): void {
   buryExpired(queue, clockMs);
   stepTasks(queue, clockMs);
   const swept = queue.stores.identities.removeDedupBefore(clockMs, STEP_MAX);
-  if (swept > 0) queue.stores.identities.removeProducersBefore(clockMs - LIMITS.producerIdleMs);
+  queue.ledger.sweepProducers(queue.stores.identities);
   if (swept === STEP_MAX) queue.hasMoreWork = true;
 }
 

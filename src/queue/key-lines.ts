@@ -24,6 +24,14 @@ export class KeyLines {
     this.rescan = queue.ledger.now.blocked > 0 ? null : undefined;
   }
 
+  /** Keys with a message out, and keys in the lists of the free. */
+  get sizes(): { inFlight: number; free: number } {
+    return {
+      inFlight: this.inFlight.size,
+      free: [...this.free.values()].reduce((sum, keys) => sum + keys.size, 0),
+    };
+  }
+
   enter(key: string): void {
     this.inFlight.set(key, (this.inFlight.get(key) ?? 0) + 1);
   }

@@ -86,6 +86,11 @@ export class Leases {
     }
   }
 
+  /** Ended leases in memory, and consumers with something open. */
+  get sizes(): { ended: number; holders: number } {
+    return { ended: this.ended.size, holders: this.openOf.size };
+  }
+
   find(id: number): Lease | null {
     return this.active.get(id) ?? this.ended.get(id) ?? null;
   }
@@ -150,12 +155,14 @@ export class Leases {
     return null;
   }
 
-  /** Writes changed leases, each with the ledger's snapshot; tells whether it wrote one. */
+  /** Writes changed leases, the last one with the ledger's snapshot; tells whether it wrote one. */
   commit(store: LeaseStore, ledger: Ledger): boolean {
     if (this.changed.size === 0) return false;
+    const { version, json } = ledger.save();
+    let left = this.changed.size;
     for (const lease of this.changed) {
-      const { version, json } = ledger.save();
-      store.write(rowOf(lease), version, json);
+      if (--left === 0) store.write(rowOf(lease), version, json);
+      else store.write(rowOf(lease), 0, "{}");
     }
     this.changed.clear();
     return true;

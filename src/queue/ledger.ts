@@ -6,6 +6,7 @@
  */
 import type { QueueTotals, SequenceRun } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { LANE_SPAN, segmentId } from "./lane.ts";
 import type { IdentityStore, SegmentStore } from "./stores.ts";
 
@@ -27,6 +28,7 @@ const PRODUCER_BATCHES = 8;
 /** Producers that a snapshot carries before they move to rows of their own. */
 const DIRTY_PRODUCERS_MAX = 16;
 const PRODUCERS_CACHED_MAX = 256;
+const PRODUCER_SWEEP_MS = 3_600_000;
 /** Segments published since the last snapshot, at the most: what a wake has to read. */
 const UNSAVED_SEGMENTS_MAX = 1_024;
 
@@ -48,6 +50,8 @@ interface Snapshot {
   deadBytes: number;
   blocked: number;
   drains: number;
+  /** When idle producers were last looked for. */
+  sweptMs: number;
   totals: Mutable<QueueTotals>;
   cursors: Record<string, number>;
   producers: Record<string, ProducerState>;
@@ -70,6 +74,7 @@ function emptySnapshot(): Snapshot {
     deadBytes: 0,
     blocked: 0,
     drains: 0,
+    sweptMs: 0,
     totals: {
       published: 0,
       duplicates: 0,
@@ -195,6 +200,18 @@ export class Ledger {
       identities.putProducer(id, JSON.stringify(state), state.touchedMs);
     }
     this.now.producers = {};
+    this.isDirty = true;
+  }
+
+  /** Forgets producers that were idle for a day. Looks at all of them, so it does so once an hour at the most. */
+  sweepProducers(identities: IdentityStore): void {
+    const { clockMs, sweptMs, producers } = this.now;
+    if (clockMs - sweptMs < PRODUCER_SWEEP_MS) return;
+    const beforeMs = clockMs - LIMITS.producerIdleMs;
+    identities.removeProducersBefore(beforeMs);
+    for (const [id, state] of [...this.cache]) if (state.touchedMs < beforeMs) this.cache.delete(id);
+    for (const [id, state] of Object.entries(producers)) if (state.touchedMs < beforeMs) delete producers[id];
+    this.now.sweptMs = clockMs;
     this.isDirty = true;
   }
 

@@ -44,6 +44,17 @@ import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
 import type { OutboxRow, QueueStores, StoredQueue } from "./stores.ts";
 
+/** What a queue keeps in memory, for those who check that it is bounded by what is in flight. */
+export interface QueueMemory {
+  readonly activeLeases: number;
+  readonly endedLeases: number;
+  readonly holders: number;
+  readonly keysInFlight: number;
+  readonly freeKeys: number;
+  readonly segments: number;
+  readonly producers: number;
+}
+
 export class Queue {
   private readonly context: QueueContext;
   private readonly consumers = new Consumers();
@@ -64,6 +75,11 @@ export class Queue {
 
   get stored(): StoredQueue {
     return this.context.stored;
+  }
+
+  /** The queue's own time, which never runs backwards while it is in memory. */
+  get clockMs(): number {
+    return this.context.ledger.now.clockMs;
   }
 
   /** Bytes held, for the namespace's quota. */
@@ -215,6 +231,19 @@ export class Queue {
     return resumeKey(this.context, key, action, nowMs);
   }
 
+  memory(): QueueMemory {
+    const { leases, keys, segments, ledger } = this.context;
+    return {
+      activeLeases: leases.active.size,
+      endedLeases: leases.sizes.ended,
+      holders: leases.sizes.holders,
+      keysInFlight: keys.sizes.inFlight,
+      freeKeys: keys.sizes.free,
+      segments: segments.size,
+      producers: ledger.producersKnown,
+    };
+  }
+
   // Time
 
   tick(nowMs: number): void {
@@ -240,14 +269,6 @@ export class Queue {
   moveFailed(row: OutboxRow, nowMs: number): void {
     const waitMs = Math.min(60_000, 1_000 * 2 ** Math.min(row.tries, 6));
     this.context.stores.work.delayOutbox(row.number, nowMs + waitMs, row.tries + 1);
-  }
-
-  garbage(): string[] {
-    return this.context.stores.work.garbage(100);
-  }
-
-  garbageCollected(reference: string): void {
-    this.context.stores.work.removeGarbage(reference);
   }
 
   /** Writes what the transitions since the last commit changed. Must be called before the transaction closes. */

@@ -78,6 +78,11 @@ export class Segments {
     this.codec = codec;
   }
 
+  /** Segments in memory. */
+  get size(): number {
+    return this.cache.size;
+  }
+
   /** The segment, or null when all of it is settled. */
   find(id: number): Segment | null {
     const known = this.cache.get(id) ?? this.changed.get(id);

@@ -232,6 +232,6 @@ export interface QueueStores {
   readonly work: WorkStore;
   readQueue(): StoredQueue | null;
   writeQueue(queue: StoredQueue): void;
-  /** Forgets everything. */
+  /** Forgets everything but the garbage. */
   clear(): void;
 }
