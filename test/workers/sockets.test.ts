@@ -1,0 +1,205 @@
+import { evictDurableObject, reset, runDurableObjectAlarm } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { deliveryToJson } from "../../src/protocol/message-json.ts";
+import { batchOf, codec, declare, must, TestSocket } from "../support/queue-client.ts";
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await reset();
+});
+
+const bodies = (messages: readonly { body?: string }[] = []): (string | undefined)[] =>
+  messages.map(({ body }) => body);
+
+describe("a socket", () => {
+  it("publishes as JSON and as a batch, and confirms in order", async () => {
+    const socket = await TestSocket.open(await declare("both"));
+    socket.send({ type: "publish", ref: 1, messages: [{ body: "a" }, { json: { b: 1 } }] });
+    socket.send({ type: "publish", ref: 2, producer: "p", sequence: 1 }, batchOf("c"));
+    expect((await socket.next("confirm")).head).toMatchObject({ ref: 1, sequences: [[1, 2]] });
+    expect((await socket.next("confirm")).head).toMatchObject({ ref: 2, sequences: [[3, 1]] });
+    socket.send({ type: "publish", ref: 3, producer: "p", sequence: 1 }, batchOf("c"));
+    expect((await socket.next("confirm")).head).toMatchObject({
+      ref: 3,
+      sequences: [[3, 1]],
+      duplicates: [0],
+    });
+    socket.send({ type: "publish", ref: 4, producer: "p", sequence: 9 }, batchOf("d"));
+    const { head } = await socket.next("error");
+    expect(head).toMatchObject({ ref: 4, code: "sequence_gap", facts: { expectedSequence: 2 } });
+  });
+
+  it("delivers whole segments and slices of them as valid batches", async () => {
+    const stub = await declare("binary");
+    must(await stub.publish({ batch: batchOf("a", "b", "c") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", credit: 2, format: "binary" });
+    await socket.next("consuming");
+    const first = await socket.next("deliver");
+    const { lease, untilMs, runs } = first.head;
+    expect(bodies(deliveryToJson({ lease, untilMs, runs: runs!, payload: first.payload }, codec))).toEqual([
+      "a",
+      "b",
+    ]);
+    socket.send({ type: "settle", settlements: [{ lease, sequences: [[1, 1]], verdict: "ack" }] });
+    const second = await socket.next("deliver");
+    expect(second.head.runs).toMatchObject([{ attempt: 1, failures: 0 }]);
+    expect(must(codec.scan(second.payload, "broker")).count).toBe(1);
+  });
+
+  it("never gets more than its credit, and more when credit grows", async () => {
+    const stub = await declare("credit");
+    must(await stub.publish({ batch: batchOf("a", "b", "c", "d") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", credit: 1 });
+    await socket.next("consuming");
+    expect(bodies((await socket.next("deliver")).head.messages)).toEqual(["a"]);
+    await evictDurableObject(stub);
+    socket.send({ type: "credit", credit: 3 });
+    expect(bodies((await socket.next("deliver")).head.messages)).toEqual(["b", "c"]);
+    expect(must(await stub.inspect()).consumers).toMatchObject([{ credit: 3, unsettled: 3 }]);
+  });
+
+  it("drains: no more deliveries, and a word when nothing is unsettled", async () => {
+    const stub = await declare("drain");
+    must(await stub.publish({ batch: batchOf("a", "b") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", credit: 1 });
+    await socket.next("consuming");
+    const { lease } = (await socket.next("deliver")).head;
+    socket.send({ type: "drain" });
+    await evictDurableObject(stub);
+    socket.send({ type: "settle", settlements: [{ lease, verdict: "ack" }] });
+    await socket.next("drained");
+    await socket.next("settled");
+    expect(must(await stub.inspect())).toMatchObject({ counts: { ready: 1, leased: 0 }, consumers: [] });
+  });
+
+  it("gives back what it held when it cancels, uncounted and at once", async () => {
+    const stub = await declare("cancel");
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", consumer: "quitter" });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    socket.send({ type: "cancel" });
+    expect((await socket.next("cancelled")).head).toMatchObject({ consumer: "quitter", reason: "asked" });
+    const [message] = deliveryToJson(must(await stub.receive({ consumer: "t", max: 1 })), codec);
+    expect(message).toMatchObject({ body: "a", attempt: 2, failures: 0 });
+  });
+
+  it("charges a failure when it closes without a word", async () => {
+    const stub = await declare("crash", { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
+    must(await stub.publish({ batch: batchOf("a", "b") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume" });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    const heir = await TestSocket.open(stub);
+    heir.send({ type: "consume" });
+    await heir.next("consuming");
+    socket.close(1011);
+    const { head } = await heir.next("deliver");
+    expect(head.messages!.map(({ body, failures }) => [body, failures])).toEqual([
+      ["a", 1],
+      ["b", 0],
+    ]);
+  });
+
+  it("keeps others out when it is exclusive, and lets them in when it goes", async () => {
+    const stub = await declare("exclusive");
+    const one = await TestSocket.open(stub);
+    one.send({ type: "consume", exclusive: true });
+    await one.next("consuming");
+    await evictDurableObject(stub);
+    const two = await TestSocket.open(stub);
+    two.send({ type: "consume" });
+    expect((await two.next("error")).head).toMatchObject({ code: "consumer_exclusive" });
+    await two.closed;
+    one.send({ type: "cancel" });
+    await one.next("cancelled");
+    const three = await TestSocket.open(stub);
+    three.send({ type: "consume" });
+    expect((await three.next("consuming")).head).toMatchObject({ active: true });
+  });
+
+  it("waits in line behind a single active consumer, and is told when its turn comes", async () => {
+    const stub = await declare("single", { singleActiveConsumer: true });
+    const one = await TestSocket.open(stub);
+    one.send({ type: "consume", consumer: "one" });
+    expect((await one.next("consuming")).head).toMatchObject({ active: true });
+    const two = await TestSocket.open(stub);
+    two.send({ type: "consume", consumer: "two" });
+    expect((await two.next("consuming")).head).toMatchObject({ active: false });
+    must(await stub.publish({ batch: batchOf("a") }));
+    await one.next("deliver");
+    await evictDurableObject(stub);
+    one.send({ type: "cancel" });
+    await one.next("cancelled");
+    const first = await two.next("deliver");
+    expect(bodies(first.head.messages)).toEqual(["a"]);
+    expect((await two.next("active")).head).toMatchObject({ consumer: "two" });
+  });
+
+  it("counts as gone when its heartbeat stops", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("silent", { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", consumer: "mute", heartbeatMs: 1_000, leaseMs: 600_000 });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    vi.setSystemTime(Date.now() + 60_000);
+    const delivery = must(await stub.receive({ consumer: "t", max: 1 }));
+    expect(delivery.lease).toBe(0);
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "heartbeat_lost" });
+    const [message] = deliveryToJson(must(await stub.receive({ consumer: "t", max: 1 })), codec);
+    expect(message).toMatchObject({ body: "a", attempt: 2, failures: 1 });
+  });
+
+  it("ends with its token, in the middle of a delivery too", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("expiry");
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub, { expiresMs: Date.now() + 10_000 });
+    socket.send({ type: "consume", consumer: "late" });
+    await socket.next("consuming");
+    const { lease } = (await socket.next("deliver")).head;
+    vi.setSystemTime(Date.now() + 10_001);
+    socket.send({ type: "settle", settlements: [{ lease, verdict: "ack" }] });
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_expired" });
+    expect((await socket.next("error")).head).toMatchObject({ code: "unauthenticated" });
+    expect((await socket.closed).code).toBe(1008);
+    await runDurableObjectAlarm(stub);
+    expect(must(await stub.inspect())).toMatchObject({
+      counts: { ready: 1, leased: 0 },
+      totals: { acked: 0 },
+    });
+  });
+
+  it("does only what its token grants", async () => {
+    const stub = await declare("grants");
+    const reader = await TestSocket.open(stub, { publish: false });
+    reader.send({ type: "publish", ref: 5, messages: [{ body: "x" }] });
+    expect((await reader.next("error")).head).toMatchObject({ ref: 5, code: "forbidden" });
+    const writer = await TestSocket.open(stub, { consume: false });
+    writer.send({ type: "consume" });
+    expect((await writer.next("error")).head).toMatchObject({ code: "forbidden" });
+    writer.send({ type: "ping", ref: 6 });
+    expect((await writer.next("pong")).head).toMatchObject({ ref: 6 });
+  });
+
+  it("takes one delivery when asked once, and the lease stays when it closes", async () => {
+    const stub = await declare("once");
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", once: true, credit: 5, consumer: "poll" });
+    await socket.next("consuming");
+    must(await stub.publish({ batch: batchOf("a") }));
+    const { head } = await socket.next("deliver");
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "once" });
+    socket.close();
+    await evictDurableObject(stub);
+    expect(must(await stub.inspect()).counts).toMatchObject({ leased: 1 });
+    expect(must(await stub.settle([{ lease: head.lease, verdict: "ack" }]))).toMatchObject([{ settled: 1 }]);
+  });
+});
