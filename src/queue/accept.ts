@@ -4,56 +4,19 @@
  *
  * First each batch is judged, with no write; then sequences are given and the segments written.
  */
-import type { BatchCodec, BatchSource, RecordSlice, RecordTable } from "../protocol/batch.ts";
-import { assert } from "../protocol/assert.ts";
-import { BATCH_HEADER_BYTES, FIELD, stampBatch } from "../protocol/batch.ts";
+import type { RecordTable } from "../protocol/batch.ts";
+import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { configOf, type QueueContext } from "./context.ts";
-import { isDelayedLane, laneOf, segmentId } from "./lane.ts";
+import { laneOf, segmentId } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
-import { makeRoom, roomFor } from "./overflow.ts";
+import { makeRoom, roomFor, type Load } from "./overflow.ts";
+import { assemble, cut, LaneBuilder, type Place, type SegmentPlan } from "./plan.ts";
 import { cancelWaiting } from "./remove.ts";
 import { Segment } from "./segments.ts";
-
-/** A message's place in the segments to be: its sequence is known once all batches are judged. */
-interface Place {
-  readonly lane: LaneBuilder;
-  readonly at: number;
-}
-
-interface Entry {
-  readonly slice: RecordSlice;
-  readonly delayMs: number;
-  /** What a scan found, where the slice is a whole batch. */
-  readonly table: RecordTable | null;
-}
-
-class LaneBuilder {
-  readonly lane: number;
-  readonly entries: Entry[] = [];
-  /** Entries before each entry's messages; a whole batch is one entry. */
-  count = 0;
-  recordBytes = 0;
-  flags = 0;
-  /** Where message `at` of the builder went. */
-  sequences: number[] = [];
-
-  constructor(lane: number) {
-    this.lane = lane;
-  }
-
-  add(slice: RecordSlice, delayMs: number, flags: number, table: RecordTable | null): Place {
-    const place = { lane: this, at: this.count };
-    this.entries.push({ slice, delayMs, table });
-    this.count += slice.count;
-    this.recordBytes += slice.size;
-    this.flags |= flags;
-    return place;
-  }
-}
 
 interface Judged {
   /** Per message: a place, or the sequence of the first one where it is a duplicate. */
@@ -73,8 +36,8 @@ interface Repeated {
 }
 
 export interface AcceptOptions {
-  /** Moved messages carry fields that only the broker sets, and are not held to the producers' limits. */
-  readonly source: BatchSource;
+  /** They come from another queue: broker's fields are theirs, and they are not held to the producers' limits. */
+  readonly isMoved: boolean;
 }
 
 export class Acceptance {
@@ -84,8 +47,8 @@ export class Acceptance {
   private readonly lanes = new Map<number, LaneBuilder>();
   private readonly dedups = new Map<string, Place>();
   private readonly producers: Record<string, ProducerState> = {};
-  private messages = 0;
-  private bytes = 0;
+  /** What was judged good so far. */
+  private load = { messages: 0, bytes: 0 };
 
   constructor(queue: QueueContext, nowMs: number, options: AcceptOptions) {
     this.queue = queue;
@@ -93,25 +56,29 @@ export class Acceptance {
     this.nowMs = queue.ledger.tickClock(nowMs);
   }
 
-  /** Judges one batch: a refusal or an answer that `commit` completes. */
-  judge(command: PublishCommand): Result<Judged | Repeated> {
-    const scanned = this.queue.codec.scan(command.batch, this.options.source);
+  /**
+   * Judges one batch: a refusal or an answer that `commit` completes. Null when it fits only if what was judged
+   * before it gives way: that must be committed first.
+   */
+  judge(command: PublishCommand): Result<Judged | Repeated> | null {
+    const { isMoved } = this.options;
+    const scanned = this.queue.codec.scan(command.batch, isMoved ? "broker" : (command.source ?? "client"));
     if (!scanned.ok) return scanned;
     const table = scanned.value;
     const flags = table.allFlags();
-    const tooLarge = this.options.source === "client" ? this.bodyTooLarge(table) : null;
+    const tooLarge = isMoved ? null : this.bodyTooLarge(table);
     if (tooLarge) return tooLarge;
     const repeated = this.judgeProducer(command, table.count);
     if (repeated !== null) return repeated;
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
-    const isFromClient = this.options.source === "client";
     const known =
-      isFromClient && (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
+      !isMoved && (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
     const fresh = freshSize(table, known);
-    const room = roomFor(this.queue, this.messages + fresh.count, this.bytes + fresh.bytes);
-    if (!room.ok) return room;
-    this.messages += fresh.count;
-    this.bytes += fresh.bytes;
+    const room = roomFor(this.queue, this.load, fresh);
+    if (!room.ok)
+      return this.load.messages > 0 && configOf(this.queue).overflow === "dropOldest" ? null : room;
+    this.load.messages += fresh.messages;
+    this.load.bytes += fresh.bytes;
     this.place(judged, flags, known);
     return ok(judged);
   }
@@ -234,7 +201,7 @@ export class Acceptance {
 
   /** Writes all that was judged good and answers each batch in order. */
   commit(judged: readonly Judged[]): PublishConfirm[] {
-    makeRoom(this.queue, this.messages, this.bytes, this.nowMs);
+    makeRoom(this.queue, this.load, this.nowMs);
     const plans = [...this.lanes.values()].sort((a, b) => a.lane - b.lane).flatMap((lane) => cut(lane));
     let next = this.queue.ledger.now.nextSequence;
     for (const plan of plans) {
@@ -290,80 +257,19 @@ export class Acceptance {
     queue.segments.add(segment, producers);
     queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
     writeTimers(queue, segment);
-    writeHandles(queue, segment, this.options.source);
+    writeHandles(queue, segment, this.options.isMoved);
   }
 }
 
-export type { Judged };
-
-interface SegmentPlan {
-  readonly lane: LaneBuilder;
-  readonly entries: readonly Entry[];
-  readonly count: number;
-  /** Position in the builder of the plan's first message, where its messages are in order… */
-  readonly from: number;
-  /** …and of each message where they were sorted by due time. */
-  readonly positions: readonly number[] | null;
-  first: number;
-}
-
-/** Cuts a lane's entries into segments below the limits. Delayed entries are put in order of due time first. */
-function cut(lane: LaneBuilder): SegmentPlan[] {
-  const isSorted = isDelayedLane(lane.lane);
-  const order = lane.entries.map((entry, position) => ({ entry, position }));
-  if (isSorted) order.sort((a, b) => a.entry.delayMs - b.entry.delayMs || a.position - b.position);
-  const plans: SegmentPlan[] = [];
-  let from = 0;
-  let start = 0;
-  let count = 0;
-  let bytes = BATCH_HEADER_BYTES;
-  const close = (end: number): void => {
-    if (end === start) return;
-    const part = order.slice(start, end);
-    const positions = isSorted ? part.map((one) => one.position) : null;
-    plans.push({ lane, entries: part.map((one) => one.entry), count, from, positions, first: 0 });
-    from += count;
-    start = end;
-    count = 0;
-    bytes = BATCH_HEADER_BYTES;
-  };
-  for (let i = 0; i < order.length; i++) {
-    const { slice } = order[i]!.entry;
-    if (count + slice.count > LIMITS.recordsMax || bytes + slice.size > LIMITS.batchBytesMax) close(i);
-    count += slice.count;
-    bytes += slice.size;
-  }
-  close(order.length);
-  return plans;
-}
-
-function assemble(
-  codec: BatchCodec,
-  plan: SegmentPlan,
-  header: { origin: number; firstSequence: number; timeMs: number },
-): { bytes: Uint8Array; table: RecordTable } {
-  const [only] = plan.entries;
-  // One whole batch is stored as it came: only its header is written over.
-  if (plan.entries.length === 1 && only!.table !== null) {
-    stampBatch(only!.slice.bytes, header);
-    return { bytes: only!.slice.bytes, table: only!.table };
-  }
-  const slices = plan.entries.map((entry) => entry.slice);
-  const bytes = codec.join(slices, header);
-  const scanned = codec.scan(bytes, "broker");
-  assert(scanned.ok, "a batch just made is damaged");
-  return { bytes, table: scanned.value };
-}
-
-function freshSize(table: RecordTable, known: Map<number, unknown> | null): { count: number; bytes: number } {
-  let count = 0;
+function freshSize(table: RecordTable, known: Map<number, unknown> | null): Load {
+  let messages = 0;
   let bytes = 0;
   for (let i = 0; i < table.count; i++) {
     if (known?.has(i)) continue;
-    count++;
+    messages++;
     bytes += table.size(i);
   }
-  return { count, bytes };
+  return { messages, bytes };
 }
 
 function writeTimers(queue: QueueContext, segment: Segment): void {
@@ -382,7 +288,7 @@ function writeTimers(queue: QueueContext, segment: Segment): void {
   if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
 }
 
-function writeHandles(queue: QueueContext, segment: Segment, source: BatchSource): void {
+function writeHandles(queue: QueueContext, segment: Segment, isMoved: boolean): void {
   if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
   for (let i = 0; i < segment.count; i++) {
     if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
@@ -391,7 +297,7 @@ function writeHandles(queue: QueueContext, segment: Segment, source: BatchSource
     if (id !== undefined) queue.stores.identities.putHandle("id", id, sequence, segment.id);
     if (cancelKey === undefined) continue;
     // A waiting message with the same key gives way to the new one.
-    if (source === "client") cancelWaiting(queue, { cancelKey });
+    if (!isMoved) cancelWaiting(queue, { cancelKey });
     queue.stores.identities.putHandle("cancelKey", cancelKey, sequence, segment.id);
   }
 }
@@ -401,13 +307,28 @@ export function acceptAll(
   queue: QueueContext,
   commands: readonly PublishCommand[],
   nowMs: number,
-  options: AcceptOptions = { source: "client" },
+  options: AcceptOptions = { isMoved: false },
+): Result<PublishConfirm>[] {
+  const answers: Result<PublishConfirm>[] = [];
+  while (answers.length < commands.length) {
+    answers.push(...acceptTogether(queue, commands.slice(answers.length), nowMs, options));
+  }
+  return answers;
+}
+
+/** As many of the batches as can be written in one go; one at the least. */
+function acceptTogether(
+  queue: QueueContext,
+  commands: readonly PublishCommand[],
+  nowMs: number,
+  options: AcceptOptions,
 ): Result<PublishConfirm>[] {
   const acceptance = new Acceptance(queue, nowMs, options);
   const answers: (Refusal | Repeated | number)[] = [];
   const judged: Judged[] = [];
   for (const command of commands) {
     const answer = acceptance.judge(command);
+    if (answer === null) break;
     if (!answer.ok) answers.push(answer);
     else if (!("table" in answer.value)) answers.push(answer.value);
     else {

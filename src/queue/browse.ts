@@ -13,7 +13,7 @@ import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts
 import { locate } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { segmentStates, type SegmentStates } from "./states.ts";
-import { RETURN_STATE } from "./stores.ts";
+import { RETURN_STATE, type ReturnState } from "./stores.ts";
 
 /** Segments that one peek reads, so that looking for a rare state in a long queue stays bounded. */
 const PEEK_SEGMENTS_MAX = 64;
@@ -143,16 +143,20 @@ export function viewOf(
   };
 }
 
-/** Waiting messages, oldest first as far as that can be told without reading the whole queue. */
-export function* oldestWaiting(queue: QueueContext): Generator<{ segment: Segment; index: number }> {
-  const { returns } = queue.stores;
-  for (const state of [RETURN_STATE.ready, RETURN_STATE.waiting]) {
-    for (const row of returns.inState(state, 0, 1_000)) {
-      yield { segment: queue.segments.get(row.segment), index: row.index };
-    }
-  }
-  const heads = queue.ledger.lanes().map((lane) => waitingFrom(queue, lane));
+interface Found {
+  readonly segment: Segment;
+  readonly index: number;
+}
+
+/** Messages that wait, the first published first: those nobody took and those that came back. */
+export function* oldestWaiting(queue: QueueContext): Generator<Found> {
+  const rows = [RETURN_STATE.ready, RETURN_STATE.waiting, RETURN_STATE.parked];
+  const heads = [
+    ...rows.map((state) => returnedIn(queue, state)),
+    ...queue.ledger.lanes().map((lane) => waitingFrom(queue, lane)),
+  ];
   const next = heads.map((head) => head.next());
+  let last = 0;
   for (;;) {
     let oldest = -1;
     for (let i = 0; i < next.length; i++) {
@@ -163,17 +167,30 @@ export function* oldestWaiting(queue: QueueContext): Generator<{ segment: Segmen
     }
     const found = next[oldest];
     if (!found || found.done) return;
-    yield found.value;
+    // A lane that is walked from its start finds those that came back once more.
+    if (sequenceOf(found.value) > last) {
+      last = sequenceOf(found.value);
+      yield found.value;
+    }
     next[oldest] = heads[oldest]!.next();
   }
 }
 
-function sequenceOf(place: { segment: Segment; index: number }): number {
+function* returnedIn(queue: QueueContext, state: ReturnState): Generator<Found> {
+  for (let after = 0; ;) {
+    const rows = queue.stores.returns.inState(state, after, 200);
+    for (const row of rows) yield { segment: queue.segments.get(row.segment), index: row.index };
+    if (rows.length < 200) return;
+    after = rows.at(-1)!.sequence;
+  }
+}
+
+function sequenceOf(place: Found): number {
   return place.segment.first + place.index;
 }
 
 /** Messages of a lane that nobody took yet. In a FIFO queue those in line are behind the cursor, so all is walked. */
-function* waitingFrom(queue: QueueContext, lane: number): Generator<{ segment: Segment; index: number }> {
+function* waitingFrom(queue: QueueContext, lane: number): Generator<Found> {
   const cursor = queue.ledger.now.blocked > 0 || (lane & 1) === 1 ? 0 : queue.ledger.cursor(lane);
   const ceiling = (lane + 1) * LANE_SPAN;
   const below = queue.stores.segments.atOrBelow(segmentId(lane, cursor), lane * LANE_SPAN);

@@ -209,7 +209,7 @@ export class Ledger {
     if (clockMs - sweptMs < PRODUCER_SWEEP_MS) return;
     const beforeMs = clockMs - LIMITS.producerIdleMs;
     identities.removeProducersBefore(beforeMs);
-    for (const [id, state] of [...this.cache]) if (state.touchedMs < beforeMs) this.cache.delete(id);
+    for (const [id, state] of this.cache) if (state.touchedMs < beforeMs) this.cache.delete(id);
     for (const [id, state] of Object.entries(producers)) if (state.touchedMs < beforeMs) delete producers[id];
     this.now.sweptMs = clockMs;
     this.isDirty = true;

@@ -13,33 +13,53 @@ function limitsOf(queue: QueueContext): { messages: number; bytes: number } {
   };
 }
 
-/** Whether `messages` more, of `bytes` in all, may be taken. Dead messages kept here do not count to the length. */
-export function roomFor(queue: QueueContext, messages: number, bytes: number): Result<void> {
+export interface Load {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/**
+ * Whether a batch may be taken after what was already judged good in this turn. Dead messages kept here do not
+ * count to the length. A batch that can never fit is refused without a time to come back.
+ */
+export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<void> {
   const limits = limitsOf(queue);
-  const held = queue.ledger.now;
-  if (held.bytes + bytes > queue.stored.allottedBytes) {
+  const { now } = queue.ledger;
+  const messages = judged.messages + batch.messages;
+  const bytes = judged.bytes + batch.bytes;
+  if (now.bytes + bytes > queue.stored.allottedBytes) {
     return refuse("quota_exceeded", "the namespace's quota of bytes leaves no room for this batch");
   }
-  const live = { messages: held.messages - held.dead, bytes: held.bytes - held.deadBytes };
-  if (messages > limits.messages || bytes > limits.bytes) {
+  if (batch.messages > limits.messages || batch.bytes > limits.bytes) {
     return refuse("queue_full", "the batch is larger than the whole queue may be");
   }
-  if (configOf(queue).overflow === "dropOldest") return ok(undefined);
-  if (live.messages + messages > limits.messages) {
-    return refuse("queue_full", `the queue holds ${live.messages} messages of ${limits.messages}`, {
+  const live = { messages: now.messages - now.dead, bytes: now.bytes - now.deadBytes };
+  if (live.messages + messages <= limits.messages && live.bytes + bytes <= limits.bytes) return ok(undefined);
+  const staying = configOf(queue).overflow === "dropOldest" ? leasedLoad(queue) : live;
+  const which = staying === live ? "holds" : "has with its consumers";
+  if (staying.messages + messages > limits.messages) {
+    return refuse("queue_full", `the queue ${which} ${staying.messages} messages of ${limits.messages}`, {
       retryAfterMs: 1_000,
     });
   }
-  if (live.bytes + bytes > limits.bytes) {
-    return refuse("queue_full", `the queue holds ${live.bytes} bytes of ${limits.bytes}`, {
+  if (staying.bytes + bytes > limits.bytes) {
+    return refuse("queue_full", `the queue ${which} ${staying.bytes} bytes of ${limits.bytes}`, {
       retryAfterMs: 1_000,
     });
   }
   return ok(undefined);
 }
 
+/** What can't be dropped, because a consumer has it. */
+function leasedLoad(queue: QueueContext): Load {
+  let bytes = 0;
+  for (const { run, index } of queue.leases.openIn())
+    bytes += queue.segments.get(run.segment).table.size(index);
+  return { messages: queue.leases.openCount, bytes };
+}
+
 /** Under dropOldest: buries the oldest waiting messages until the new ones fit. */
-export function makeRoom(queue: QueueContext, messages: number, bytes: number, nowMs: number): void {
+export function makeRoom(queue: QueueContext, { messages, bytes }: Load, nowMs: number): void {
   if (configOf(queue).overflow !== "dropOldest") return;
   const limits = limitsOf(queue);
   const held = queue.ledger.now;

@@ -102,7 +102,7 @@ export class Queue {
   /** Takes messages that another queue sends. The same move again is answered and not taken twice. */
   acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<{ accepted: number }> {
     if (number <= this.context.stores.identities.inbound(from)) return ok({ accepted: 0 });
-    const [answer] = acceptAll(this.context, [{ batch }], nowMs, { source: "broker" });
+    const [answer] = acceptAll(this.context, [{ batch }], nowMs, { isMoved: true });
     if (!answer!.ok) return answer!;
     this.context.stores.identities.putInbound(from, number);
     return ok({ accepted: answer!.value.sequences.reduce((sum, [, count]) => sum + count, 0) });

@@ -3,7 +3,7 @@ import type { MessageState } from "../protocol/commands.ts";
 import { keyAt, type QueueContext } from "./context.ts";
 import type { Lease } from "./leases.ts";
 import type { Segment } from "./segments.ts";
-import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+import { RETURN_STATE, type ReturnRow, type ReturnState } from "./stores.ts";
 
 export interface SegmentStates {
   /** Null when the message is gone. */
@@ -32,24 +32,17 @@ export function segmentStates(queue: QueueContext, segment: Segment): SegmentSta
       if (segment.isSettled(index)) return null;
       if (leased.has(index)) return "leased";
       const row = rows.get(index);
-      if (row) return stateOfRow(row);
+      if (row) return STATE_OF_ROW[row.state];
       if (segment.isDelayed && index >= fresh && segment.rankMs(index) > nowMs) return "delayed";
       return inParkedLine(index) ? "parked" : "ready";
     },
   };
 }
 
-function stateOfRow(row: ReturnRow): MessageState {
-  switch (row.state) {
-    case RETURN_STATE.waiting:
-      return "delayed";
-    case RETURN_STATE.leased:
-      return "leased";
-    case RETURN_STATE.parked:
-      return "parked";
-    case RETURN_STATE.dead:
-      return "dead";
-    default:
-      return "ready";
-  }
-}
+const STATE_OF_ROW: Readonly<Record<ReturnState, MessageState>> = {
+  [RETURN_STATE.waiting]: "delayed",
+  [RETURN_STATE.ready]: "ready",
+  [RETURN_STATE.leased]: "leased",
+  [RETURN_STATE.parked]: "parked",
+  [RETURN_STATE.dead]: "dead",
+};
