@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { leaseOf, QueueHarness } from "../../support/queue-harness.ts";
 
-const bodies = (messages: readonly { body?: string }[]): (string | undefined)[] => messages.map(({ body }) => body);
+const bodies = (messages: readonly { body?: string }[]): (string | undefined)[] =>
+  messages.map(({ body }) => body);
 
 describe("a work queue", () => {
   it("hands out messages in publish order and forgets them when they are acked", () => {
@@ -21,7 +22,12 @@ describe("a work queue", () => {
     const q = new QueueHarness();
     q.publish("1", "2", "3");
     const first = q.take(2);
-    q.settle({ lease: leaseOf(first[0]!), sequences: [[first[0]!.sequence, 1]], verdict: "nack", delayMs: 0 });
+    q.settle({
+      lease: leaseOf(first[0]!),
+      sequences: [[first[0]!.sequence, 1]],
+      verdict: "nack",
+      delayMs: 0,
+    });
     q.evict();
     const next = q.take(5);
     expect(bodies(next)).toEqual(["1", "3"]);
@@ -29,7 +35,9 @@ describe("a work queue", () => {
   });
 
   it("refuses an ack from the consumer that lost the lease", () => {
-    const q = new QueueHarness({ config: { leaseMs: 5_000, retry: { kind: "fixed", baseMs: 1_000, maxMs: 1_000, jitter: 0 } } });
+    const q = new QueueHarness({
+      config: { leaseMs: 5_000, retry: { kind: "fixed", baseMs: 1_000, maxMs: 1_000, jitter: 0 } },
+    });
     q.publish("x");
     const [message] = q.take();
     q.advance(5_000);
@@ -37,7 +45,11 @@ describe("a work queue", () => {
     q.advance(1_000);
     const [again] = q.take();
     expect(again).toMatchObject({ attempt: 2, failures: 1 });
-    const [late] = q.settle({ lease: leaseOf(message!), sequences: [[message!.sequence, 1]], verdict: "ack" });
+    const [late] = q.settle({
+      lease: leaseOf(message!),
+      sequences: [[message!.sequence, 1]],
+      verdict: "ack",
+    });
     expect(late!.refused[0]).toMatchObject({ code: "lease_lost" });
     const [good] = q.settle({ lease: leaseOf(again!), verdict: "ack" });
     expect(good!.settled).toBe(1);

@@ -1,0 +1,118 @@
+// Deduplication by message id over a window.
+import { describe, expect, it } from "vitest";
+import type { PublishConfirm } from "../../../src/protocol/commands.ts";
+import { QueueHarness } from "../../support/queue-harness.ts";
+import { bodies, drain, inBothLives, must, sequencesOf } from "../../support/queue-lives.ts";
+
+const config = { dedupWindowMs: 60_000 };
+
+function publish(q: QueueHarness, ...ids: string[]): PublishConfirm {
+  return must(q.publish(...ids.map((dedupId) => ({ dedupId, text: dedupId }))));
+}
+
+describe("a message with a dedup id", () => {
+  inBothLives("is taken once, and the second is answered with the first one's sequence", (make) => {
+    const q = make({ config });
+    must(q.publish("before"));
+    const first = publish(q, "a");
+    const second = publish(q, "a");
+    expect(first).toMatchObject({ sequences: [[2, 1]], duplicates: [] });
+    expect(second).toEqual({ ...first, duplicates: [0] });
+    expect(q.info().counts.ready).toBe(2);
+    expect(q.info().totals).toMatchObject({ published: 2, duplicates: 1 });
+  });
+
+  inBothLives("is known up to the last millisecond of its window and no longer", (make) => {
+    const q = make({ config });
+    publish(q, "a");
+    q.advance(59_999);
+    expect(publish(q, "a").duplicates).toEqual([0]);
+    q.advance(1);
+    expect(publish(q, "a").duplicates).toEqual([]);
+    q.advance(59_999);
+    expect(publish(q, "a").duplicates).toEqual([0]);
+  });
+
+  inBothLives(
+    "counts its window from its acceptance, not from its last repeat, its delay or its ack",
+    (make) => {
+      const q = make({ config });
+      must(q.publish({ dedupId: "a", delayMs: 30_000 }));
+      q.advance(30_000);
+      expect(publish(q, "a").duplicates).toEqual([0]);
+      q.advance(29_999);
+      expect(publish(q, "a").duplicates).toEqual([0]);
+      q.advance(1);
+      expect(publish(q, "a").duplicates).toEqual([]);
+    },
+  );
+
+  inBothLives("stays known after it was acked, purged or cancelled", (make) => {
+    const q = make({ config });
+    const confirm = publish(q, "acked");
+    drain(q);
+    publish(q, "purged");
+    q.run((queue) => queue.purge(undefined));
+    must(q.publish({ dedupId: "cancelled", cancelKey: "k" }));
+    must(q.run((queue) => queue.cancel({ cancelKey: "k" })));
+    expect(publish(q, "acked")).toEqual({ ...confirm, duplicates: [0] });
+    expect(publish(q, "purged", "cancelled").duplicates).toEqual([0, 1]);
+    expect(q.info().counts.ready).toBe(0);
+  });
+
+  inBothLives("is taken once of one batch", (make) => {
+    const q = make({ config });
+    const confirm = publish(q, "a", "b", "a", "a");
+    expect(confirm).toMatchObject({
+      sequences: [
+        [1, 2],
+        [1, 1],
+        [1, 1],
+      ],
+      duplicates: [2, 3],
+    });
+    expect(bodies(drain(q))).toEqual(["a", "b"]);
+  });
+
+  inBothLives("is taken once of the commands of one turn", (make) => {
+    const q = make({ config });
+    const [one, two] = [q.batch({ dedupId: "a", text: "1" }, "2"), q.batch("3", { dedupId: "a", text: "4" })];
+    const answers = q.run((queue, nowMs) => queue.publish([{ batch: one }, { batch: two }], nowMs)).map(must);
+    expect(answers.map(sequencesOf)).toEqual([
+      [1, 2],
+      [3, 1],
+    ]);
+    expect(answers.map(({ duplicates }) => duplicates)).toEqual([[], [1]]);
+    expect(bodies(drain(q))).toEqual(["1", "2", "3"]);
+  });
+
+  inBothLives("is not remembered when its batch was refused", (make) => {
+    const q = make({ config: { ...config, maxMessages: 1 } });
+    expect(q.publish({ dedupId: "a" }, { dedupId: "b" })).toMatchObject({ code: "queue_full" });
+    expect(publish(q, "a").duplicates).toEqual([]);
+  });
+
+  inBothLives("takes no room where it is a duplicate", (make) => {
+    const q = make({ config: { ...config, maxMessages: 2 } });
+    publish(q, "a", "b");
+    expect(publish(q, "b", "a").duplicates).toEqual([0, 1]);
+    expect(q.publish({ dedupId: "c" })).toMatchObject({ code: "queue_full" });
+  });
+
+  inBothLives("is told from another with the same body, and from none", (make) => {
+    const q = make({ config });
+    must(q.publish({ text: "x", dedupId: "1" }, { text: "x", dedupId: "2" }, "x", "x"));
+    expect(q.info().counts.ready).toBe(4);
+  });
+
+  it("is swept when its window is over, and the queue sleeps again", () => {
+    const q = new QueueHarness({ config });
+    publish(q, "a", "b");
+    drain(q);
+    const wakeMs = q.wakeMs();
+    expect(wakeMs).toBeGreaterThanOrEqual(q.nowMs + 60_000);
+    q.advance(wakeMs! - q.nowMs);
+    expect(q.counted.value("SELECT count(*) AS value FROM dedup")).toBe(0);
+    expect(q.wakeMs()).toBeNull();
+  });
+});
