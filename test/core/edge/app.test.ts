@@ -218,8 +218,8 @@ describe("settling", () => {
       },
     });
     const response = await settle(broker, [
-      { receipt: "7-5", verdict: "ack" },
       { receipt: "7-4", verdict: "ack" },
+      { receipt: "7-5", verdict: "ack" },
       { receipt: "7-6", verdict: "nack", delayMs: 5 },
       { lease: 8, verdict: "extend" },
       { receipt: "7-3", verdict: "ack" },
@@ -235,8 +235,8 @@ describe("settling", () => {
     ]);
     expect(await response.json()).toEqual({
       results: [
-        { ok: true, settled: 1 },
         { ok: false, settled: 0, code: "lease_lost", detail: "too late" },
+        { ok: true, settled: 1 },
         { ok: true, settled: 1 },
         { ok: true, settled: 9, untilMs: 5 },
         { ok: true, settled: 1 },
