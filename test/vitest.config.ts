@@ -14,7 +14,13 @@ export default defineConfig({
       { test: { name: "fuzz", root: ".", include: ["test/fuzz/**/*.test.ts"], ...node } },
       { test: { name: "simulation", root: ".", include: ["test/simulation/**/*.test.ts"], ...node } },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        // A bucket is bound here, as a deployment may.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { r2Buckets: ["BODIES"] },
+          }),
+        ],
         test: { name: "workers", root: ".", include: ["test/workers/**/*.test.ts"], testTimeout: 30_000 },
       },
       {

@@ -61,11 +61,13 @@ export class Consumers {
 
   /** With a single active consumer only the one that came first is served. */
   isActive(queue: QueueContext, consumer: Consumer): boolean {
-    if (!configOf(queue).singleActiveConsumer) return true;
-    for (const other of this.all.values()) {
-      if (other.id < consumer.id && !other.isDraining) return false;
-    }
-    return true;
+    return !configOf(queue).singleActiveConsumer || consumer.id === this.firstInLine();
+  }
+
+  private firstInLine(): number {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { id, isDraining } of this.all.values()) if (!isDraining && id < first) first = id;
+    return first;
   }
 
   views(queue: QueueContext): ConsumerView[] {
@@ -83,44 +85,61 @@ export class Consumers {
   dispatch(queue: QueueContext, nowMs: number): Dispatched[] {
     const sent: Dispatched[] = [];
     if (queue.stored.paused) return sent;
-    for (;;) {
-      const hungry = this.hungry(queue);
-      const consumer = hungry.find(({ id }) => id > this.lastServed) ?? hungry[0];
-      if (!consumer) return sent;
-      const want = Math.min(
-        consumer.credit - queue.leases.openBy(consumer.id),
-        this.fairShare(queue, hungry.length),
-      );
-      const picks = new Picker(queue, want, DELIVERY_BYTES_MAX, nowMs).run();
-      if (picks.length === 0) return sent;
-      this.lastServed = consumer.id;
-      const leaseMs = consumer.leaseMs ?? configOf(queue).leaseMs;
-      const holder = {
-        consumer: consumer.name,
-        consumerId: consumer.isOnce ? 0 : consumer.id,
-        attemptId: null,
-        leaseMs,
-      };
-      sent.push({ consumer, delivery: grant(queue, picks, holder, nowMs) });
-      if (consumer.isOnce) this.detach(consumer.id);
+    for (const group of this.hungryByPriority(queue)) {
+      let line = group;
+      while (line.length > 0) {
+        const share = fairShare(queue, line.length);
+        for (const consumer of line) {
+          const delivery = this.serve(queue, consumer, share, nowMs);
+          // Nothing more may go out: a later consumer would get nothing either.
+          if (delivery === null) return sent;
+          sent.push({ consumer, delivery });
+        }
+        line = line.filter((consumer) => isHungry(queue, consumer) && this.all.has(consumer.id));
+      }
     }
+    return sent;
   }
 
-  /** Consumers of the highest priority that may take more, in order of arrival. */
-  private hungry(queue: QueueContext): Consumer[] {
-    if (queue.leases.openCount >= LIMITS.leasedMax) return [];
-    const able = [...this.all.values()].filter(
-      (one) => !one.isDraining && queue.leases.openBy(one.id) < one.credit && this.isActive(queue, one),
+  private serve(queue: QueueContext, consumer: Consumer, share: number, nowMs: number): Delivery | null {
+    const room = Math.min(
+      consumer.credit - queue.leases.openBy(consumer.id),
+      LIMITS.leasedMax - queue.leases.openCount,
     );
-    const highest = Math.max(...able.map((one) => one.priority));
-    return able.filter((one) => one.priority === highest).sort((a, b) => a.id - b.id);
+    const picks = new Picker(queue, Math.min(room, share), DELIVERY_BYTES_MAX, nowMs).run();
+    if (picks.length === 0) return null;
+    this.lastServed = consumer.id;
+    const leaseMs = consumer.leaseMs ?? configOf(queue).leaseMs;
+    const consumerId = consumer.isOnce ? 0 : consumer.id;
+    if (consumer.isOnce) this.detach(consumer.id);
+    return grant(queue, picks, { consumer: consumer.name, consumerId, attemptId: null, leaseMs }, nowMs);
   }
 
-  private fairShare(queue: QueueContext, consumers: number): number {
-    const { messages, dead, parked, waiting } = queue.ledger.now;
-    const ready = messages - dead - parked - waiting - queue.leases.openCount;
-    return Math.max(1, Math.ceil(ready / consumers));
+  /** Consumers that may take more: the highest priority first, and within one those after the last one served. */
+  private hungryByPriority(queue: QueueContext): Consumer[][] {
+    const first = configOf(queue).singleActiveConsumer ? this.firstInLine() : null;
+    const groups = new Map<number, Consumer[]>();
+    for (const consumer of this.all.values()) {
+      if (!isHungry(queue, consumer) || (first !== null && consumer.id !== first)) continue;
+      const group = groups.get(consumer.priority);
+      if (group) group.push(consumer);
+      else groups.set(consumer.priority, [consumer]);
+    }
+    const isNext = ({ id }: Consumer): number => (id > this.lastServed ? 0 : 1);
+    return [...groups]
+      .sort(([a], [b]) => b - a)
+      .map(([, group]) => group.sort((a, b) => isNext(a) - isNext(b) || a.id - b.id));
   }
+}
+
+function isHungry(queue: QueueContext, consumer: Consumer): boolean {
+  return !consumer.isDraining && queue.leases.openBy(consumer.id) < consumer.credit;
+}
+
+function fairShare(queue: QueueContext, consumers: number): number {
+  const { messages, dead, parked, waiting } = queue.ledger.now;
+  const ready = messages - dead - parked - waiting - queue.leases.openCount;
+  return Math.max(1, Math.ceil(ready / consumers));
 }
 
 /** How a consumer went: `lost` charges the oldest message it held with a failure. */

@@ -1,6 +1,8 @@
 // A queue's object as tests inside workerd speak to it: its methods, and a socket whose frames are waited for.
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import kernels from "../../wasm/build/millrace.wasm";
+import type { QueueObject } from "../../src/objects/queue-object.ts";
 import type { ClientFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import { decodeFrame, encodeBinaryFrame } from "../../src/protocol/frames.ts";
 import { QUEUE_DEFAULTS, type QueueConfig } from "../../src/protocol/queue-config.ts";
@@ -33,6 +35,14 @@ export async function declare(queue: string, config: Partial<QueueConfig> = {}):
   const stub = env.QUEUES.getByName(`test/${queue}`);
   must(await stub.declare({ ...QUEUE_DEFAULTS, ...config }));
   return stub;
+}
+
+/**
+ * Does what the alarm does and waits for it. An alarm that is due fires by itself at about the same time; doing its
+ * work twice is harmless, which this proves along the way.
+ */
+export async function runAlarm(stub: QueueStub): Promise<void> {
+  await runInDurableObject(stub, (object: QueueObject) => object.alarm());
 }
 
 export interface ReceivedFrame {

@@ -1,7 +1,7 @@
-import { evictDurableObject, reset, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, reset } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { deliveryToJson } from "../../src/protocol/message-json.ts";
-import { batchOf, codec, declare, must, TestSocket } from "../support/queue-client.ts";
+import { batchOf, codec, declare, must, runAlarm, TestSocket } from "../support/queue-client.ts";
 
 afterEach(async () => {
   vi.useRealTimers();
@@ -170,7 +170,7 @@ describe("a socket", () => {
     expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_expired" });
     expect((await socket.next("error")).head).toMatchObject({ code: "unauthenticated" });
     expect((await socket.closed).code).toBe(1008);
-    await runDurableObjectAlarm(stub);
+    await runAlarm(stub);
     expect(must(await stub.inspect())).toMatchObject({
       counts: { ready: 1, leased: 0 },
       totals: { acked: 0 },
