@@ -1,0 +1,264 @@
+// What a client or an operator may ask of a queue: each action runs on the core and on the model, and is checked.
+import type {
+  MessageHandle,
+  PublishCommand,
+  ReceiveCommand,
+  RedriveCommand,
+  Settlement,
+} from "../../src/protocol/commands.ts";
+import type { QueueConfig } from "../../src/protocol/queue-config.ts";
+import type { Consumer, Departure } from "../../src/queue/consumers.ts";
+import { check } from "./checkers.ts";
+import { factsOf } from "./facts.ts";
+import { settle as settleModel } from "./model-delivery.ts";
+import type { ModelMessage } from "./model.ts";
+import type { Random } from "./random.ts";
+import type { Site } from "./site.ts";
+import { namesOf, type World } from "./world.ts";
+
+/** Publishes in one turn; null when storage failed, else which commands were accepted. */
+export function publish(
+  world: World,
+  site: Site,
+  commands: readonly PublishCommand[],
+  random: Random,
+): boolean[] | null {
+  const models = commands.map(({ batch, producer }) => ({
+    facts: factsOf(site.core.codec, batch),
+    ...(producer ? { producer } : {}),
+  }));
+  let answers: boolean[] = [];
+  const isDone = world.turn({
+    site,
+    random,
+    // The core writes its header into the bytes it is given; a client that repeats itself sends its own again.
+    work: (queue) =>
+      queue.publish(
+        commands.map((command) => ({ ...command, batch: command.batch.slice() })),
+        world.nowMs,
+      ),
+    apply: (results) => {
+      const expected = site.acceptance.publish(models, world.nowMs);
+      expected.forEach((one, i) => world.checkers.deduplication.answered(results[i]!, one));
+      answers = results.map(({ ok }) => ok);
+      world.log(`${site.name} ← ${expected.map((one) => (one.ok ? one.sequences.join() : one.code)).join(" | ")}`);
+    },
+  });
+  return isDone ? answers : null;
+}
+
+/** Receives as over HTTP; the lease, or null when there was nothing. */
+export function receive(world: World, site: Site, command: ReceiveCommand, random: Random): number | null {
+  let lease: number | null = null;
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.receive(command, world.nowMs),
+    apply: (answer) => {
+      check(answer.ok, "receive", () => JSON.stringify(answer));
+      const { consumer, attemptId = null } = command;
+      const earlier = [...site.model.leases.values()].find(
+        (one) =>
+          attemptId !== null &&
+          one.attemptId === attemptId &&
+          one.consumer === consumer &&
+          one.untilMs > site.model.clockMs &&
+          site.model.open(one).length === one.messages.length,
+      );
+      lease = answer.value.lease === 0 ? null : answer.value.lease;
+      if (earlier) check(lease === earlier.id, "receive", () => `attempt ${attemptId} is answered with ${lease}`);
+      else site.took(answer.value, { consumer, consumerId: 0, attemptId }, command.max);
+      world.log(`${site.name} → ${consumer} of ${command.max}: lease ${lease ?? "none"} ${namesOf(site, lease ?? 0)}`);
+    },
+  });
+  return lease;
+}
+
+export function settle(world: World, site: Site, settlement: Settlement, random: Random): boolean {
+  return world.turn({
+    site,
+    random,
+    work: (queue) => queue.settle([settlement], world.nowMs),
+    apply: ([result]) => {
+      const { lease, verdict, sequences, ...rest } = settlement;
+      const named = JSON.stringify(sequences ?? "all");
+      world.log(`${site.name} ${verdict} ${named} of lease ${lease} ${JSON.stringify(rest)}`);
+      world.checkers.fencing.settled(result!, settleModel(site.model, settlement, world.nowMs));
+    },
+  });
+}
+
+export function attach(world: World, site: Site, consumer: Consumer, random: Random): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.attach({ ...consumer }),
+    apply: (answer) => {
+      const others = [...site.core.sockets.values()];
+      const isRefused = others.some((one) => one.isExclusive) || (consumer.isExclusive && others.length > 0);
+      check(answer.ok !== isRefused, "credit", () => `${consumer.name}: ${JSON.stringify(answer)}`);
+      if (answer.ok) site.core.sockets.set(consumer.id, consumer);
+      world.log(`${site.name} + ${consumer.name} credit ${consumer.credit} ${answer.ok ? "" : answer.code}`);
+    },
+  });
+}
+
+export function detach(world: World, site: Site, id: number, how: Departure, random: Random): void {
+  // The socket is gone whether or not its farewell could be stored: then its messages are given back on reopening.
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.detach(id, how, world.nowMs),
+    apply: () => {
+      world.log(`${site.name} - consumer ${id} ${how}`);
+      site.core.sockets.delete(id);
+      site.model.release(id, how);
+    },
+  });
+}
+
+export function changeConsumer(
+  world: World,
+  site: Site,
+  id: number,
+  change: Partial<Pick<Consumer, "credit" | "isDraining">>,
+  random: Random,
+): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => {
+      const consumer = queue.consumer(id);
+      if (consumer) Object.assign(consumer, change);
+    },
+    apply: () => {
+      const known = site.core.sockets.get(id);
+      if (known) site.core.sockets.set(id, { ...known, ...change });
+      world.log(`${site.name} consumer ${id} ${JSON.stringify(change)}`);
+    },
+  });
+}
+
+function found(site: Site, handle: MessageHandle): ModelMessage | null {
+  if ("id" in handle) return site.model.byId(handle.id);
+  return site.model.messages.get(site.model.cancelKeys.get(handle.cancelKey) ?? 0) ?? null;
+}
+
+function cancelCode(message: ModelMessage | null): string | null {
+  if (message === null) return "message_not_found";
+  return message.state === "leased" ? "message_leased" : null;
+}
+
+export function cancel(world: World, site: Site, handle: MessageHandle, random: Random): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.cancel(handle),
+    apply: (answer) => {
+      const message = found(site, handle);
+      const code = cancelCode(message);
+      world.log(`${site.name} cancel ${JSON.stringify(handle)}: ${code ?? "done"}`);
+      const actual = answer.ok ? null : answer.code;
+      check(actual === code, "cancel", () => `${JSON.stringify(handle)} is ${actual}, must be ${code}`);
+      if (message && code === null) site.model.cancel(message);
+    },
+  });
+}
+
+export function replace(world: World, site: Site, handle: MessageHandle, batch: Uint8Array, random: Random): void {
+  const facts = factsOf(site.core.codec, batch);
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.replace(handle, batch.slice(), world.nowMs),
+    apply: (answer) => {
+      const message = found(site, handle);
+      const code = cancelCode(message);
+      world.log(`${site.name} replace ${JSON.stringify(handle)}: ${answer.ok ? "done" : answer.code}`);
+      if (!answer.ok && answer.code === "queue_full") return;
+      const actual = answer.ok ? null : answer.code;
+      check(actual === code, "replace", () => `${JSON.stringify(handle)} is ${actual}, must be ${code}`);
+      if (!message || code !== null) return;
+      site.model.cancel(message);
+      const [expected] = site.acceptance.publish([{ facts }], world.nowMs);
+      world.checkers.deduplication.answered(answer, expected!);
+    },
+  });
+}
+
+export function purge(world: World, site: Site, upTo: number | undefined, random: Random): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.purge(upTo),
+    apply: ({ messages }) => {
+      const expected = site.model.purge(upTo ?? Number.POSITIVE_INFINITY);
+      world.log(`${site.name} purge up to ${upTo ?? "the end"}: ${messages}`);
+      check(messages === expected, "purge", () => `${messages} purged, must be ${expected}`);
+    },
+  });
+}
+
+export function pause(world: World, site: Site, paused: boolean, random: Random): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.store({ paused }),
+    apply: () => {
+      site.model.paused = paused;
+      world.log(`${site.name} ${paused ? "pauses" : "goes on"}`);
+    },
+  });
+}
+
+export function update(world: World, site: Site, changes: Partial<QueueConfig>, random: Random): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.store({ config: { ...queue.config, ...changes } }),
+    apply: () => {
+      site.model.config = { ...site.model.config, ...changes };
+      world.log(`${site.name} config ${JSON.stringify(changes)}`);
+    },
+  });
+}
+
+export function redrive(world: World, site: Site, command: RedriveCommand, random: Random): void {
+  world.turn({
+    site,
+    random,
+    isRedrive: true,
+    work: (queue) => queue.redrive(command, world.nowMs),
+    apply: (answer) => {
+      check(answer.ok, "redrive", () => JSON.stringify(answer));
+      const { task, state, scanned, matched, moved } = answer.value;
+      world.log(`${site.name} redrive ${JSON.stringify(command)}: ${state} ${scanned}/${matched}/${moved}`);
+      if (task !== null) site.tasks.set(task, command);
+    },
+  });
+}
+
+export function resumeKey(
+  world: World,
+  site: Site,
+  key: string,
+  action: "retry" | "skip" | "drain",
+  random: Random,
+): void {
+  world.turn({
+    site,
+    random,
+    work: (queue) => queue.resumeKey(key, action, world.nowMs),
+    apply: (answer) => {
+      const { model } = site;
+      const parked = model.all().filter((one) => one.key === key && one.state === "parked");
+      world.log(`${site.name} key ${key} ${action}: ${answer.ok ? answer.value.messages : answer.code}`);
+      check(answer.ok === parked.length > 0, "resume", () => JSON.stringify(answer));
+      for (const message of parked) {
+        if (action === "retry") model.bringBack(message);
+        else model.bury(message, "failed");
+      }
+      if (action === "drain" && parked.length > 0) model.drain(key);
+    },
+  });
+}

@@ -1,0 +1,227 @@
+// Who acts on the queues: producers, consumers over sockets and over HTTP, an operator, the platform. Each act is
+// drawn from what may happen now.
+import type { MessageRecord } from "../../src/protocol/batch.ts";
+import type { PublishCommand, Settlement } from "../../src/protocol/commands.ts";
+import type { Consumer } from "../../src/queue/consumers.ts";
+import {
+  attach,
+  cancel,
+  changeConsumer,
+  detach,
+  pause,
+  publish,
+  purge,
+  receive,
+  redrive,
+  replace,
+  resumeKey,
+  settle,
+  update,
+} from "./actions.ts";
+import { drawUpdate } from "./configs.ts";
+import { encodeBatch } from "./facts.ts";
+import type { Random } from "./random.ts";
+import type { Held, Site } from "./site.ts";
+import type { World } from "./world.ts";
+
+export type Act = (world: World, site: Site, random: Random) => void;
+
+const encoder = new TextEncoder();
+const PRODUCERS = ["p1", "p2", "p3"];
+const KEYS = ["a", "b", "c"];
+
+function drawRecord(world: World, random: Random, used: Set<string>): MessageRecord {
+  const number = ++world.published;
+  const cancelKey = `c${random.between(1, 6)}`;
+  const hasCancelKey = random.chance(0.12) && !used.has(cancelKey);
+  if (hasCancelKey) used.add(cancelKey);
+  return {
+    body: encoder.encode(`m${number}`),
+    ...(random.chance(0.7) ? { orderingKey: random.pick(KEYS) } : {}),
+    ...(random.chance(0.15) ? { priority: random.pick([1, 5, 31]) } : {}),
+    ...(random.chance(0.2) ? { delayMs: random.pick([1, 40, 40, 400, 3_000]) } : {}),
+    ...(random.chance(0.1) ? { ttlMs: random.pick([1, 100, 2_000]) } : {}),
+    ...(random.chance(0.15) ? { dedupId: `d${random.between(1, 8)}` } : {}),
+    ...(hasCancelKey ? { cancelKey } : {}),
+  };
+}
+
+function drawBatch(world: World, site: Site, random: Random, used: Set<string>): Uint8Array {
+  const isPlain = random.chance(0.3);
+  const count = random.weighted([
+    [6, 1],
+    [3, random.between(2, 4)],
+    [1, random.between(5, 9)],
+  ]);
+  const records = Array.from({ length: count }, () => {
+    const record = drawRecord(world, random, used);
+    return isPlain ? { body: record.body } : record;
+  });
+  return encodeBatch(site.core.codec, records);
+}
+
+/** A turn's publishes: some plain, some of a producer that repeats what was not answered. */
+const produce: Act = (world, site, random) => {
+  const used = new Set<string>();
+  const producers = new Set<string>();
+  const commands = Array.from({ length: random.chance(0.7) ? 1 : random.between(2, 3) }, (): PublishCommand => {
+    const batch = drawBatch(world, site, random, used);
+    const id = random.pick(PRODUCERS);
+    if (random.chance(0.6) || producers.has(id)) return { batch };
+    producers.add(id);
+    const memory = site.producers.get(id) ?? { next: 1, unconfirmed: null };
+    site.producers.set(id, memory);
+    memory.unconfirmed ??= { batch, producer: { id, sequence: memory.next } };
+    return memory.unconfirmed;
+  });
+  if (random.chance(world.faults.duplicateProbability)) commands.push(random.pick(commands));
+  const answers = publish(world, site, commands, random);
+  if (answers === null) return;
+  commands.forEach((command, i) => {
+    const memory = command.producer && site.producers.get(command.producer.id);
+    if (!memory || memory.unconfirmed !== command) return;
+    if (answers[i] && random.chance(world.faults.confirmLostProbability)) return;
+    memory.unconfirmed = null;
+    if (answers[i]) memory.next += new DataView(command.batch.buffer, command.batch.byteOffset).getUint32(12, true);
+  });
+};
+
+/** A producer that lost count. */
+const produceOutOfTurn: Act = (world, site, random) => {
+  const memory = site.producers.get("p1");
+  if (!memory || memory.unconfirmed !== null) return;
+  const sequence = random.between(1, memory.next + 3);
+  if (sequence === memory.next) return;
+  const batch = drawBatch(world, site, random, new Set());
+  publish(world, site, [{ batch, producer: { id: "p1", sequence } }], random);
+};
+
+const receiveSome: Act = (world, site, random) => {
+  const consumer = `http-${random.between(1, 2)}`;
+  const attempt = random.chance(0.3) ? { attemptId: `try-${random.between(1, 3)}` } : {};
+  const leaseMs = random.chance(0.3) ? { leaseMs: random.pick([100, 2_000]) } : {};
+  receive(world, site, { consumer, max: random.pick([1, 2, 5, 10]), ...attempt, ...leaseMs }, random);
+};
+
+function drawSettlement(world: World, site: Site, held: Held, random: Random): Settlement {
+  const verdict = random.weighted<Settlement["verdict"]>([
+    [5, "ack"],
+    [2, "nack"],
+    [3, "reject"],
+    [1, "extend"],
+  ]);
+  const some = held.sequences.filter(() => random.chance(0.6));
+  const stranger = random.pick(site.held).sequences[0]!;
+  const isStranger = random.chance(world.faults.staleSettleProbability / 4);
+  const sequences = (isStranger ? [...some, stranger] : some).map((sequence) => [sequence, 1] as const);
+  const isWhole = random.chance(0.4) || sequences.length === 0;
+  return {
+    lease: held.lease + (random.chance(0.02) ? 1 : 0),
+    verdict,
+    ...(isWhole ? {} : { sequences }),
+    ...(verdict === "reject" && random.chance(0.15) ? { dead: true } : {}),
+    ...(random.chance(0.3) && verdict !== "ack" ? { delayMs: random.pick([0, 1, 300]) } : {}),
+    ...(verdict === "reject" && random.chance(0.3) ? { error: "it broke" } : {}),
+    ...(verdict === "extend" && random.chance(0.5) ? { leaseMs: random.pick([50, 5_000]) } : {}),
+  };
+}
+
+const settleSome: Act = (world, site, random) => {
+  const open = site.held.filter(({ lease }) => site.model.open(site.model.leases.get(lease)!).length > 0);
+  const isStale = open.length === 0 || random.chance(world.faults.staleSettleProbability);
+  const choice = isStale ? site.held : open;
+  if (choice.length === 0) return;
+  const settlement = drawSettlement(world, site, random.pick(choice), random);
+  const isStored = settle(world, site, settlement, random);
+  const { ackLostProbability, duplicateProbability } = world.faults;
+  if (!isStored || random.chance(ackLostProbability) || random.chance(duplicateProbability)) {
+    settle(world, site, settlement, random);
+  }
+};
+
+const attachOne: Act = (world, site, random) => {
+  if (site.core.sockets.size >= 4) return;
+  const id = ++world.lastConsumer;
+  const consumer: Consumer = {
+    id,
+    name: `socket-${id}`,
+    credit: random.pick([1, 2, 5, 20]),
+    leaseMs: random.chance(0.3) ? random.pick([100, 3_000]) : null,
+    priority: random.chance(0.2) ? 1 : 0,
+    isExclusive: random.chance(0.08),
+    isOnce: random.chance(0.15),
+    isDraining: false,
+  };
+  attach(world, site, consumer, random);
+};
+
+const changeOne: Act = (world, site, random) => {
+  const sockets = [...site.core.sockets.values()];
+  if (sockets.length === 0) return attachOne(world, site, random);
+  const { id } = random.pick(sockets);
+  if (random.chance(0.4 + world.faults.consumerCrashProbability)) {
+    detach(world, site, id, random.chance(0.6) ? "lost" : "released", random);
+  } else {
+    const change = random.chance(0.2) ? { isDraining: true } : { credit: random.pick([1, 3, 10]) };
+    changeConsumer(world, site, id, change, random);
+  }
+};
+
+function drawHandle(site: Site, random: Random): { id: string } | { cancelKey: string } {
+  const messages = site.model.all();
+  if (messages.length === 0 || random.chance(0.3)) return { cancelKey: `c${random.between(1, 6)}` };
+  return { id: random.pick(messages).id };
+}
+
+const operate: Act = (world, site, random) => {
+  const { model } = site;
+  random.weighted<() => void>([
+    [2, () => pause(world, site, !model.paused && random.chance(0.4), random)],
+    [1, () => purge(world, site, random.chance(0.2) ? undefined : random.between(1, model.nextSequence), random)],
+    [4, () => cancel(world, site, drawHandle(site, random), random)],
+    [2, () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random, new Set()), random)],
+    [2, () => update(world, site, drawUpdate(random), random)],
+    [3, () => redriveSome(world, site, random)],
+    [4, () => resumeKey(world, site, random.pick(KEYS), random.pick(["retry", "skip", "drain"]), random)],
+  ])();
+};
+
+function redriveSome(world: World, site: Site, random: Random): void {
+  const some = site.model.all().filter(() => random.chance(0.5));
+  redrive(
+    world,
+    site,
+    {
+      filter: random.chance(0.5) ? {} : { ids: some.map(({ id }) => id) },
+      dryRun: random.chance(0.2),
+      ...(random.chance(0.2) ? { to: random.pick(["main", "keys"]) } : {}),
+      ...(random.chance(0.3) ? { limit: random.between(1, 5) } : {}),
+      ...(random.chance(0.3) ? { ratePerSecond: random.pick([2, 20]) } : {}),
+    },
+    random,
+  );
+}
+
+const carrySome: Act = (world, _site, random) => {
+  for (const from of world.sites.values()) if (from.moves.size > 0) world.carry(from, random);
+};
+
+const lookClosely: Act = (world, site) => world.census(site);
+
+/** An event that only lets time pass for a queue. */
+const wait: Act = (world, site, random) => {
+  world.turn({ site, random, work: () => undefined, apply: () => undefined });
+};
+
+export const ACTS: readonly (readonly [weight: number, act: Act])[] = [
+  [24, produce],
+  [2, produceOutOfTurn],
+  [14, receiveSome],
+  [26, settleSome],
+  [5, attachOne],
+  [6, changeOne],
+  [9, operate],
+  [8, carrySome],
+  [4, lookClosely],
+  [4, wait],
+];

@@ -1,0 +1,80 @@
+// The queues of a history: always the same roles, each with a configuration drawn from what may be set.
+import { QUEUE_DEFAULTS, type QueueConfig, type RetryPolicy } from "../../src/protocol/queue-config.ts";
+import type { Random } from "./random.ts";
+
+export interface Role {
+  readonly name: string;
+  readonly config: QueueConfig;
+  /** How often producers choose this queue. */
+  readonly weight: number;
+}
+
+export function drawRetry(random: Random): RetryPolicy {
+  return {
+    kind: random.pick(["fixed", "linear", "exponential"]),
+    baseMs: random.pick([0, 1, 50, 700]),
+    maxMs: random.pick([100, 1_500, 10_000]),
+    jitter: random.pick([0, 0.2, 1]),
+  };
+}
+
+/** What any role may draw. */
+function drawCommon(random: Random): QueueConfig {
+  return {
+    ...QUEUE_DEFAULTS,
+    leaseMs: random.pick([200, 1_000, 5_000]),
+    maxFailures: random.pick([0, 1, 2, 4]),
+    retry: drawRetry(random),
+    nackDelayMs: random.pick([0, 30, 500]),
+    dedupWindowMs: random.pick([100, 2_000, 60_000]),
+    singleActiveConsumer: random.chance(0.15),
+    ttlMs: random.chance(0.15) ? random.pick([300, 4_000]) : null,
+  };
+}
+
+export function drawRoles(random: Random): Role[] {
+  const hasCycle = random.chance(0.2);
+  const fifo = (): Partial<QueueConfig> => ({
+    fifo: true,
+    maxPerKey: random.pick([1, 1, 1, 2, 3]),
+    onKeyFailure: random.pick(["park", "skip", "drain"]),
+  });
+  const draw = (name: string, weight: number, own: Partial<QueueConfig>): Role => ({
+    name,
+    weight,
+    config: { ...drawCommon(random), ...own },
+  });
+  return [
+    draw("main", 4, { deadLetter: random.chance(0.8) ? { queue: "main-dead", routingKey: "dead" } : null }),
+    draw("main-dead", 0, {
+      ...(random.chance(0.3) ? fifo() : {}),
+      deadLetter: hasCycle ? { queue: "main" } : null,
+      maxMessages: random.chance(0.2) ? 40 : null,
+    }),
+    draw("keys", 4, { ...fifo(), deadLetter: random.chance(0.6) ? { queue: "keys-dead" } : null }),
+    draw("keys-dead", 0, fifo()),
+    draw("short", 2, {
+      maxMessages: random.pick([1, 3, 8]),
+      maxBytes: random.chance(0.3) ? 400 : null,
+      overflow: random.pick(["dropOldest", "dropOldest", "reject"]),
+      ...(random.chance(0.3) ? fifo() : {}),
+      deadLetter: random.chance(0.5) ? { queue: "main-dead" } : null,
+    }),
+    draw("brief", 2, { ttlMs: random.pick([50, 400, 3_000]), deadLetter: null }),
+  ];
+}
+
+/** An operator's change. What decides a queue's kind stays. */
+export function drawUpdate(random: Random): Partial<QueueConfig> {
+  return random.pick<Partial<QueueConfig>>([
+    { leaseMs: random.pick([200, 1_000, 5_000]) },
+    { maxFailures: random.pick([0, 1, 3]) },
+    { retry: drawRetry(random) },
+    { nackDelayMs: random.pick([0, 100]) },
+    { maxPerKey: random.pick([1, 2]) },
+    { onKeyFailure: random.pick(["park", "skip", "drain"]) },
+    { dedupWindowMs: random.pick([100, 2_000]) },
+    { singleActiveConsumer: random.chance(0.3) },
+    { ttlMs: random.pick([null, 300, 4_000]) },
+  ]);
+}

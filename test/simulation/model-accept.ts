@@ -1,0 +1,209 @@
+// The model of taking messages in: duplicates, producers, room, and the order in which sequences are given.
+import { messageId } from "../../src/protocol/batch.ts";
+import type { ErrorCode } from "../../src/protocol/errors.ts";
+import type { Facts } from "./facts.ts";
+import type { ModelMessage, ModelQueue } from "./model.ts";
+
+export interface ModelCommand {
+  readonly facts: readonly Facts[];
+  readonly producer?: { readonly id: string; readonly sequence: number };
+}
+
+export type ModelConfirm =
+  | { readonly ok: false; readonly code: ErrorCode }
+  | { readonly ok: true; readonly sequences: readonly number[]; readonly duplicates: readonly number[] };
+
+interface Slot {
+  readonly facts: Facts;
+  sequence: number;
+}
+
+/** What is written in one go: new messages, and the dedup ids they brought. */
+interface Together {
+  readonly slots: Slot[];
+  readonly dedups: Map<string, Slot>;
+}
+
+interface Producer {
+  readonly first: number;
+  readonly last: number;
+  readonly batches: readonly { readonly first: number; readonly slots: readonly (Slot | number)[] }[];
+}
+
+const BATCHES_REMEMBERED = 8;
+
+export class ModelAcceptance {
+  private readonly queue: ModelQueue;
+  private readonly dedup = new Map<string, { sequence: number; untilMs: number }>();
+  private readonly producers = new Map<string, Producer>();
+
+  constructor(queue: ModelQueue) {
+    this.queue = queue;
+  }
+
+  /** Takes a turn's batches, each whole or not at all, and answers them in order. */
+  publish(commands: readonly ModelCommand[], nowMs: number): ModelConfirm[] {
+    const { queue } = this;
+    queue.clockMs = Math.max(queue.clockMs, nowMs);
+    let together: Together = { slots: [], dedups: new Map() };
+    const write = (): void => {
+      this.store(together.slots);
+      const untilMs = queue.clockMs + queue.config.dedupWindowMs;
+      for (const [id, { sequence }] of together.dedups) this.dedup.set(id, { sequence, untilMs });
+      together = { slots: [], dedups: new Map() };
+    };
+    const answers = commands.map((command) => {
+      const answer = this.judge(command, together);
+      if (answer !== null) return answer;
+      // It fits only if what came before it in this turn gives way.
+      write();
+      return this.judge(command, together)!;
+    });
+    write();
+    return answers.map((answer) => answer());
+  }
+
+  /** Moved messages: no duplicates are looked for and no producer counts. */
+  takeMoved(facts: readonly Facts[], nowMs: number): boolean {
+    const { queue } = this;
+    queue.clockMs = Math.max(queue.clockMs, nowMs);
+    if (!this.hasRoom([], facts)) return false;
+    this.store(facts.map((one) => ({ facts: one, sequence: 0 })));
+    return true;
+  }
+
+  /** The answer, to be completed when sequences are given; null when what was taken before must be written first. */
+  private judge(command: ModelCommand, together: Together): (() => ModelConfirm) | null {
+    const { facts, producer } = command;
+    const known = producer && this.producers.get(producer.id);
+    if (producer && known && producer.sequence !== known.last + 1) {
+      if (producer.sequence + facts.length - 1 > known.last)
+        return () => ({ ok: false, code: "sequence_gap" });
+      this.queue.totals.duplicates += facts.length;
+      return () => repeated(this.producers.get(producer.id)!, producer.sequence, facts.length);
+    }
+    const own = new Map<string, Slot>();
+    const slots = facts.map((one): Slot | number => {
+      const id = one.dedupId;
+      if (id === null) return { facts: one, sequence: 0 };
+      const stored = this.dedup.get(id);
+      if (stored && stored.untilMs > this.queue.clockMs) return stored.sequence;
+      const earlier = together.dedups.get(id) ?? own.get(id);
+      if (earlier) return earlier;
+      const slot = { facts: one, sequence: 0 };
+      own.set(id, slot);
+      return slot;
+    });
+    const fresh = slots.filter(
+      (slot, i): slot is Slot => typeof slot !== "number" && slot.facts === facts[i],
+    );
+    const taken = together.slots.map((slot) => slot.facts);
+    if (fresh.length > 0 && !this.hasRoom(taken, fresh.map((slot) => slot.facts))) {
+      const mayGiveWay = taken.length > 0 && this.queue.config.overflow === "dropOldest";
+      return mayGiveWay ? null : () => ({ ok: false, code: "queue_full" });
+    }
+    together.slots.push(...fresh);
+    for (const [id, slot] of own) together.dedups.set(id, slot);
+    if (producer) {
+      const batches = [...(known?.batches ?? []), { first: producer.sequence, slots }].slice(
+        -BATCHES_REMEMBERED,
+      );
+      const first = known?.first ?? producer.sequence;
+      this.producers.set(producer.id, { first, last: producer.sequence + facts.length - 1, batches });
+    }
+    const duplicates = slots.flatMap((slot, i) =>
+      typeof slot === "number" || slot.facts !== facts[i] ? [i] : [],
+    );
+    this.queue.totals.duplicates += duplicates.length;
+    return () => ({ ok: true, sequences: slots.map(sequenceOf), duplicates });
+  }
+
+  private hasRoom(taken: readonly Facts[], batch: readonly Facts[]): boolean {
+    const { maxMessages, maxBytes, overflow } = this.queue.config;
+    const fits = (facts: readonly Facts[]): boolean =>
+      facts.length <= (maxMessages ?? Infinity) && bytesOf(facts) <= (maxBytes ?? Infinity);
+    const staying = overflow === "dropOldest" ? this.live(({ state }) => state === "leased") : this.live();
+    return fits(batch) && (fits([...this.live(), ...taken, ...batch]) || fits([...staying, ...taken, ...batch]));
+  }
+
+  private live(isMeant: (message: ModelMessage) => boolean = () => true): Facts[] {
+    return this.queue
+      .all()
+      .filter((message) => message.state !== "dead" && isMeant(message))
+      .map(({ facts }) => facts);
+  }
+
+  /** Under dropOldest the oldest that waits gives way, as long as there is one. */
+  private makeRoom(facts: readonly Facts[]): void {
+    const { maxMessages, maxBytes, overflow } = this.queue.config;
+    if (overflow !== "dropOldest") return;
+    for (;;) {
+      const whole = [...this.live(), ...facts];
+      if (whole.length <= (maxMessages ?? Infinity) && bytesOf(whole) <= (maxBytes ?? Infinity)) return;
+      const oldest = this.queue
+        .all()
+        .filter(({ state }) => state !== "leased" && state !== "dead")
+        .sort((a, b) => a.sequence - b.sequence)[0];
+      if (!oldest) return;
+      this.queue.bury(oldest, "overflow");
+    }
+  }
+
+  /** Sequences run through the lanes: higher priorities first, within one the delayed last and by due time. */
+  private store(slots: readonly Slot[]): void {
+    const { queue } = this;
+    if (slots.length === 0) return;
+    this.makeRoom(slots.map((slot) => slot.facts));
+    const order = slots
+      .map((slot, at) => ({ slot, at, facts: slot.facts }))
+      .sort(
+        (a, b) =>
+          b.facts.priority - a.facts.priority ||
+          Number(a.facts.delayMs > 0) - Number(b.facts.delayMs > 0) ||
+          a.facts.delayMs - b.facts.delayMs ||
+          a.at - b.at,
+      );
+    for (const { slot } of order) slot.sequence = queue.nextSequence++;
+    for (const { slot } of order) this.add(slot);
+    queue.totals.published += slots.length;
+  }
+
+  private add({ facts, sequence }: Slot): void {
+    const { queue } = this;
+    const ttls = [facts.ttlMs, queue.config.ttlMs].filter((ttl) => ttl !== null);
+    const message: ModelMessage = {
+      id: facts.id ?? messageId(queue.origin, sequence),
+      sequence,
+      facts,
+      key: queue.config.fifo ? facts.key : null,
+      rankMs: queue.clockMs + facts.delayMs,
+      expiresMs: ttls.length === 0 ? null : queue.clockMs + Math.min(...ttls),
+      state: "fresh",
+      availableMs: 0,
+      attempts: 0,
+      failures: 0,
+      isDrained: false,
+    };
+    if (facts.cancelKey !== null) {
+      const earlier = queue.messages.get(queue.cancelKeys.get(facts.cancelKey) ?? 0);
+      // A waiting message gives way to the new one of the same key. A moved message takes nobody's place.
+      if (earlier && earlier.state !== "leased" && facts.id === null) queue.cancel(earlier);
+      queue.cancelKeys.set(facts.cancelKey, sequence);
+    }
+    queue.add(message);
+  }
+}
+
+function sequenceOf(slot: Slot | number): number {
+  return typeof slot === "number" ? slot : slot.sequence;
+}
+
+function repeated(producer: Producer, first: number, count: number): ModelConfirm {
+  const batch = producer.batches.find((one) => one.first === first && one.slots.length === count);
+  const duplicates = Array.from({ length: count }, (_, i) => i);
+  return { ok: true, sequences: batch ? batch.slots.map(sequenceOf) : [], duplicates };
+}
+
+function bytesOf(facts: readonly Facts[]): number {
+  return facts.reduce((sum, one) => sum + one.bytes, 0);
+}

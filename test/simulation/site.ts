@@ -1,0 +1,251 @@
+// One queue of the world: the core, the model beside it, and what clients of it remember.
+import type { PublishCommand, RedriveCommand } from "../../src/protocol/commands.ts";
+import { deliveryToJson } from "../../src/protocol/message-json.ts";
+import type { Delivery } from "../../src/protocol/commands.ts";
+import type { OutboxRow } from "../../src/queue/stores.ts";
+import { check, type Checkers } from "./checkers.ts";
+import type { Role } from "./configs.ts";
+import { SimulatedQueue } from "./core.ts";
+import { factsOf } from "./facts.ts";
+import { ModelAcceptance } from "./model-accept.ts";
+import { goOut, isLastAttempt, lend } from "./model-delivery.ts";
+import { ModelQueue, type ModelLease, type ModelMessage } from "./model.ts";
+import { detach, purge, receive, resumeKey, settle } from "./actions.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+import { wasmCodec } from "../support/queue-harness.ts";
+
+/** A delivery as its consumer remembers it, also long after it ended. */
+export interface Held {
+  readonly lease: number;
+  readonly consumerId: number;
+  readonly sequences: readonly number[];
+}
+
+export interface Holder {
+  readonly consumer: string;
+  readonly consumerId: number;
+  readonly attemptId: string | null;
+}
+
+/** An idempotent producer: its next sequence, and the batch it has no answer for. */
+export interface ProducerMemory {
+  next: number;
+  unconfirmed: PublishCommand | null;
+}
+
+export class Site {
+  readonly core: SimulatedQueue;
+  readonly model: ModelQueue;
+  readonly acceptance: ModelAcceptance;
+  readonly checkers: Checkers;
+  readonly held: Held[] = [];
+  readonly producers = new Map<string, ProducerMemory>();
+  /** Redrives that may still move something. */
+  readonly tasks = new Map<number, RedriveCommand>();
+  /** When each move may be tried, as this side knows it. */
+  readonly moves = new Map<number, { target: string; notBeforeMs: number; tries: number }>();
+  readonly inbound = new Map<string, number>();
+  lastMove = 0;
+
+  constructor(role: Role, origin: number, checkers: Checkers, options: { random: () => number; nowMs: number }) {
+    const { name, config } = role;
+    const { random, nowMs } = options;
+    this.checkers = checkers;
+    this.core = new SimulatedQueue({ name, origin, config, codec: wasmCodec(), random, nowMs });
+    this.model = new ModelQueue({
+      name,
+      origin,
+      config,
+      random,
+      watcher: {
+        arrived: (id, queue) => checkers.conservation.arrived(id, queue),
+        ended: (id, queue, fate) => {
+          checkers.conservation.ended(id, queue, fate);
+          if (fate === "acked") checkers.finality.wasAcked(id);
+        },
+      },
+    });
+    this.acceptance = new ModelAcceptance(this.model);
+  }
+
+  get name(): string {
+    return this.model.name;
+  }
+
+  /**
+   * Takes note of a delivery and checks it message by message. `max` is what was asked for in so many words; a
+   * dispatch is judged when it is over.
+   */
+  took(delivery: Delivery, holder: Holder, max: number): void {
+    const { model, checkers } = this;
+    const given = deliveryToJson(delivery, this.core.codec);
+    if (given.length === 0) return checkers.order.wasFilled(model, false, false);
+    check(!model.leases.has(delivery.lease), "fencing", () => `lease ${delivery.lease} is granted twice`);
+    const lease = lend(model, { id: delivery.lease, untilMs: delivery.untilMs, ...holder });
+    let isClosed = false;
+    for (const [i, one] of given.entries()) {
+      const message = this.known(one.sequence, one.id);
+      check(!isClosed, "order", () => `${one.id} goes along with a last attempt`);
+      checkers.finality.delivered(one);
+      checkers.order.delivered(model, message, one, i === 0);
+      check(one.body === message.facts.text, "order", () => `${one.id} comes with body ${one.body}`);
+      isClosed = isLastAttempt(model, message);
+      goOut(model, lease, message);
+    }
+    check(max === 0 || given.length <= max, "credit", () => `${given.length} messages for a receive of ${max}`);
+    if (given.length < max) checkers.order.wasFilled(model, isClosed, true);
+    this.remember(lease);
+  }
+
+  private remember(lease: ModelLease): void {
+    const sequences = lease.messages.map(({ message }) => message.sequence);
+    this.held.push({ lease: lease.id, consumerId: lease.consumerId, sequences });
+    if (this.held.length > 30) this.held.shift();
+  }
+
+  private known(sequence: number, id: string): ModelMessage {
+    const message = this.model.messages.get(sequence);
+    check(message?.id === id, "conservation", () => `${this.name} delivers ${id}, which is not there any more`);
+    return message;
+  }
+
+  /** A move arrives here, perhaps again; tells whether it was taken. */
+  takeMove(world: World, from: Site, row: OutboxRow, random: Random): boolean {
+    const sender = `${from.name}#${from.core.origin}`;
+    const facts = factsOf(this.core.codec, row.batch);
+    let isTaken = false;
+    const { number } = row;
+    world.turn({
+      site: this,
+      random,
+      work: (queue) => queue.acceptMoved(sender, number, row.batch.slice(), world.nowMs),
+      apply: (answer) => {
+        const isRepeat = number <= (this.inbound.get(sender) ?? 0);
+        const isExpected = isRepeat || this.acceptance.takeMoved(facts, world.nowMs);
+        check(answer.ok === isExpected, "move", () => `${this.name} answers ${JSON.stringify(answer)}`);
+        if (!answer.ok) return;
+        isTaken = true;
+        const accepted = isRepeat ? 0 : facts.length;
+        check(answer.value.accepted === accepted, "move", () => `${answer.value.accepted} taken, not ${accepted}`);
+        if (isRepeat) return;
+        this.inbound.set(sender, number);
+      },
+    });
+    return isTaken;
+  }
+
+  /** The sender's side of a move that was tried. */
+  carried(row: OutboxRow, isAnswered: boolean, nowMs: number): void {
+    if (isAnswered) {
+      this.moves.delete(row.number);
+      this.model.outbox.splice(
+        this.model.outbox.findIndex(({ number }) => number === row.number),
+        1,
+      );
+      return;
+    }
+    const tries = row.tries + 1;
+    const notBeforeMs = nowMs + Math.min(60_000, 1_000 * 2 ** row.tries);
+    this.moves.set(row.number, { target: row.target, notBeforeMs, tries });
+  }
+
+  /** Takes note of what has left, died in place or was brought back. Only redrives do what was not predicted. */
+  observe(nowMs: number, isRedriving: boolean): void {
+    for (const { number, target, batch } of this.core.outbox(this.lastMove)) {
+      const facts = factsOf(this.core.codec, batch);
+      const ids = facts.map(({ id }) => id ?? "");
+      facts.forEach(({ death }, i) => this.left(ids[i]!, target, death?.reason ?? null, isRedriving));
+      this.model.outbox.push({ number, target, ids });
+      this.moves.set(number, { target, notBeforeMs: nowMs, tries: 0 });
+      this.lastMove = number;
+    }
+    const [missing] = this.model.departures;
+    check(!missing, "conservation", () => `${missing?.id} should have left for ${missing?.target}`);
+    this.observeDead(isRedriving);
+  }
+
+  private left(id: string, target: string, reason: string | null, isRedriving: boolean): void {
+    const { model } = this;
+    const drained = model.byId(id);
+    if (drained?.isDrained && reason === "failed") model.bury(drained, "failed");
+    const at = model.departures.findIndex((one) => one.id === id && one.target === target);
+    if (at !== -1) {
+      const [departure] = model.departures.splice(at, 1);
+      check(departure?.reason === reason, "conservation", () => `${id} died of ${reason}, not ${departure?.reason}`);
+      return;
+    }
+    const message = model.byId(id);
+    const isDead = message?.state === "dead" || (message?.facts.death ?? null) !== null;
+    check(message && isRedriving && isDead && message.state !== "leased", "conservation", () => {
+      return `${id} (${message?.state ?? "gone"}) left ${this.name} for ${target}`;
+    });
+    model.totals.redriven++;
+    model.remove(message, "moved");
+  }
+
+  /** What a redrive has put back into its place here. What it moved away is still in no outbox row we have read. */
+  observeBroughtBack(): void {
+    const dead = this.core.deadSequences();
+    const left = new Set(
+      this.core.outbox(this.lastMove).flatMap(({ batch }) => factsOf(this.core.codec, batch).map(({ id }) => id)),
+    );
+    for (const message of this.model.all()) {
+      if (message.state === "dead" && !dead.has(message.sequence) && !left.has(message.id))
+        this.model.bringBack(message);
+    }
+  }
+
+  private observeDead(isRedriving: boolean): void {
+    if (isRedriving) this.observeBroughtBack();
+    const dead = this.core.deadSequences();
+    for (const message of this.model.all()) {
+      if (message.isDrained && dead.has(message.sequence)) this.model.bury(message, "failed");
+    }
+    const known = this.model.all().filter(({ state }) => state === "dead");
+    check(known.every(({ sequence }) => dead.has(sequence)) && known.length === dead.size, "conservation", () => {
+      return `${this.name} has ${dead.size} dead messages, ${known.length} died`;
+    });
+  }
+
+  /** When the first move to any target may be tried. */
+  nextMoveMs(): number | null {
+    const first = new Map<string, number>();
+    for (const { target, notBeforeMs } of this.moves.values())
+      if (!first.has(target)) first.set(target, notBeforeMs);
+    return first.size === 0 ? null : Math.min(...first.values());
+  }
+
+  /** Nobody consumes and nothing is redriven any more. */
+  quiet(world: World, random: Random): void {
+    for (const { id } of [...this.core.sockets.values()]) detach(world, this, id, "released", random);
+    const tasks = [...this.tasks.keys()];
+    world.turn({
+      site: this,
+      random,
+      work: (queue) => {
+        queue.store({ paused: false });
+        for (const task of tasks) queue.redriveCancel(task);
+      },
+      apply: () => {
+        this.model.paused = false;
+      },
+    });
+  }
+
+  /** Frees parked keys, takes what is ready and acks it. */
+  consumeAll(world: World, random: Random): void {
+    for (let i = 0; i < 1_000; i++) {
+      const parked = this.model.all().find(({ state }) => state === "parked");
+      if (parked) resumeKey(world, this, parked.key!, "skip", random);
+      const lease = receive(world, this, { consumer: "last", max: 50 }, random);
+      if (lease === null && !parked) return;
+      if (lease !== null) settle(world, this, { lease, verdict: "ack" }, random);
+    }
+  }
+
+  purgeAll(world: World, random: Random): void {
+    purge(world, this, undefined, random);
+    check(this.model.messages.size === 0, "drain", () => `${this.name} is not empty`);
+  }
+}

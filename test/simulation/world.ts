@@ -1,0 +1,245 @@
+/**
+ * Several queues in one process, with a clock that is a number. A turn is what the object's shell does for one
+ * event: the work, a dispatch to the sockets, then whatever the alarm would do by now. After each turn everything
+ * that is known about the queue is checked.
+ */
+import type { PeekPage } from "../../src/protocol/commands.ts";
+import type { MessageState } from "../../src/protocol/commands.ts";
+import type { Result } from "../../src/protocol/result.ts";
+import type { Consumer, Dispatched } from "../../src/queue/consumers.ts";
+import type { Queue } from "../../src/queue/queue.ts";
+import { check, Checkers, hungryOf } from "./checkers.ts";
+import type { Role } from "./configs.ts";
+import { NO_FAULTS, type Faults } from "./faults.ts";
+import type { Random } from "./random.ts";
+import { Site } from "./site.ts";
+
+/** Alarms in a row before a queue that finds no rest is a failure. */
+const ALARMS_MAX = 200;
+
+export interface Turn<T> {
+  readonly site: Site;
+  readonly random: Random;
+  readonly work: (queue: Queue) => T;
+  /** The same on the model, with what the core answered. */
+  readonly apply: (value: T) => void;
+  /** Moves messages that no prediction names: nothing is dispatched in the same transaction. */
+  readonly isRedrive?: boolean;
+}
+
+export class World {
+  nowMs = 1_000_000;
+  faults: Faults;
+  readonly sites = new Map<string, Site>();
+  readonly checkers = new Checkers();
+  readonly history: string[] = [];
+  /** What producers made, so that every message is told from every other. */
+  published = 0;
+  lastConsumer = 0;
+
+  constructor(roles: readonly Role[], faults: Faults, chance: number) {
+    this.faults = faults;
+    const options = { random: () => chance, nowMs: this.nowMs };
+    roles.forEach((role, i) => this.sites.set(role.name, new Site(role, 1_000 + i, this.checkers, options)));
+  }
+
+  site(name: string): Site {
+    return this.sites.get(name)!;
+  }
+
+  log(line: string): void {
+    this.history.push(`${this.nowMs} ${line}`);
+  }
+
+  /** Runs a turn; false when storage failed and nothing of it happened. */
+  turn<T>(turn: Turn<T>): boolean {
+    const { site, random, work, apply } = turn;
+    if (random.chance(this.faults.storageFaultProbability)) {
+      this.failTurn(site, random, work);
+      if (random.chance(0.5)) return false;
+    }
+    const isSplit = turn.isRedrive === true || site.tasks.size > 0;
+    const isLate = random.chance(this.faults.lateAlarmProbability);
+    if (isSplit && !isLate) this.alarm(site);
+    const done = site.core.run(this.nowMs, (queue) => {
+      if (!isLate && !isSplit) queue.tick(this.nowMs);
+      const value = work(queue);
+      return { value, dispatched: isSplit ? [] : queue.dispatch(this.nowMs) };
+    });
+    if (!isLate && !isSplit) site.model.tick(this.nowMs);
+    site.model.clockMs = Math.max(site.model.clockMs, site.core.run(this.nowMs, (queue) => queue.clockMs));
+    apply(done.value);
+    this.dispatched(site, done.dispatched);
+    if (isSplit) site.observe(this.nowMs, true);
+    this.rest(site);
+    return true;
+  }
+
+  private failTurn(site: Site, random: Random, work: (queue: Queue) => unknown): void {
+    const atMs = Math.max(this.nowMs, site.model.clockMs);
+    const before = site.core.inspect(atMs);
+    site.core.runFailing(this.nowMs, random.between(0, 40), (queue) => {
+      queue.tick(this.nowMs);
+      work(queue);
+      queue.dispatch(this.nowMs);
+    });
+    this.log(`${site.name} storage fails`);
+    this.checkers.eviction.check(before, site.core.inspect(atMs), "rollback");
+    this.reopened(site);
+  }
+
+  /** Storage does not keep a clock that moved nothing. */
+  private reopened(site: Site): void {
+    site.model.clockMs = Math.max(
+      this.nowMs,
+      site.core.run(this.nowMs, (queue) => queue.clockMs),
+    );
+  }
+
+  /** Lets the alarm come until nothing is left to do now, then looks at everything. */
+  private rest(site: Site): void {
+    let before = "";
+    for (let i = 0; ; i++) {
+      check(i < ALARMS_MAX, "rest", () => `${site.name} finds no rest: ${before}`);
+      this.alarm(site);
+      const dispatched = site.core.run(this.nowMs, (queue) => queue.dispatch(this.nowMs));
+      this.dispatched(site, dispatched);
+      const info = site.core.inspect(this.nowMs);
+      const after = JSON.stringify([info.counts, info.totals]);
+      if (after === before) break;
+      before = after;
+    }
+    this.checkers.credit.isSatisfied(site.model, [...site.core.sockets.values()]);
+    this.look(site);
+  }
+
+  private alarm(site: Site): void {
+    site.core.run(this.nowMs, (queue) => queue.tick(this.nowMs));
+    const isRedriving = site.tasks.size > 0;
+    if (isRedriving) site.observeBroughtBack();
+    site.model.tick(this.nowMs);
+    site.observe(this.nowMs, isRedriving);
+  }
+
+  private look(site: Site): void {
+    const { core, model } = site;
+    const { info, memory, wakeMs, ended } = core.run(this.nowMs, (queue) => ({
+      info: queue.inspect(this.nowMs),
+      memory: queue.memory(),
+      wakeMs: queue.nextWakeMs(this.nowMs),
+      ended: [...site.tasks.keys()].filter((task) => {
+        const status = queue.redriveStatus(task);
+        return !status.ok || status.value.state !== "running";
+      }),
+    }));
+    for (const task of ended) site.tasks.delete(task);
+    this.checkers.counts.check(info, model);
+    const isAwaited = hungryOf(model, [...core.sockets.values()]) !== undefined;
+    // A paced redrive takes its next step within two seconds.
+    const taskMs = site.tasks.size > 0 ? model.clockMs + 2_000 : null;
+    this.checkers.wakeTime.check(model, wakeMs, { isAwaited, otherDueMs: [taskMs, site.nextMoveMs()] });
+    this.checkers.memory.check(core, memory, model);
+  }
+
+  private dispatched(site: Site, list: readonly Dispatched[]): void {
+    const { core, model } = site;
+    for (const { consumer, delivery } of list) {
+      const openBefore = consumer.isOnce ? 0 : model.openOf(consumer.id);
+      const consumerId = consumer.isOnce ? 0 : consumer.id;
+      site.took(delivery, { consumer: consumer.name, consumerId, attemptId: null }, 0);
+      const count = model.leases.get(delivery.lease)!.messages.length;
+      this.checkers.credit.dispatched(model, consumer, core.sockets.values(), openBefore, count);
+      if (consumer.isOnce) core.sockets.delete(consumer.id);
+      this.log(`${site.name} → ${consumer.name}: lease ${delivery.lease} ${namesOf(site, delivery.lease)}`);
+    }
+  }
+
+  /** The object goes out of memory and comes back; nothing that a client can see may change. */
+  evict(site: Site, lost: readonly Consumer[] = []): void {
+    const atMs = Math.max(this.nowMs, site.model.clockMs);
+    const before = site.core.inspect(atMs);
+    for (const { id } of lost) site.core.sockets.delete(id);
+    site.core.evict();
+    const after = site.core.inspect(atMs);
+    this.log(`${site.name} is evicted${lost.length > 0 ? `, losing ${lost.map(({ name }) => name).join()}` : ""}`);
+    site.model.clockMs = Math.max(this.nowMs, site.core.run(this.nowMs, (queue) => queue.clockMs));
+    if (lost.length === 0) this.checkers.eviction.check(before, after, "eviction");
+    for (const { id } of lost) site.model.release(id, "restarted");
+    this.rest(site);
+  }
+
+  /** Compares what a look at the messages shows with the model. */
+  census(site: Site): void {
+    const { model, core } = site;
+    const states: MessageState[] = ["ready", "leased", "delayed", "parked", "dead"];
+    const seen = states.map((state) => core.run(this.nowMs, (queue) => allIn(queue, state, this.nowMs)));
+    const ids = model.all().map(({ id }) => id);
+    this.checkers.conservation.holds(site.name, seen.flat(), ids);
+    const inState = (wanted: string): string[] =>
+      model
+        .all()
+        .filter(({ state }) => state === wanted)
+        .map(({ id }) => id);
+    this.checkers.conservation.holds(`${site.name}, leased`, seen[1]!, inState("leased"));
+    this.checkers.conservation.holds(`${site.name}, dead`, seen[4]!, inState("dead"));
+  }
+
+  /** One attempt to carry the first move of a queue to its target. */
+  carry(site: Site, random: Random): boolean {
+    const row = site.core.run(this.nowMs, (queue) => queue.nextMove(this.nowMs));
+    if (row === null) return false;
+    const target = this.site(row.target);
+    const times = random.chance(this.faults.moveRepeatedProbability) ? 2 : 1;
+    let isTaken = false;
+    for (let i = 0; i < times; i++) isTaken = target.takeMove(this, site, row, random) || isTaken;
+    const isAnswered = isTaken && !random.chance(this.faults.moveRepeatedProbability);
+    this.log(`${site.name} ⇒ ${target.name}: move ${row.number} ${isTaken ? "taken" : "not taken"}`);
+    this.turn({
+      site,
+      random,
+      work: (queue) => (isAnswered ? queue.moved(row.number) : queue.moveFailed(row, this.nowMs)),
+      apply: () => site.carried(row, isAnswered, this.nowMs),
+    });
+    return true;
+  }
+
+  /** Everything comes to an end: no more faults, every message is taken and acked. */
+  drain(random: Random): void {
+    this.faults = NO_FAULTS;
+    const sites = [...this.sites.values()];
+    for (const site of sites) site.quiet(this, random);
+    const isDone = (): boolean =>
+      sites.every(({ model, moves }) => moves.size === 0 && model.all().every(({ state }) => state === "dead"));
+    for (let round = 0; !isDone(); round++) {
+      check(round < 300, "drain", () => sites.map(({ name, model }) => `${name} ${JSON.stringify(model.counts())}`).join("; "));
+      this.nowMs += 20_000;
+      for (const site of sites) {
+        site.consumeAll(this, random);
+        while (this.carry(site, random));
+      }
+    }
+    for (const site of sites) site.purgeAll(this, random);
+    this.checkers.conservation.atEnd();
+  }
+
+  close(): void {
+    for (const { core } of this.sites.values()) core.close();
+  }
+}
+
+export function namesOf(site: Site, lease: number): string {
+  const messages = site.model.leases.get(lease)?.messages ?? [];
+  return messages.map(({ message }) => message.sequence).join(",");
+}
+
+function allIn(queue: Queue, state: MessageState, nowMs: number): string[] {
+  const ids: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const page: Result<PeekPage> = queue.peek({ state, limit: 7, ...(cursor === undefined ? {} : { cursor }) }, nowMs);
+    if (!page.ok) throw new Error(page.detail);
+    ids.push(...page.value.messages.map(({ id }) => id));
+    cursor = page.value.cursor;
+  } while (cursor !== undefined);
+  return ids;
+}
