@@ -186,6 +186,10 @@ export class Consumer implements SocketOwner, Settler {
     if (ref !== null && this.settlements.failed(ref, error)) {
       this.report(error);
       this.proceed();
+    } else if (error.code === "not_consuming" && this.isDraining) {
+      // The broker ended the consumer just before we asked for it.
+      this.isConsuming = false;
+      this.proceed();
     } else if (error.code === "consumer_exclusive" && !this.wasConsuming) this.end(error);
     // After a lost connection, the one that holds the queue may be our own ghost: it goes in time. And a token that
     // ran out may be replaced; if it is not, the next handshake says so for good.
