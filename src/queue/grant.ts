@@ -1,7 +1,7 @@
 // Leasing what was picked, and the bytes that go to the consumer.
 import { BATCH_HEADER_BYTES } from "../protocol/batch.ts";
 import type { Delivery, DeliveryRun } from "../protocol/commands.ts";
-import type { QueueContext } from "./context.ts";
+import { configOf, type QueueContext } from "./context.ts";
 import type { Lease, LeaseRun } from "./leases.ts";
 import type { Pick } from "./pick.ts";
 import { putReturn } from "./remove.ts";
@@ -39,6 +39,8 @@ export function grant(
     if (row === null) continue;
     const leased = { ...row, state: RETURN_STATE.leased, attempts: row.attempts + 1, availableMs: 0 };
     putReturn(queue, row, leased, segment.table.size(index));
+    // Where a key may have several out, what waited behind this one may follow now.
+    if (row.key !== null && configOf(queue).maxPerKey > 1) queue.keys.offer(queue, row.key);
   }
   const id = ledger.now.nextLease++ * LEASE_NOISE + Math.floor(queue.random() * LEASE_NOISE);
   const { consumer, consumerId, attemptId, leaseMs } = holder;
