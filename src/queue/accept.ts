@@ -6,7 +6,7 @@
  */
 import type { RecordTable } from "../protocol/batch.ts";
 import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
-import type { PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
+import type { MessageHandle, PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -14,8 +14,8 @@ import { configOf, type QueueContext } from "./context.ts";
 import { laneOf, segmentId } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
 import { makeRoom, roomFor, type Load } from "./overflow.ts";
-import { assemble, cut, LaneBuilder, type Place, type SegmentPlan } from "./plan.ts";
-import { cancelWaiting } from "./remove.ts";
+import { assemble, cut, LaneBuilder, type Entry, type Place, type SegmentPlan } from "./plan.ts";
+import { cancelAt, giveWay, locateWaiting } from "./remove.ts";
 import { Segment } from "./segments.ts";
 
 interface Judged {
@@ -38,6 +38,15 @@ interface Repeated {
 export interface AcceptOptions {
   /** They come from another queue: broker's fields are theirs, and they are not held to the producers' limits. */
   readonly isMoved: boolean;
+  /** The message that the new ones replace: it leaves when they are written, and its room is theirs. */
+  readonly replaced?: { readonly segment: Segment; readonly index: number };
+}
+
+interface CancelKey {
+  readonly order: number;
+  readonly key: string;
+  readonly sequence: number;
+  readonly segment: number;
 }
 
 export class Acceptance {
@@ -49,11 +58,21 @@ export class Acceptance {
   private readonly producers: Record<string, ProducerState> = {};
   /** What was judged good so far. */
   private load = { messages: 0, bytes: 0 };
+  private readonly cancelKeys: CancelKey[] = [];
+  private published = 0;
 
   constructor(queue: QueueContext, nowMs: number, options: AcceptOptions) {
     this.queue = queue;
     this.options = options;
     this.nowMs = queue.ledger.tickClock(nowMs);
+    this.countReplaced(-1);
+  }
+
+  private countReplaced(change: 1 | -1): void {
+    const { replaced } = this.options;
+    if (!replaced) return;
+    this.load.messages += change;
+    this.load.bytes += change * replaced.segment.table.size(replaced.index);
   }
 
   /**
@@ -126,11 +145,14 @@ export class Acceptance {
   private findDuplicates(batch: Uint8Array, table: RecordTable): Map<number, Place | number | string> {
     const found = new Map<number, Place | number | string>();
     const own = new Set<string>();
+    const replaced =
+      this.options.replaced && this.options.replaced.segment.first + this.options.replaced.index;
     for (let i = 0; i < table.count; i++) {
       if ((table.flags(i) & FIELD.dedupId) === 0) continue;
       const id = readRecord(batch, table.offset(i)).dedupId!;
       const stored = this.queue.stores.identities.dedup(id);
-      if (stored !== null && stored.untilMs > this.nowMs) found.set(i, stored.sequence);
+      const isKnown = stored !== null && stored.untilMs > this.nowMs && stored.sequence !== replaced;
+      if (isKnown) found.set(i, stored.sequence);
       else if (this.dedups.has(id)) found.set(i, this.dedups.get(id)!);
       else if (own.has(id)) found.set(i, id);
       else own.add(id);
@@ -146,7 +168,7 @@ export class Acceptance {
       const size = bytes.byteLength - BATCH_HEADER_BYTES;
       const slice = { bytes, offset: BATCH_HEADER_BYTES, size, count: table.count };
       judged.wholes.push({
-        place: this.builder(laneOf(0, false)).add(slice, 0, flags, table),
+        place: this.add(laneOf(0, false), { slice, delayMs: 0, table }, flags),
         count: table.count,
       });
       return;
@@ -161,7 +183,7 @@ export class Acceptance {
       const delayMs = table.delayMs(i);
       const lane = laneOf(table.priority(i), delayMs > 0);
       const slice = { bytes, offset: table.offset(i), size: table.size(i), count: 1 };
-      const place = this.builder(lane).add(slice, delayMs, table.flags(i), null);
+      const place = this.add(lane, { slice, delayMs, table: null }, table.flags(i));
       judged.places.push(place);
       if (known !== null && (table.flags(i) & FIELD.dedupId) !== 0)
         this.dedups.set(readRecord(bytes, slice.offset).dedupId!, place);
@@ -174,6 +196,12 @@ export class Acceptance {
     if (count === 0) return;
     this.queue.ledger.now.totals.duplicates += count;
     this.queue.ledger.isDirty = true;
+  }
+
+  private add(lane: number, entry: Omit<Entry, "order">, flags: number): Place {
+    const order = this.published;
+    this.published += entry.slice.count;
+    return this.builder(lane).add({ ...entry, order }, flags);
   }
 
   private builder(lane: number): LaneBuilder {
@@ -201,6 +229,11 @@ export class Acceptance {
 
   /** Writes all that was judged good and answers each batch in order. */
   commit(judged: readonly Judged[]): PublishConfirm[] {
+    const { replaced } = this.options;
+    if (replaced) {
+      cancelAt(this.queue, replaced.segment, replaced.index);
+      this.countReplaced(1);
+    }
     makeRoom(this.queue, this.load, this.nowMs);
     const plans = [...this.lanes.values()].sort((a, b) => a.lane - b.lane).flatMap((lane) => cut(lane));
     let next = this.queue.ledger.now.nextSequence;
@@ -213,6 +246,7 @@ export class Acceptance {
     const confirms = judged.map((one) => this.confirm(one));
     const producers = Object.keys(this.producers).length > 0 ? JSON.stringify(this.producers) : null;
     plans.forEach((plan, i) => this.write(plan, i === 0 ? producers : null));
+    this.writeCancelKeys();
     for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
     // When every message was a duplicate, there is no segment to carry the producers' new state.
     if (producers !== null && plans.length === 0) this.queue.ledger.isDirty = true;
@@ -257,7 +291,30 @@ export class Acceptance {
     queue.segments.add(segment, producers);
     queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
     writeTimers(queue, segment);
-    writeHandles(queue, segment, this.options.isMoved);
+    this.writeHandles(segment, plan);
+  }
+
+  private writeHandles(segment: Segment, plan: SegmentPlan): void {
+    if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
+    let i = 0;
+    for (const entry of plan.entries) {
+      for (let n = 0; n < entry.slice.count; n++, i++) {
+        if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
+        const { id, cancelKey: key } = readRecord(segment.bytes, segment.table.offset(i));
+        const sequence = segment.first + i;
+        if (id !== undefined) this.queue.stores.identities.putHandle("id", id, sequence, segment.id);
+        if (key === undefined) continue;
+        this.cancelKeys.push({ order: entry.order + n, key, sequence, segment: segment.id });
+      }
+    }
+  }
+
+  /** In the order of publishing, which is not that of the segments: the last one with a key must win. */
+  private writeCancelKeys(): void {
+    for (const { key, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
+      if (!this.options.isMoved) giveWay(this.queue, key);
+      this.queue.stores.identities.putHandle("cancelKey", key, sequence, segment);
+    }
   }
 }
 
@@ -288,20 +345,6 @@ function writeTimers(queue: QueueContext, segment: Segment): void {
   if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
 }
 
-function writeHandles(queue: QueueContext, segment: Segment, isMoved: boolean): void {
-  if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
-  for (let i = 0; i < segment.count; i++) {
-    if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
-    const { id, cancelKey } = readRecord(segment.bytes, segment.table.offset(i));
-    const sequence = segment.first + i;
-    if (id !== undefined) queue.stores.identities.putHandle("id", id, sequence, segment.id);
-    if (cancelKey === undefined) continue;
-    // A waiting message with the same key gives way to the new one.
-    if (!isMoved) cancelWaiting(queue, { cancelKey });
-    queue.stores.identities.putHandle("cancelKey", cancelKey, sequence, segment.id);
-  }
-}
-
 /** Judges and writes a turn's batches; the answers are in order. */
 export function acceptAll(
   queue: QueueContext,
@@ -314,6 +357,18 @@ export function acceptAll(
     answers.push(...acceptTogether(queue, commands.slice(answers.length), nowMs, options));
   }
   return answers;
+}
+
+/** Puts new messages in place of one that waits; it stays where they are refused. */
+export function replaceWaiting(
+  queue: QueueContext,
+  handle: MessageHandle,
+  batch: Uint8Array,
+  nowMs: number,
+): Result<PublishConfirm> {
+  const replaced = locateWaiting(queue, handle);
+  if (!replaced.ok) return replaced;
+  return acceptTogether(queue, [{ batch }], nowMs, { isMoved: false, replaced: replaced.value })[0]!;
 }
 
 /** As many of the batches as can be written in one go; one at the least. */
@@ -336,7 +391,7 @@ function acceptTogether(
       answers.push(judged.push(answer.value) - 1);
     }
   }
-  const confirms = acceptance.commit(judged);
+  const confirms = judged.length === 0 ? [] : acceptance.commit(judged);
   return answers.map((answer) => {
     if (typeof answer === "number") return ok(confirms[answer]!);
     return "ok" in answer ? answer : ok(acceptance.answerRepeated(answer));

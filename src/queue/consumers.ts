@@ -154,9 +154,9 @@ export function releaseConsumer(
 ): void {
   const clockMs = queue.ledger.tickClock(nowMs);
   let isOldest = how === "lost";
-  for (const lease of [...queue.leases.active.values()]) {
+  for (const lease of queue.leases.active.values()) {
     if (lease.consumerId !== consumerId) continue;
-    for (const message of [...openMessages(lease)]) {
+    for (const message of openMessages(lease)) {
       const outcome = how === "released" ? "nack" : "consumer_lost";
       endDelivery(queue, message, {
         outcome,

@@ -37,17 +37,26 @@ export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<
   if (live.messages + messages <= limits.messages && live.bytes + bytes <= limits.bytes) return ok(undefined);
   const staying = configOf(queue).overflow === "dropOldest" ? leasedLoad(queue) : live;
   const which = staying === live ? "holds" : "has with its consumers";
-  if (staying.messages + messages > limits.messages) {
+  // A replacement counts its own message off, which makes no room among those that are leased.
+  const more = staying === live ? { messages, bytes } : atLeast(judged, batch);
+  if (staying.messages + more.messages > limits.messages) {
     return refuse("queue_full", `the queue ${which} ${staying.messages} messages of ${limits.messages}`, {
       retryAfterMs: 1_000,
     });
   }
-  if (staying.bytes + bytes > limits.bytes) {
+  if (staying.bytes + more.bytes > limits.bytes) {
     return refuse("queue_full", `the queue ${which} ${staying.bytes} bytes of ${limits.bytes}`, {
       retryAfterMs: 1_000,
     });
   }
   return ok(undefined);
+}
+
+function atLeast(judged: Load, batch: Load): Load {
+  return {
+    messages: Math.max(0, judged.messages) + batch.messages,
+    bytes: Math.max(0, judged.bytes) + batch.bytes,
+  };
 }
 
 /** What can't be dropped, because a consumer has it. */

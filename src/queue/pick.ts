@@ -186,7 +186,7 @@ export class Picker {
           ...row,
           dueMs: segment.rankMs(next),
           nextIndex: next,
-          remaining: segment.count - next,
+          remaining: segment.unsettledFrom(next),
         });
     });
   }

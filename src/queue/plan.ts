@@ -11,7 +11,9 @@ export interface Place {
   readonly at: number;
 }
 
-interface Entry {
+export interface Entry {
+  /** The place of its first message among all that the turn publishes. */
+  readonly order: number;
   readonly slice: RecordSlice;
   readonly delayMs: number;
   /** What a scan found, where the slice is a whole batch. */
@@ -32,9 +34,10 @@ export class LaneBuilder {
     this.lane = lane;
   }
 
-  add(slice: RecordSlice, delayMs: number, flags: number, table: RecordTable | null): Place {
+  add(entry: Entry, flags: number): Place {
+    const { slice } = entry;
     const place = { lane: this, at: this.count };
-    this.entries.push({ slice, delayMs, table });
+    this.entries.push(entry);
     this.count += slice.count;
     this.recordBytes += slice.size;
     this.flags |= flags;

@@ -29,7 +29,7 @@ import type {
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
-import { acceptAll } from "./accept.ts";
+import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
 import { Consumers, releaseConsumer, type Consumer, type Departure, type Dispatched } from "./consumers.ts";
@@ -109,9 +109,7 @@ export class Queue {
   }
 
   replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
-    const cancelled = cancelWaiting(this.context, handle);
-    if (!cancelled.ok) return cancelled;
-    return acceptAll(this.context, [{ batch }], nowMs)[0]!;
+    return replaceWaiting(this.context, handle, batch, nowMs);
   }
 
   cancel(handle: MessageHandle): Result<{ id: string }> {

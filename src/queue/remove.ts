@@ -28,7 +28,15 @@ export function removePlain(queue: QueueContext, segment: Segment, index: number
   now.messages--;
   now.bytes -= segment.table.size(index);
   queue.ledger.isDirty = true;
+  if (segment.isDelayed) countDelayedOff(queue, segment, index);
   if ((segment.table.flags(index) & HELD_BESIDE) !== 0) forgetHandles(queue, segment, index, body);
+}
+
+/** A delayed message that nobody took does not count among those to come any more. */
+function countDelayedOff(queue: QueueContext, segment: Segment, index: number): void {
+  const row = queue.stores.timers.delayed(segment.id);
+  if (row !== null && index >= row.nextIndex)
+    queue.stores.timers.putDelayed({ ...row, remaining: row.remaining - 1 });
 }
 
 function forgetHandles(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
@@ -135,17 +143,39 @@ function locateSequence(queue: QueueContext, sequence: number): { segment: Segme
   return null;
 }
 
-/** Takes back a message that no consumer holds. */
-export function cancelWaiting(queue: QueueContext, handle: MessageHandle): Result<{ id: string }> {
+/** Finds a message that no consumer holds. */
+export function locateWaiting(
+  queue: QueueContext,
+  handle: MessageHandle,
+): Result<{ segment: Segment; index: number }> {
   const found = locate(queue, handle);
   const shown = "id" in handle ? `id: ${handle.id}` : `cancelKey: ${handle.cancelKey}`;
   if (found === null) return refuse("message_not_found", `${shown} is not waiting in this queue`);
-  const { segment, index } = found;
-  if (queue.leases.holderOf(segment.first + index) !== null) {
+  if (queue.leases.holderOf(found.segment.first + found.index) !== null) {
     return refuse("message_leased", `${shown} is with a consumer`);
   }
-  const id = idAt(queue, segment, index);
+  return ok(found);
+}
+
+/** Takes back a message that no consumer holds. */
+export function cancelWaiting(queue: QueueContext, handle: MessageHandle): Result<{ id: string }> {
+  const found = locateWaiting(queue, handle);
+  if (!found.ok) return found;
+  const id = idAt(queue, found.value.segment, found.value.index);
+  cancelAt(queue, found.value.segment, found.value.index);
+  return ok({ id });
+}
+
+export function cancelAt(queue: QueueContext, segment: Segment, index: number): void {
   removeMessage(queue, segment, index, "delete");
   queue.ledger.now.totals.cancelled++;
-  return ok({ id });
+}
+
+/** A waiting message gives way to a later one with the same key; one that is leased or dead stays. */
+export function giveWay(queue: QueueContext, cancelKey: string): void {
+  const found = locateWaiting(queue, { cancelKey });
+  if (!found.ok) return;
+  const { segment, index } = found.value;
+  if (queue.stores.returns.get(segment.first + index)?.state === RETURN_STATE.dead) return;
+  cancelAt(queue, segment, index);
 }

@@ -49,6 +49,13 @@ export class Segment implements SegmentHead {
     return this.settledCount > 0 && hasBit(this.settled, index);
   }
 
+  unsettledFrom(index: number): number {
+    if (this.settledCount === 0) return this.count - index;
+    let count = 0;
+    for (let i = index; i < this.count; i++) if (!hasBit(this.settled, i)) count++;
+    return count;
+  }
+
   /** When a message is first due: its place in the queue's order. */
   rankMs(index: number): number {
     return this.isDelayed ? this.timeMs + this.table.delayMs(index) : this.timeMs;

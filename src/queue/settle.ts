@@ -45,7 +45,7 @@ function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): 
 
 /** Every message still open under a lease whose time is up counts as failed. */
 export function endOverdue(queue: QueueContext, lease: Lease, nowMs: number): void {
-  for (const message of [...openMessages(lease)]) {
+  for (const message of openMessages(lease)) {
     endDelivery(queue, message, { outcome: "lease_expired", nowMs, isFailure: true });
   }
 }
@@ -57,7 +57,7 @@ function settleOpen(
   nowMs: number,
   result: Mutable,
 ): void {
-  for (const message of [...openMessages(lease)]) {
+  for (const message of openMessages(lease)) {
     result.settled++;
     apply(queue, lease, message.run, message.index, message.at, settlement, nowMs);
   }
