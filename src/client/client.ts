@@ -6,7 +6,8 @@ import { Consumer } from "./consumer.ts";
 import { errorOfRefusal, isMillraceError, MillraceError } from "./errors.ts";
 import type { ConsumeOptions, Handler } from "./handler.ts";
 import { Http, resolveToken, type FetchFunction, type TokenSource } from "./http.ts";
-import { Publisher, type PublisherOptions } from "./publisher.ts";
+import { Publisher } from "./publisher.ts";
+import type { PublisherOptions } from "./publisher-options.ts";
 import { Queue } from "./queue.ts";
 import { QueueSocket, type ConnectionState, type SocketOwner, type WebSocketConstructor } from "./socket.ts";
 

@@ -2,7 +2,7 @@
 export { connect, Client, type ConnectionChange, type ConnectOptions } from "./client.ts";
 export { Queue, PublishManyError, type Handle, type ReceiveOptions, type SettleResult } from "./queue.ts";
 export type { MessageBody, OutgoingMessage, Published, PublishOptions } from "./outgoing.ts";
-export type { PublisherOptions } from "./publisher.ts";
+export type { PublisherOptions } from "./publisher-options.ts";
 export type { Consumer } from "./consumer.ts";
 export type { ConsumeOptions, Handler } from "./handler.ts";
 export { DeadLetter, Message, Retry, type HandlerContext, type Outcome } from "./message.ts";

@@ -11,28 +11,10 @@ import { errorOfRefusal, MillraceError } from "./errors.ts";
 import type { MessageBody, OutgoingMessage, Published, PublishOptions } from "./outgoing.ts";
 import { blamesOne, Pipeline, type Batch } from "./pipeline.ts";
 import { entryOf, PublishBuffer, type Entry } from "./publish-buffer.ts";
+import type { PublisherOptions } from "./publisher-options.ts";
 import type { ConnectionState, QueueSocket, SocketOwner } from "./socket.ts";
 
-export interface PublisherOptions {
-  /** How long a message waits for company before its batch is sent. 0: until the end of the current turn. Default 5. */
-  readonly lingerMs?: number;
-  /** Messages in a batch. Default 500; at most 4,096. */
-  readonly batchMessagesMax?: number;
-  /** Bytes in a batch, roughly. Default 256 KiB; at most 1.9 MB. A single larger message still goes, alone. */
-  readonly batchBytesMax?: number;
-  /** Batches sent and not yet confirmed. Default 4; at most 8, since the broker remembers that many. */
-  readonly batchesInFlightMax?: number;
-  /** Messages held here, those in flight included. Default 10,000. */
-  readonly bufferMessagesMax?: number;
-  /** Bytes of them. Default 16 MiB. */
-  readonly bufferBytesMax?: number;
-  /** When the buffer is full: `publish` waits for room (default), or throws `buffer_full`. */
-  readonly whenFull?: "wait" | "throw";
-  /** From `publish` to the confirm; then it rejects with `timeout`. Default: the client's `timeoutMs`. */
-  readonly timeoutMs?: number;
-}
-
-/** The batch's share of a frame's bytes that the platform may still hold before we stop handing it more. */
+/** Bytes that the platform may hold unsent before we stop handing it more. */
 const SOCKET_BUFFER_BYTES_MAX = 4 * 1024 ** 2;
 const SOCKET_BUFFER_POLL_MS = 10;
 const RETRY_BACKOFF = { baseMs: 100, maxMs: 5_000, attemptsMax: Infinity };

@@ -208,9 +208,9 @@ describe("nothing is lost and nothing doubled", () => {
     });
     const bodies: string[] = [];
     const confirmed: string[] = [];
-    let isStopped = false;
+    const stop = new AbortController();
     const publishing = (async () => {
-      while (!isStopped) {
+      while (!stop.signal.aborted) {
         const round = numbered(100).map((number) => `${bodies.length + Number(number)}`);
         bodies.push(...round);
         await Promise.all(round.map((body) => queue.publish(body).then(() => confirmed.push(body))));
@@ -221,7 +221,7 @@ describe("nothing is lost and nothing doubled", () => {
       await expect.poll(() => confirmed.length, { timeout: 30_000, interval: 5 }).toBeGreaterThan(mark);
       await evict(queue);
     }
-    isStopped = true;
+    stop.abort();
     await publishing;
     expect(confirmed).toEqual(bodies);
     await expect.poll(() => new Set(seen).size, { timeout: 30_000 }).toBe(bodies.length);
