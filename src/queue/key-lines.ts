@@ -4,7 +4,10 @@
  * that one slow key holds up no other and nothing is read twice. When the key is free again, its line goes first.
  */
 import { configOf, keyAt, type QueueContext } from "./context.ts";
-import { laneOfSegment, priorityOfLane } from "./lane.ts";
+import { nextBit } from "./bitmap.ts";
+import { LANE_SPAN, laneOf, laneOfSegment, priorityOfLane } from "./lane.ts";
+import type { Segment } from "./segments.ts";
+import type { ReturnRow } from "./stores.ts";
 
 /** Keys looked at, in one go, to find the free ones after a wake. */
 const RESCAN_KEYS = 256;
@@ -46,9 +49,8 @@ export class KeyLines {
   /** The key may have become free: puts its line, if it has one, where the next delivery looks. */
   offer(queue: QueueContext, key: string): void {
     if (queue.ledger.now.blocked === 0 || this.isBusy(queue, key)) return;
-    const first = queue.stores.keys.firstBlocked(key);
-    if (first === null) return;
-    const priority = priorityOfLane(laneOfSegment(first.segment));
+    const priority = linePriority(queue, key);
+    if (priority === null) return;
     const keys = this.free.get(priority);
     if (keys) keys.add(key);
     else this.free.set(priority, new Set([key]));
@@ -68,10 +70,21 @@ export class KeyLines {
     return waiting + ready + parked > 0 && queue.stores.returns.hasKey(key);
   }
 
-  /** A fresh message of the key must stand in line. */
-  mustWait(queue: QueueContext, key: string): boolean {
+  /** A fresh message of the key must stand in line, unless its priority puts it before the whole line. */
+  mustWait(queue: QueueContext, key: string, priority: number): boolean {
     if (this.isBusy(queue, key)) return true;
-    return queue.ledger.now.blocked > 0 && queue.stores.keys.firstBlocked(key) !== null;
+    if (queue.ledger.now.blocked === 0) return false;
+    const line = linePriority(queue, key);
+    return line !== null && line >= priority;
+  }
+
+  /** Whether a message that came back may go out: nothing of its key that came back stands before it. */
+  mayReturn(queue: QueueContext, row: ReturnRow): boolean {
+    if (row.key === null) return true;
+    if (this.isFull(queue, row.key)) return false;
+    if (queue.ledger.now.parked > 0 && queue.stores.returns.parkedOf(row.key).length > 0) return false;
+    // With several out at a time, only the order of first deliveries is kept.
+    return configOf(queue).maxPerKey > 1 || queue.stores.returns.firstOfKey(row.key) === row.sequence;
   }
 
   /** The next free key of a priority, or null. It must be offered again if its line goes on. */
@@ -81,9 +94,31 @@ export class KeyLines {
     if (!keys) return null;
     for (const key of keys) {
       keys.delete(key);
-      if (!this.isBusy(queue, key)) return key;
+      if (this.isBusy(queue, key)) continue;
+      if (linePriority(queue, key) === priority) return key;
+      // The message for whose priority it was listed is gone.
+      this.offer(queue, key);
     }
     return null;
+  }
+
+  /** Who is first in a key's line: the highest priority, then whoever was due first. */
+  first(queue: QueueContext, key: string): { segment: Segment; index: number } | null {
+    const { keys } = queue.stores;
+    const head = keys.firstBlocked(key);
+    if (head === null) return null;
+    const lane = laneOf(priorityOfLane(laneOfSegment(head.segment)), true);
+    // Segments of delayed messages are not stored in the order in which their messages became due.
+    const delayed = queue.ledger.lanes().includes(lane)
+      ? keys.blockedBetween(key, lane * LANE_SPAN, (lane + 1) * LANE_SPAN)
+      : [];
+    let first: { segment: Segment; index: number } | null = null;
+    for (const row of [head, ...delayed]) {
+      const segment = queue.segments.get(row.segment);
+      const place = { segment, index: nextBit(row.indexes, 0, segment.count) };
+      if (first === null || isBefore(place, first)) first = place;
+    }
+    return first;
   }
 
   freePriorities(queue: QueueContext): number[] {
@@ -104,4 +139,16 @@ export class KeyLines {
     }
     queue.hasMoreWork = true;
   }
+}
+
+function linePriority(queue: QueueContext, key: string): number | null {
+  const first = queue.stores.keys.firstBlocked(key);
+  return first && priorityOfLane(laneOfSegment(first.segment));
+}
+
+type Placed = { readonly segment: Segment; readonly index: number };
+
+function isBefore(a: Placed, b: Placed): boolean {
+  const ranks = a.segment.rankMs(a.index) - b.segment.rankMs(b.index);
+  return ranks < 0 || (ranks === 0 && a.segment.first + a.index < b.segment.first + b.index);
 }

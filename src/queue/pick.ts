@@ -11,7 +11,6 @@
 import { FIELD } from "../protocol/batch.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { bury } from "./dead-letter.ts";
-import { hasBit } from "./bitmap.ts";
 import { LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
 import { blockMessage, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
@@ -95,32 +94,43 @@ export class Picker {
 
   private takeReturned(priority: number): void {
     if (this.queue.ledger.now.ready === 0 || this.isFull()) return;
-    for (const row of this.queue.stores.returns.ready(priority, Math.min(this.room + 1, 1_024))) {
-      if (this.isFull()) return;
-      this.scansLeft--;
-      const segment = this.queue.segments.get(row.segment);
-      if (this.buryExpired(segment, row.index)) continue;
-      if (row.key !== null && this.queue.keys.isFull(this.queue, row.key)) continue;
-      const isLastAttempt = row.failures >= configOf(this.queue).maxFailures;
-      if (isLastAttempt && this.picks.length > 0) {
-        this.isClosed = true;
-        return;
+    let last: ReturnRow | null = null;
+    for (;;) {
+      // Rows that their key holds back are passed over, so one page may not be enough.
+      const limit: number = Math.min(this.room + 1, 1_024);
+      const rows = this.queue.stores.returns.ready(priority, last, limit);
+      for (const row of rows) {
+        if (this.isFull() || !this.takeRow(row)) return;
       }
-      if (this.take(segment, row.index, 1, row) === 0) return;
-      if (row.key !== null) this.queue.keys.enter(row.key);
-      if (isLastAttempt) this.isClosed = true;
+      last = rows.at(-1) ?? null;
+      if (rows.length < limit) return;
     }
+  }
+
+  /** Takes a message that came back; false when the delivery is closed. */
+  private takeRow(row: ReturnRow): boolean {
+    const { queue } = this;
+    this.scansLeft--;
+    const segment = queue.segments.get(row.segment);
+    if (this.buryExpired(segment, row.index) || !queue.keys.mayReturn(queue, row)) return true;
+    const isLastAttempt = row.failures >= configOf(queue).maxFailures;
+    if (isLastAttempt && this.picks.length > 0) {
+      this.isClosed = true;
+      return false;
+    }
+    if (this.take(segment, row.index, 1, row) === 0) return false;
+    if (row.key !== null) queue.keys.enter(row.key);
+    if (isLastAttempt) this.isClosed = true;
+    return true;
   }
 
   private takeLines(priority: number): void {
     while (!this.isFull()) {
       const key = this.queue.keys.takeFree(this.queue, priority);
       if (key === null) return;
-      const line = this.queue.stores.keys.firstBlocked(key);
-      if (line === null) continue;
-      const segment = this.queue.segments.get(line.segment);
-      let index = 0;
-      while (!hasBit(line.indexes, index)) index++;
+      const first = this.queue.keys.first(this.queue, key);
+      if (first === null) continue;
+      const { segment, index } = first;
       this.scansLeft--;
       if (!this.buryExpired(segment, index)) {
         if (this.take(segment, index, 1, null) === 0) {
@@ -234,7 +244,7 @@ export class Picker {
         this.queue.ledger.now.drains--;
       }
     }
-    if (!this.queue.keys.mustWait(this.queue, key)) return false;
+    if (!this.queue.keys.mustWait(this.queue, key, priorityOfLane(segment.lane))) return false;
     blockMessage(this.queue, key, segment, index);
     return true;
   }

@@ -109,8 +109,12 @@ export interface ReturnStore {
   get(sequence: number): ReturnRow | null;
   put(row: ReturnRow): void;
   remove(sequence: number): void;
-  /** Ready rows of a priority in the queue's order. */
-  ready(priority: number, limit: number): ReturnRow[];
+  /** Ready rows of a priority in the queue's order, after one of them. */
+  ready(
+    priority: number,
+    after: Pick<ReturnRow, "rankMs" | "sequence"> | null,
+    limit: number,
+  ): ReturnRow[];
   /** Waiting rows whose time has come. */
   due(nowMs: number, limit: number): ReturnRow[];
   nextAvailableMs(): number | null;
@@ -118,6 +122,8 @@ export interface ReturnStore {
   inState(state: ReturnState, after: number, limit: number): ReturnRow[];
   between(first: number, last: number): ReturnRow[];
   hasKey(key: string): boolean;
+  /** The first, in the queue's order, of a key's rows that are not leased. */
+  firstOfKey(key: string): number | null;
   parkedOf(key: string): ReturnRow[];
 }
 
@@ -157,6 +163,8 @@ export interface KeyStore {
   unblock(key: string, segment: number): void;
   blocked(key: string, segment: number): Uint8Array | null;
   firstBlocked(key: string): BlockedRow | null;
+  /** A key's rows from a segment on, below the ceiling. */
+  blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[];
   /** The next key, after `key`, that has blocked messages. */
   nextBlockedKey(after: string | null): string | null;
   /** Messages of the key up to (not including) the sequence die when they are reached. */

@@ -6,6 +6,8 @@ const BLOCK = `INSERT INTO blocked (key, segment, positions) VALUES (?, ?, ?)
 const UNBLOCK = "DELETE FROM blocked WHERE key = ? AND segment = ?";
 const BLOCKED = "SELECT key, segment, positions FROM blocked WHERE key = ? AND segment = ?";
 const FIRST = "SELECT key, segment, positions FROM blocked WHERE key = ? ORDER BY segment LIMIT 1";
+const BLOCKED_BETWEEN = `SELECT key, segment, positions FROM blocked WHERE key = ? AND segment >= ? AND segment < ?
+  ORDER BY segment`;
 const FIRST_KEY = "SELECT key FROM blocked ORDER BY key LIMIT 1";
 const NEXT_KEY = "SELECT key FROM blocked WHERE key > ? ORDER BY key LIMIT 1";
 const PUT_DRAIN = "INSERT OR REPLACE INTO drain (key, before_sequence) VALUES (?, ?)";
@@ -45,6 +47,10 @@ export class SqlKeyStore implements KeyStore {
   firstBlocked(key: string): BlockedRow | null {
     const row = this.sql.first<Row>(FIRST, key);
     return row && rowOf(row);
+  }
+
+  blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[] {
+    return this.sql.all<Row>(BLOCKED_BETWEEN, key, segment, ceiling).map(rowOf);
   }
 
   nextBlockedKey(after: string | null): string | null {

@@ -8,7 +8,8 @@ const GET = `SELECT ${COLUMNS} FROM returned WHERE sequence = ?`;
 const PUT = `INSERT OR REPLACE INTO returned (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const REMOVE = "DELETE FROM returned WHERE sequence = ?";
 // by returned_ready
-const READY = `SELECT ${COLUMNS} FROM returned WHERE state = 1 AND priority = ? ORDER BY rank_ms, sequence LIMIT ?`;
+const READY = `SELECT ${COLUMNS} FROM returned WHERE state = 1 AND priority = ? AND (rank_ms, sequence) > (?, ?)
+  ORDER BY rank_ms, sequence LIMIT ?`;
 // by returned_waiting
 const DUE = `SELECT ${COLUMNS} FROM returned WHERE state = 0 AND available_ms <= ? ORDER BY available_ms LIMIT ?`;
 const NEXT_AVAILABLE = "SELECT min(available_ms) AS value FROM returned WHERE state = 0";
@@ -18,6 +19,8 @@ const STOPPED = `SELECT ${COLUMNS} FROM returned WHERE state >= 3 AND state = ? 
 const BETWEEN = `SELECT ${COLUMNS} FROM returned WHERE sequence BETWEEN ? AND ?`;
 // by returned_key
 const HAS_KEY = "SELECT 1 AS value FROM returned WHERE key = ? AND state <> 2 LIMIT 1";
+const FIRST_OF_KEY = `SELECT sequence AS value FROM returned WHERE key = ? AND state <> 2
+  ORDER BY priority DESC, rank_ms, sequence LIMIT 1`;
 const PARKED_OF = `SELECT ${COLUMNS} FROM returned WHERE key = ? AND state = 3 ORDER BY sequence`;
 
 interface Row {
@@ -79,8 +82,12 @@ export class SqlReturnStore implements ReturnStore {
     this.sql.run(REMOVE, sequence);
   }
 
-  ready(priority: number, limit: number): ReturnRow[] {
-    return this.sql.all<Row>(READY, priority, limit).map(rowOf);
+  ready(
+    priority: number,
+    after: Pick<ReturnRow, "rankMs" | "sequence"> | null,
+    limit: number,
+  ): ReturnRow[] {
+    return this.sql.all<Row>(READY, priority, after?.rankMs ?? 0, after?.sequence ?? 0, limit).map(rowOf);
   }
 
   due(nowMs: number, limit: number): ReturnRow[] {
@@ -101,6 +108,10 @@ export class SqlReturnStore implements ReturnStore {
 
   hasKey(key: string): boolean {
     return this.sql.value(HAS_KEY, key) !== null;
+  }
+
+  firstOfKey(key: string): number | null {
+    return this.sql.value(FIRST_OF_KEY, key);
   }
 
   parkedOf(key: string): ReturnRow[] {
