@@ -1,16 +1,14 @@
 // Queues as things: declare, look at, change, delete, list; and what is done to one as a whole.
 import { createRoute, z } from "@hono/zod-openapi";
-import type { QueueInfo } from "../protocol/commands.ts";
-import type { ErrorCode } from "../protocol/errors.ts";
-import { QUEUE_DEFAULTS, type QueueConfig } from "../protocol/queue-config.ts";
-import { ok, type Refusal, type Result } from "../protocol/result.ts";
+import { QUEUE_DEFAULTS } from "../protocol/queue-config.ts";
+import { ok, type Refusal } from "../protocol/result.ts";
 import { present, PurgeRequest, EmptyRequest, QueueChanges, ResumeKeyRequest } from "../protocol/schemas.ts";
 import { Affected, answers, Info } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { call } from "./call.ts";
 import { allows, lacksGrant } from "./grants.ts";
 import { ListQuery, RemoveQuery } from "./parameters.ts";
-import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
+import { callQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
@@ -53,45 +51,14 @@ function addDeclare(app: EdgeApp): void {
     const config = { ...QUEUE_DEFAULTS, ...present(context.req.valid("json")) };
     const lacking = lacksTarget(context, config.deadLetter?.queue);
     if (lacking !== null) return problem(context, lacking);
-    const declared = await declare(context, config);
+    const declared = await callQueue(context, {
+      method: "declare",
+      repeatable: true,
+      run: (queue) => queue.declare(config),
+    });
     if (!declared.ok) return problem(context, declared);
     return answer(context, ok(declared.value.info), declared.value.created ? 201 : 200);
   });
-}
-
-/**
- * The catalogue first, because it counts against the quota, and a queue that is not in it gets no room. Should the
- * second step be lost, the name is listed without a queue until it is declared or deleted again.
- */
-async function declare(
-  context: EdgeContext,
-  config: QueueConfig,
-): Promise<Result<{ created: boolean; info: QueueInfo }>> {
-  const queue = pathQueue(context);
-  const { namespace } = context.get("claims");
-  const registered = await call(context, { method: "registerQueue", queue, repeatable: true }, () =>
-    context.env.namespace(namespace).registerQueue(queue),
-  );
-  if (!registered.ok) return registered;
-  const declared = await callQueue(context, {
-    method: "declare",
-    repeatable: true,
-    run: (stub) => stub.declare(config),
-  });
-  const isCertain =
-    !declared.ok && !MAY_HAVE_BEEN_DONE.has(declared.code) && declared.code !== "queue_exists";
-  if (isCertain && registered.value.isNew) await unregister(context);
-  return declared;
-}
-
-const MAY_HAVE_BEEN_DONE: ReadonlySet<ErrorCode> = new Set(["unavailable", "internal"]);
-
-async function unregister(context: EdgeContext): Promise<Result<void>> {
-  const queue = pathQueue(context);
-  const { namespace } = context.get("claims");
-  return call(context, { method: "unregisterQueue", queue, repeatable: true }, () =>
-    context.env.namespace(namespace).unregisterQueue(queue),
-  );
 }
 
 function addUpdate(app: EdgeApp): void {
@@ -151,11 +118,6 @@ function addInspectAndRemove(app: EdgeApp): void {
       repeatable: false,
       run: (queue) => queue.remove({ ifEmpty, ifUnused }),
     });
-    // A name that is listed without a queue, after a lost answer, goes from the list this way.
-    if (removed.ok || removed.code === "queue_not_found") {
-      const unlisted = await unregister(context);
-      if (!unlisted.ok) return problem(context, unlisted);
-    }
     return answer(context, removed);
   });
 }

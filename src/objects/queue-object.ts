@@ -26,7 +26,7 @@ import type {
 import { queueObjectName, splitObjectName } from "../protocol/names.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
-import { CLAIMS_HEADER, type QueueApi, type SocketClaims } from "../protocol/rpc.ts";
+import { CLAIMS_HEADER, type NamespaceApi, type QueueApi, type SocketClaims } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
 import { Queue } from "../queue/queue.ts";
@@ -83,6 +83,14 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       if (fields.length === 0) return ok({ created: false, info: known.inspect(Date.now()) });
       return refuse("queue_exists", `the queue exists and differs in: ${fields.join(", ")}`);
     }
+    const registered = await this.catalogue().registerQueue(splitObjectName(this.name).queue);
+    if (!registered.ok) return registered;
+    return this.create(config);
+  }
+
+  private create(config: QueueConfig): Result<{ created: boolean; info: QueueInfo }> {
+    const known = this.open();
+    if (known) return ok({ created: false, info: known.inspect(Date.now()) });
     const { namespace, queue } = splitObjectName(this.name);
     const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
     const createdMs = Date.now();
@@ -105,10 +113,9 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private async checkTarget(config: Partial<QueueConfig>): Promise<Refusal | null> {
     const target = config.deadLetter?.queue;
     if (target === undefined) return null;
-    const { namespace, queue } = splitObjectName(this.name);
-    if (target === queue)
+    if (target === splitObjectName(this.name).queue)
       return refuse("bad_request", "deadLetter.queue: a queue can't be its own dead-letter queue");
-    const found = await this.env.NAMESPACES.getByName(namespace).hasQueue(target);
+    const found = await this.catalogue().hasQueue(target);
     if (!found.ok) return found;
     return found.value ? null : refuse("dead_letter_missing", `deadLetter.queue: "${target}" does not exist`);
   }
@@ -119,7 +126,11 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   async remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>> {
     const queue = this.open();
-    if (!queue) return this.notFound();
+    if (!queue) {
+      // A declare may have been cut short between the catalogue and here.
+      await this.unlist();
+      return this.notFound();
+    }
     const { counts, consumers } = queue.inspect(Date.now());
     const messages =
       counts.ready + counts.leased + counts.delayed + counts.parked + counts.dead + counts.deadLettering;
@@ -137,6 +148,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       this.stores.clear();
       this.queue = null;
     });
+    await this.unlist();
     await this.collectGarbage();
     // Unless it was declared again meanwhile. Other events wait while the storage is wiped.
     if (this.stores.readQueue() === null && this.stores.work.garbage(1).length === 0) {
@@ -146,6 +158,17 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
     }
     return ok({ messages });
+  }
+
+  private catalogue(): NamespaceApi {
+    return this.env.NAMESPACES.getByName(splitObjectName(this.name).namespace) as unknown as NamespaceApi;
+  }
+
+  /** Takes the queue off the catalogue; a declare that came in between puts it back. */
+  private async unlist(): Promise<void> {
+    const { queue } = splitObjectName(this.name);
+    await this.catalogue().unregisterQueue(queue);
+    if (this.stores.readQueue() !== null) await this.catalogue().registerQueue(queue);
   }
 
   // Messages
@@ -200,7 +223,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   async redrive(command: RedriveCommand): Promise<Result<RedriveStatus>> {
     const { to } = command;
     if (to !== undefined && to !== splitObjectName(this.name).queue) {
-      const found = await this.env.NAMESPACES.getByName(splitObjectName(this.name).namespace).hasQueue(to);
+      const found = await this.catalogue().hasQueue(to);
       if (!found.ok) return found;
       if (!found.value) return refuse("queue_not_found", `to: there is no queue "${to}"`);
     }
@@ -379,8 +402,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     if (!queue) return null;
     const wanted = allotmentFor(queue.bytes + bytes, queue.stored.allottedBytes);
     if (wanted === null) return null;
-    const { namespace, queue: name } = splitObjectName(this.name);
-    const answer = await this.env.NAMESPACES.getByName(namespace).allotBytes(name, wanted);
+    const answer = await this.catalogue().allotBytes(splitObjectName(this.name).queue, wanted);
     if (!answer.ok) return answer;
     this.transition(() => this.open()?.store({ allottedBytes: answer.value.bytes }));
     return null;

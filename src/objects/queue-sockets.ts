@@ -153,6 +153,9 @@ export class QueueSockets {
   ): Promise<Refusal | null> {
     if (!state.claims.publish)
       return refuse("forbidden", "publish: the token does not allow it on this queue");
+    if (payload.byteLength === 0 && (frame.messages?.length ?? 0) === 0) {
+      return refuse("bad_request", "messages: a publish needs messages, or a batch as the frame's payload");
+    }
     const batch = payload.byteLength > 0 ? ok(payload) : this.encode(frame.messages ?? []);
     if (!batch.ok) return batch;
     const { producer, sequence } = frame;

@@ -40,14 +40,10 @@ export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<
   // A replacement counts its own message off, which makes no room among those that are leased.
   const more = staying === live ? { messages, bytes } : atLeast(judged, batch);
   if (staying.messages + more.messages > limits.messages) {
-    return refuse("queue_full", `the queue ${which} ${staying.messages} messages of ${limits.messages}`, {
-      retryAfterMs: 1_000,
-    });
+    return refuse("queue_full", `the queue ${which} ${staying.messages} messages of ${limits.messages}`);
   }
   if (staying.bytes + more.bytes > limits.bytes) {
-    return refuse("queue_full", `the queue ${which} ${staying.bytes} bytes of ${limits.bytes}`, {
-      retryAfterMs: 1_000,
-    });
+    return refuse("queue_full", `the queue ${which} ${staying.bytes} bytes of ${limits.bytes}`);
   }
   return ok(undefined);
 }

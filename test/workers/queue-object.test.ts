@@ -2,6 +2,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it } from "vitest";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
+import { QUEUE_DEFAULTS } from "../../src/protocol/queue-config.ts";
 import { deliveryToJson } from "../../src/protocol/message-json.ts";
 import {
   batchOf,
@@ -133,5 +134,39 @@ describe("a queue's object", () => {
     expect(await gone.inspect()).toMatchObject({ ok: false, code: "queue_not_found" });
     await declare("gone");
     expect(await take(gone)).toEqual([]);
+  });
+
+  it("is in the catalogue from its declaration to its deletion, and counts against the quota", async () => {
+    const namespace = env.NAMESPACES.getByName("test");
+    must(await namespace.setQuota({ queuesMax: 1 }));
+    const stub = env.QUEUES.getByName("test/listed");
+    must(await stub.declare(QUEUE_DEFAULTS));
+    const list = async (): Promise<string[]> =>
+      must(await namespace.listQueues({ prefix: "", limit: 10, after: "" })).queues;
+    expect(await list()).toEqual(["listed"]);
+    const second = env.QUEUES.getByName("test/second");
+    expect(await second.declare(QUEUE_DEFAULTS)).toMatchObject({ ok: false, code: "quota_exceeded" });
+    expect(await second.inspect()).toMatchObject({ ok: false, code: "queue_not_found" });
+    const removed = stub.remove({ ifEmpty: false, ifUnused: false });
+    const again = stub.declare(QUEUE_DEFAULTS);
+    must(await removed);
+    must(await again);
+    expect(await list()).toEqual(["listed"]);
+    must(await stub.inspect());
+    must(await stub.remove({ ifEmpty: true, ifUnused: true }));
+    expect(await list()).toEqual([]);
+  });
+
+  it("stops taking messages when the namespace's bytes are used up, and goes on when they are freed", async () => {
+    const stub = await declare("full");
+    must(await env.NAMESPACES.getByName("test").setQuota({ bytesMax: 2_000_000 }));
+    const batch = batchOf({ body: new Uint8Array(900_000) });
+    must(await stub.publish({ batch }));
+    must(await stub.publish({ batch }));
+    await evictDurableObject(stub);
+    expect(await stub.publish({ batch })).toMatchObject({ ok: false, code: "quota_exceeded" });
+    expect(must(await stub.inspect()).counts.ready).toBe(2);
+    must(await stub.purge({}));
+    must(await stub.publish({ batch }));
   });
 });

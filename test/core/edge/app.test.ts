@@ -58,30 +58,6 @@ describe("declaring", () => {
       [{ ...QUEUE_DEFAULTS, fifo: true, retry: { ...QUEUE_DEFAULTS.retry, maxMs: 5 } }],
     ]);
   });
-
-  it("is in the catalogue first, and not when it was refused", async () => {
-    const refused = { declare: async () => refuse("dead_letter_missing", "deadLetter.queue: is not there") };
-    const broker = new FakeBroker({ queue: refused });
-    expect((await broker.json("PUT", "/v1/queues/orders", { deadLetter: { queue: "dead" } })).status).toBe(
-      409,
-    );
-    expect(broker.calls.map((call) => call.method)).toEqual(["registerQueue", "declare", "unregisterQueue"]);
-  });
-
-  it("stays in the catalogue when it is there with another configuration, or may be there", async () => {
-    for (const code of ["queue_exists", "unavailable"] as const) {
-      const broker = new FakeBroker({ queue: { declare: async () => refuse(code, "queue: no") } });
-      await broker.request("PUT", "/v1/queues/orders");
-      expect(broker.inputs("unregisterQueue")).toEqual([]);
-    }
-  });
-
-  it("does not happen over the namespace's quota", async () => {
-    const namespace = { registerQueue: async () => refuse("quota_exceeded", "namespace: is full") };
-    const broker = new FakeBroker({ queue: declared, namespace });
-    expect((await broker.request("PUT", "/v1/queues/orders")).status).toBe(429);
-    expect(broker.inputs("declare")).toEqual([]);
-  });
 });
 
 describe("publishing one body", () => {
