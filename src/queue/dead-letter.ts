@@ -39,7 +39,8 @@ export function bury(queue: QueueContext, segment: Segment, index: number, death
   const hops = (earlier?.hops ?? 0) + 1;
   const target = configOf(queue).deadLetter;
   if (target !== null && hops <= LIMITS.hopsMax) {
-    const told = tellDeath(queue, segment, record, death, history, hops, earlier?.redrives ?? 0);
+    const redrives = (earlier?.redrives ?? 0) + (row?.redrives ?? 0);
+    const told = tellDeath(queue, segment, record, death, history, hops, redrives);
     queue.outgoing.add(target.queue, movedRecord(queue, segment, index, record, told, target.routingKey));
     removeMessage(queue, segment, index, "keep");
     totals.deadLettered++;

@@ -58,7 +58,6 @@ export function endDelivery(queue: QueueContext, message: OpenMessage, ending: E
     giveUp(queue, segment, index, key, row, history, ending);
   } else {
     giveBack(queue, segment, index, key, row, history, ending);
-    if (expiresMs !== null) watchExpiry(queue, segment, expiresMs);
   }
   if (key !== null) queue.keys.leave(queue, key);
 }
@@ -126,6 +125,9 @@ function store(
     log: history.log,
   };
   putReturn(queue, row, returned, segment.table.size(index));
+  // While it was out its expiry may have been passed over; now that it waits or is parked, the alarm must know.
+  const expiresMs = segment.expiresMs(index);
+  if (expiresMs !== null) queue.stores.timers.putExpiry(segment.id, expiresMs);
 }
 
 /** Failures are used up, or the consumer said so. In a FIFO queue the key's policy decides what follows. */
@@ -166,9 +168,4 @@ export function drainKey(queue: QueueContext, key: string, sequence: number, now
   queue.stores.keys.putDrain(key, queue.ledger.now.nextSequence);
   queue.ledger.isDirty = true;
   return count;
-}
-
-/** Makes sure that the alarm knows of a message that may expire while it waits. */
-export function watchExpiry(queue: QueueContext, segment: Segment, expiresMs: number): void {
-  queue.stores.timers.putExpiry(segment.id, expiresMs);
 }

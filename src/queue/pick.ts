@@ -203,7 +203,9 @@ export class Picker {
 
   /** Takes what may go out between two indexes and tells how far it came. */
   private takeFrom(segment: Segment, from: number, end: number, advance: (next: number) => void): void {
-    const isPlain = segment.settledCount === 0 && !segment.mayExpire && !configOf(this.queue).fifo;
+    const mayBeDead = (segment.flags & FIELD.death) !== 0;
+    const isPlain =
+      segment.settledCount === 0 && !segment.mayExpire && !mayBeDead && !configOf(this.queue).fifo;
     let index = from;
     if (isPlain) {
       const taken = this.take(segment, from, end - from, null);
@@ -212,8 +214,8 @@ export class Picker {
     } else {
       for (; index < end && !this.isFull(); index++) {
         this.scansLeft--;
-        if (segment.isSettled(index) || this.isDead(segment, index) || this.buryExpired(segment, index))
-          continue;
+        if (segment.isSettled(index) || this.isElsewhere(segment, index)) continue;
+        if (this.buryExpired(segment, index)) continue;
         const key = keyAt(this.queue, segment, index);
         if (key !== null && this.setAside(segment, index, key)) continue;
         if (this.take(segment, index, 1, null) === 0) break;
@@ -223,9 +225,13 @@ export class Picker {
     if (index > from) advance(index);
   }
 
-  /** A fresh message that was parked by hand or died in its place (a drained key) is no candidate. */
-  private isDead(segment: Segment, index: number): boolean {
-    return this.queue.ledger.now.dead > 0 && this.queue.stores.returns.get(segment.first + index) !== null;
+  /**
+   * A message that nobody took can be dead in its place: it came from another queue with its hops used up, and then
+   * was too old or too many. Its row tells, and still does when it was redriven before the cursor came by.
+   */
+  private isElsewhere(segment: Segment, index: number): boolean {
+    if ((segment.flags & FIELD.death) === 0) return false;
+    return this.queue.stores.returns.get(segment.first + index) !== null;
   }
 
   private setAside(segment: Segment, index: number, key: string): boolean {
@@ -251,8 +257,7 @@ export class Picker {
 
   private buryExpired(segment: Segment, index: number): boolean {
     if (segment.ttlMs === 0 && (segment.table.flags(index) & FIELD.ttlMs) === 0) return false;
-    const expiresMs = segment.expiresMs(index);
-    if (expiresMs === null || expiresMs > this.nowMs) return false;
+    if (!segment.isExpired(index, this.nowMs)) return false;
     bury(this.queue, segment, index, { reason: "expired", nowMs: this.nowMs });
     return true;
   }

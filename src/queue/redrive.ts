@@ -34,7 +34,7 @@ interface Place {
 }
 
 const DEAD_ROWS = -1;
-const START: Place = { segment: DEAD_ROWS, index: 0 };
+const START: Place = { segment: 0, index: 0 };
 
 export function startRedrive(
   queue: QueueContext,
@@ -114,19 +114,23 @@ function stepTask(queue: QueueContext, task: TaskRow, nowMs: number): TaskRow {
   return { ...task, state: "done", scanned, matched, moved };
 }
 
-/** Messages that may be redriven, from a place on: those dead in their place first, then those with a death record. */
+/**
+ * Messages that may be redriven, from a place on: those with a death record, then those dead in their place. Not the
+ * other way round: what comes back to its place may have a death record too, and must not be met again.
+ */
 function* candidates(queue: QueueContext, from: Place): Generator<Candidate> {
-  if (from.segment === DEAD_ROWS) yield* deadInPlace(queue, from.index);
-  const start = from.segment === DEAD_ROWS ? { segment: 0, index: 0 } : from;
-  for (const lane of lanesFrom(queue, start.segment)) {
-    const ceiling = (lane + 1) * LANE_SPAN;
-    let [head] = queue.stores.segments.heads(Math.max(start.segment, lane * LANE_SPAN), ceiling, 1);
-    while (head) {
-      if ((head.flags & FIELD.death) !== 0)
-        yield* withDeath(queue, head.id, head.id === start.segment ? start.index : 0);
-      [head] = queue.stores.segments.heads(head.id + 1, ceiling, 1);
+  if (from.segment !== DEAD_ROWS) {
+    for (const lane of lanesFrom(queue, from.segment)) {
+      const ceiling = (lane + 1) * LANE_SPAN;
+      let [head] = queue.stores.segments.heads(Math.max(from.segment, lane * LANE_SPAN), ceiling, 1);
+      while (head) {
+        if ((head.flags & FIELD.death) !== 0)
+          yield* withDeath(queue, head.id, head.id === from.segment ? from.index : 0);
+        [head] = queue.stores.segments.heads(head.id + 1, ceiling, 1);
+      }
     }
   }
+  yield* deadInPlace(queue, from.segment === DEAD_ROWS ? from.index : 0);
 }
 
 function* deadInPlace(queue: QueueContext, afterSequence: number): Generator<Candidate> {
@@ -155,7 +159,7 @@ function* withDeath(queue: QueueContext, id: number, from: number): Generator<Ca
 
 function matches(queue: QueueContext, { segment, index, row }: Candidate, filter: RedriveFilter): boolean {
   const record = recordAt(segment, index);
-  const death = deathOf(queue, record, row);
+  const death = deathOf(queue, record, segment, row);
   const headers = Object.entries(filter.headers ?? {});
   const {
     ids,
@@ -185,15 +189,29 @@ function matches(queue: QueueContext, { segment, index, row }: Candidate, filter
   );
 }
 
-type Story = Pick<DeathRecord, "reason" | "queue" | "atMs" | "log" | "routingKey">;
-
-function deathOf(queue: QueueContext, record: MessageRecord, row: ReturnRow | null): Story {
-  if (row?.state !== RETURN_STATE.dead && record.death !== undefined)
-    return JSON.parse(record.death) as DeathRecord;
-  const log = row?.log ?? [];
-  const atMs = log.at(-1)?.atMs ?? 0;
-  const reason = (row?.failures ?? 0) > configOf(queue).maxFailures ? "failed" : "rejected";
-  return { reason, queue: queue.stored.queue, atMs, log };
+/** The record it came with; of a message that died here, what its row tells. */
+function deathOf(
+  queue: QueueContext,
+  record: MessageRecord,
+  segment: Segment,
+  row: ReturnRow | null,
+): DeathRecord {
+  const earlier = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
+  if (earlier !== null && row?.state !== RETURN_STATE.dead) return earlier;
+  const { attempts = 0, failures = 0, log = [], redrives = 0 } = row ?? {};
+  return {
+    reason: failures > configOf(queue).maxFailures ? "failed" : "rejected",
+    queue: queue.stored.queue,
+    atMs: log.at(-1)?.atMs ?? 0,
+    publishedMs: record.timeMs ?? segment.timeMs,
+    attempts,
+    failures,
+    log,
+    hops: earlier?.hops ?? 0,
+    redrives: (earlier?.redrives ?? 0) + redrives,
+    ...(record.routingKey === undefined ? {} : { routingKey: record.routingKey }),
+    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+  };
 }
 
 function redriveOne(
@@ -203,18 +221,17 @@ function redriveOne(
   nowMs: number,
 ): boolean {
   const record = recordAt(segment, index);
-  const death = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
-  const target =
-    command.to ??
-    (row?.state === RETURN_STATE.dead ? queue.stored.queue : (death?.queue ?? queue.stored.queue));
+  const isDeadHere = row?.state === RETURN_STATE.dead;
+  const death = deathOf(queue, record, segment, row);
+  const target = command.to ?? (isDeadHere ? queue.stored.queue : death.queue);
   if (target === queue.stored.queue) {
-    if (row === null) return false;
+    if (!isDeadHere) return false;
     returnToPlace(queue, segment, index, row, nowMs);
     return true;
   }
   // The operator has looked at it: the hop budget starts again, and the redrive is counted.
-  const redriven = death === null ? null : { ...death, hops: 0, redrives: death.redrives + 1 };
-  queue.outgoing.add(target, movedRecord(queue, segment, index, record, redriven, death?.routingKey));
+  const redriven = { ...death, hops: 0, redrives: death.redrives + 1 };
+  queue.outgoing.add(target, movedRecord(queue, segment, index, record, redriven, death.routingKey));
   removeMessage(queue, segment, index, "keep");
   queue.ledger.now.totals.redriven++;
   return true;

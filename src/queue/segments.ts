@@ -68,6 +68,13 @@ export class Segment implements SegmentHead {
     return this.timeMs + (this.ttlMs > 0 ? Math.min(own, this.ttlMs) : own);
   }
 
+  /** Whether a message has died of age. One with no time at all lives through the very moment it was accepted in. */
+  isExpired(index: number, nowMs: number): boolean {
+    const expiresMs = this.expiresMs(index);
+    if (expiresMs === null || expiresMs > nowMs) return false;
+    return expiresMs < nowMs || expiresMs > this.timeMs;
+  }
+
   get mayExpire(): boolean {
     return this.ttlMs > 0 || (this.flags & FIELD.ttlMs) !== 0;
   }
