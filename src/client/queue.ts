@@ -188,14 +188,15 @@ export class Queue {
     return this.ports.http.json("DELETE", `${this.path}/messages`, { query: { ...handle } });
   }
 
-  /** Takes a message back and publishes another, in one step; the new one has its own id. */
-  async replace(id: string, body: MessageBody, options: PublishOptions = {}): Promise<Published> {
-    const request = { json: jsonOf(body, options) };
-    const answer = await this.ports.http.json<{ ids: string[]; duplicates: number[] }>(
-      "PUT",
-      this.messagePath(id),
-      request,
-    );
+  /**
+   * Takes a message back and publishes another, in one step; the new one has its own id. All of it or nothing:
+   * rejects with `message_not_found`, `message_leased`, or what refuses the new message, and then the old one stays.
+   */
+  async replace(handle: Handle, body: MessageBody, options: PublishOptions = {}): Promise<Published> {
+    const isId = typeof handle === "string";
+    const path = isId ? this.messagePath(handle) : `${this.path}/messages`;
+    const request = { json: jsonOf(body, options), ...(isId ? {} : { query: { ...handle } }) };
+    const answer = await this.ports.http.json<{ ids: string[]; duplicates: number[] }>("PUT", path, request);
     return { id: answer.ids[0] ?? "", duplicate: answer.duplicates.length > 0 };
   }
 

@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { MessageHandle, MessageView, PeekPage } from "../protocol/commands.ts";
-import { viewToJson, type ViewJson } from "../protocol/message-json.ts";
+import { viewToJson, type MessageJson, type ViewJson } from "../protocol/message-json.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import { Message, present } from "../protocol/schemas.ts";
 import { answers, Page, Published, View } from "./answers.ts";
@@ -25,6 +25,7 @@ export function addMessageRoutes(app: EdgeApp): void {
   addFind(app);
   addCancel(app);
   addReplace(app);
+  addReplaceByKey(app);
 }
 
 function addPeek(app: EdgeApp): void {
@@ -191,15 +192,39 @@ function addReplace(app: EdgeApp): void {
     },
     responses: answers(200, "The new message.", Published),
   });
-  app.openapi(route, async (context) => {
-    const batch = encodeOne(context, present(context.req.valid("json")));
-    if (!batch.ok) return problem(context, batch);
-    const { id } = context.req.valid("param");
-    const confirm = await callQueue(context, {
-      method: "replace",
-      repeatable: false,
-      run: (queue) => queue.replace({ id }, batch.value),
-    });
-    return answerPublish(context, confirm, 200);
+  app.openapi(route, (context) =>
+    replace(context, { id: context.req.valid("param").id }, present(context.req.valid("json"))),
+  );
+}
+
+function addReplaceByKey(app: EdgeApp): void {
+  const route = createRoute({
+    method: "put",
+    path: "/v1/queues/{queue}/messages",
+    tags: ["Messages"],
+    summary: "Replace a message by its cancel key",
+    description:
+      "As by id. Publishing with the cancel key of a waiting message replaces it too; this refuses where there is none. Grant: publish or manage.",
+    middleware: [needs("publish", "manage"), jsonBody()],
+    request: {
+      params: QueueParam,
+      query: CancelKeyQuery,
+      body: { required: true, content: { "application/json": { schema: Message } } },
+    },
+    responses: answers(200, "The new message.", Published),
   });
+  app.openapi(route, (context) =>
+    replace(context, context.req.valid("query"), present(context.req.valid("json"))),
+  );
+}
+
+async function replace(context: EdgeContext, handle: MessageHandle, message: MessageJson): Promise<Response> {
+  const batch = encodeOne(context, message);
+  if (!batch.ok) return problem(context, batch);
+  const confirm = await callQueue(context, {
+    method: "replace",
+    repeatable: false,
+    run: (queue) => queue.replace(handle, batch.value),
+  });
+  return answerPublish(context, confirm, 200);
 }
