@@ -38,7 +38,7 @@ export interface Ending {
 export function endDelivery(queue: QueueContext, message: OpenMessage, ending: Ending): void {
   const { lease, run, index, at } = message;
   const segment = queue.segments.get(run.segment);
-  const row = run.attempt > 1 ? queue.stores.returns.get(segment.first + index) : null;
+  const row = run.isReturned ? queue.stores.returns.get(segment.first + index) : null;
   const history = historyAfter(message, row, ending);
   const outcome = {
     nack: OUTCOME.nacked,

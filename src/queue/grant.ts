@@ -34,6 +34,7 @@ export function grant(
     attempt: (row?.attempts ?? 0) + 1,
     failures: row?.failures ?? 0,
     firstSentMs: row && row.firstSentMs > 0 ? row.firstSentMs : nowMs,
+    ...(row === null ? {} : { isReturned: true }),
   }));
   for (const { segment, index, row } of picks) {
     if (row === null) continue;

@@ -23,6 +23,8 @@ export interface LeaseRun {
   readonly attempt: number;
   readonly failures: number;
   readonly firstSentMs: number;
+  /** The message has a row among the returned: it came back before, or was dead here and redriven. */
+  readonly isReturned?: true;
 }
 
 export interface Lease {

@@ -157,8 +157,8 @@ function ack(queue: QueueContext, lease: Lease, run: LeaseRun, index: number, at
   const segment = queue.segments.get(run.segment);
   const key = keyAt(queue, segment, index);
   queue.leases.close(lease, at, OUTCOME.acked);
-  if (run.attempt === 1) removePlain(queue, segment, index, "delete");
-  else removeMessage(queue, segment, index, "delete");
+  if (run.isReturned) removeMessage(queue, segment, index, "delete");
+  else removePlain(queue, segment, index, "delete");
   queue.ledger.now.totals.acked++;
   if (key !== null) queue.keys.leave(queue, key);
 }
