@@ -24,6 +24,11 @@ export class KeyLines {
       const key = keyAt(queue, queue.segments.get(run.segment), index);
       if (key !== null) this.enter(key);
     }
+    this.searchAgain(queue);
+  }
+
+  /** Which keys are free is not known: after a wake, or when the configuration may have freed some. */
+  searchAgain(queue: QueueContext): void {
     this.rescan = queue.ledger.now.blocked > 0 ? null : undefined;
   }
 

@@ -90,6 +90,7 @@ export class Queue {
   store(changes: Partial<StoredQueue>): void {
     this.context.stored = { ...this.context.stored, ...changes };
     this.context.stores.writeQueue(this.context.stored);
+    if (changes.config?.fifo) this.context.keys.searchAgain(this.context);
   }
 
   // Publishing
@@ -198,7 +199,9 @@ export class Queue {
   // Looking and managing
 
   inspect(nowMs: number): QueueInfo {
-    return inspect(this.context, this.consumers.views(this.context), nowMs);
+    // By the queue's own time, as everything that delivers.
+    const clockMs = Math.max(nowMs, this.clockMs);
+    return inspect(this.context, this.consumers.views(this.context), clockMs);
   }
 
   peek(command: PeekCommand, nowMs: number): Result<PeekPage> {
