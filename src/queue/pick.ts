@@ -10,11 +10,12 @@
  */
 import { FIELD } from "../protocol/batch.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
+import { bitmapBytes, setBit } from "./bitmap.ts";
 import { bury } from "./dead-letter.ts";
 import { LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
-import { blockMessage, unblockMessage } from "./remove.ts";
+import { blockMessages, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
-import type { ReturnRow } from "./stores.ts";
+import type { DelayedRow, ReturnRow } from "./stores.ts";
 
 export interface Pick {
   readonly segment: Segment;
@@ -154,7 +155,11 @@ export class Picker {
       if (first && (fresh === null || first.dueMs <= fresh.segment.timeMs)) {
         this.takeDelayed(
           first.segment,
-          Math.min(this.nowMs, fresh?.segment.timeMs ?? this.nowMs, second?.dueMs ?? this.nowMs),
+          Math.min(
+            this.nowMs,
+            fresh?.segment.timeMs ?? this.nowMs,
+            second ? lastBefore(first, second) : this.nowMs,
+          ),
         );
       } else if (fresh !== null) {
         this.takeFrom(fresh.segment, fresh.index, fresh.segment.count, (next) =>
@@ -212,15 +217,17 @@ export class Picker {
       this.scansLeft -= taken;
       index += taken;
     } else {
+      const aside = new Map<string, Uint8Array>();
       for (; index < end && !this.isFull(); index++) {
         this.scansLeft--;
         if (segment.isSettled(index) || this.isElsewhere(segment, index)) continue;
         if (this.buryExpired(segment, index)) continue;
         const key = keyAt(this.queue, segment, index);
-        if (key !== null && this.setAside(segment, index, key)) continue;
+        if (key !== null && this.setAside(segment, index, key, aside)) continue;
         if (this.take(segment, index, 1, null) === 0) break;
         if (key !== null) this.queue.keys.enter(key);
       }
+      for (const [key, indexes] of aside) blockMessages(this.queue, key, segment, indexes);
     }
     if (index > from) advance(index);
   }
@@ -234,7 +241,8 @@ export class Picker {
     return this.queue.stores.returns.get(segment.first + index) !== null;
   }
 
-  private setAside(segment: Segment, index: number, key: string): boolean {
+  /** Whether a fresh message must stand in its key's line; those of one segment are gathered in `aside`. */
+  private setAside(segment: Segment, index: number, key: string, aside: Map<string, Uint8Array>): boolean {
     if (this.queue.ledger.now.drains > 0) {
       const before = this.queue.stores.keys.drain(key);
       if (before !== null && segment.first + index < before) {
@@ -250,8 +258,14 @@ export class Picker {
         this.queue.ledger.now.drains--;
       }
     }
-    if (!this.queue.keys.mustWait(this.queue, key, priorityOfLane(segment.lane))) return false;
-    blockMessage(this.queue, key, segment, index);
+    const line = aside.get(key);
+    // A key that had to wait a message ago still has to: nothing of it ends while messages are picked.
+    if (line !== undefined) setBit(line, index);
+    else if (this.queue.keys.mustWait(this.queue, key, priorityOfLane(segment.lane))) {
+      const indexes = new Uint8Array(bitmapBytes(segment.count));
+      setBit(indexes, index);
+      aside.set(key, indexes);
+    } else return false;
     return true;
   }
 
@@ -261,4 +275,9 @@ export class Picker {
     bury(this.queue, segment, index, { reason: "expired", nowMs: this.nowMs });
     return true;
   }
+}
+
+/** Until when one segment's messages go before another's. Due at the same time, the earlier published goes first. */
+function lastBefore(first: DelayedRow, second: DelayedRow): number {
+  return first.segment < second.segment ? second.dueMs : second.dueMs - 1;
 }

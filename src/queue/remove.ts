@@ -3,7 +3,7 @@ import { FIELD } from "../protocol/batch.ts";
 import type { MessageHandle } from "../protocol/commands.ts";
 import { sequenceOfId } from "../protocol/batch.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
-import { bitmapBytes, clearBit, nextBit } from "./bitmap.ts";
+import { clearBit, nextBit } from "./bitmap.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, LANE_SPAN, segmentId } from "./lane.ts";
 import type { Segment } from "./segments.ts";
@@ -102,12 +102,11 @@ export function unblockMessage(queue: QueueContext, segment: Segment, index: num
   }
 }
 
-/** Puts a message into its key's line. */
-export function blockMessage(queue: QueueContext, key: string, segment: Segment, index: number): void {
+/** Puts messages of a segment into their key's line: one row, however many they are. */
+export function blockMessages(queue: QueueContext, key: string, segment: Segment, indexes: Uint8Array): void {
   const known = queue.stores.keys.blocked(key, segment.id);
-  const bits = known ?? new Uint8Array(bitmapBytes(segment.count));
-  bits[index >> 3] = bits[index >> 3]! | (1 << (index & 7));
-  queue.stores.keys.block({ key, segment: segment.id, indexes: bits });
+  const all = known === null ? indexes : indexes.map((bits, i) => bits | known[i]!);
+  queue.stores.keys.block({ key, segment: segment.id, indexes: all });
   if (known !== null) return;
   queue.ledger.now.blocked++;
   queue.ledger.isDirty = true;
