@@ -28,6 +28,11 @@ export interface Pick {
 /** Records looked at in one go, taken or not. */
 const SCAN_MAX = 8_192;
 
+/** Until when one segment's messages go before another's. Due at the same time, the earlier published goes first. */
+function lastBefore(first: DelayedRow, second: DelayedRow): number {
+  return first.segment < second.segment ? second.dueMs : second.dueMs - 1;
+}
+
 export class Picker {
   readonly picks: Pick[] = [];
   private readonly queue: QueueContext;
@@ -275,9 +280,4 @@ export class Picker {
     bury(this.queue, segment, index, { reason: "expired", nowMs: this.nowMs });
     return true;
   }
-}
-
-/** Until when one segment's messages go before another's. Due at the same time, the earlier published goes first. */
-function lastBefore(first: DelayedRow, second: DelayedRow): number {
-  return first.segment < second.segment ? second.dueMs : second.dueMs - 1;
 }

@@ -41,7 +41,9 @@ export function publish(
       const expected = site.acceptance.publish(models, world.nowMs);
       expected.forEach((one, i) => world.checkers.deduplication.answered(results[i]!, one));
       answers = results.map(({ ok }) => ok);
-      world.log(`${site.name} ← ${expected.map((one) => (one.ok ? one.sequences.join() : one.code)).join(" | ")}`);
+      world.log(
+        `${site.name} ← ${expected.map((one) => (one.ok ? one.sequences.join() : one.code)).join(" | ")}`,
+      );
     },
   });
   return isDone ? answers : null;
@@ -66,9 +68,12 @@ export function receive(world: World, site: Site, command: ReceiveCommand, rando
           site.model.open(one).length === one.messages.length,
       );
       lease = answer.value.lease === 0 ? null : answer.value.lease;
-      if (earlier) check(lease === earlier.id, "receive", () => `attempt ${attemptId} is answered with ${lease}`);
+      if (earlier)
+        check(lease === earlier.id, "receive", () => `attempt ${attemptId} is answered with ${lease}`);
       else site.took(answer.value, { consumer, consumerId: 0, attemptId }, command.max);
-      world.log(`${site.name} → ${consumer} of ${command.max}: lease ${lease ?? "none"} ${namesOf(site, lease ?? 0)}`);
+      world.log(
+        `${site.name} → ${consumer} of ${command.max}: lease ${lease ?? "none"} ${namesOf(site, lease ?? 0)}`,
+      );
     },
   });
   return lease;
@@ -165,7 +170,13 @@ export function cancel(world: World, site: Site, handle: MessageHandle, random: 
   });
 }
 
-export function replace(world: World, site: Site, handle: MessageHandle, batch: Uint8Array, random: Random): void {
+export function replace(
+  world: World,
+  site: Site,
+  handle: MessageHandle,
+  batch: Uint8Array,
+  random: Random,
+): void {
   const facts = factsOf(site.core.codec, batch);
   world.turn({
     site,

@@ -40,7 +40,7 @@ function drawRecord(world: World, random: Random, used: Set<string>): MessageRec
     ...(random.chance(0.7) ? { orderingKey: random.pick(KEYS) } : {}),
     ...(random.chance(0.15) ? { priority: random.pick([1, 5, 31]) } : {}),
     ...(random.chance(0.2) ? { delayMs: random.pick([1, 40, 40, 400, 3_000]) } : {}),
-    ...(random.chance(0.1) ? { ttlMs: random.pick([1, 100, 2_000]) } : {}),
+    ...(random.chance(0.1) ? { ttlMs: random.pick([0, 1, 100, 2_000]) } : {}),
     ...(random.chance(0.15) ? { dedupId: `d${random.between(1, 8)}` } : {}),
     ...(hasCancelKey ? { cancelKey } : {}),
   };
@@ -64,16 +64,19 @@ function drawBatch(world: World, site: Site, random: Random, used: Set<string>):
 const produce: Act = (world, site, random) => {
   const used = new Set<string>();
   const producers = new Set<string>();
-  const commands = Array.from({ length: random.chance(0.7) ? 1 : random.between(2, 3) }, (): PublishCommand => {
-    const batch = drawBatch(world, site, random, used);
-    const id = random.pick(PRODUCERS);
-    if (random.chance(0.6) || producers.has(id)) return { batch };
-    producers.add(id);
-    const memory = site.producers.get(id) ?? { next: 1, unconfirmed: null };
-    site.producers.set(id, memory);
-    memory.unconfirmed ??= { batch, producer: { id, sequence: memory.next } };
-    return memory.unconfirmed;
-  });
+  const commands = Array.from(
+    { length: random.chance(0.7) ? 1 : random.between(2, 3) },
+    (): PublishCommand => {
+      const batch = drawBatch(world, site, random, used);
+      const id = random.pick(PRODUCERS);
+      if (random.chance(0.6) || producers.has(id)) return { batch };
+      producers.add(id);
+      const memory = site.producers.get(id) ?? { next: 1, unconfirmed: null };
+      site.producers.set(id, memory);
+      memory.unconfirmed ??= { batch, producer: { id, sequence: memory.next } };
+      return memory.unconfirmed;
+    },
+  );
   if (random.chance(world.faults.duplicateProbability)) commands.push(random.pick(commands));
   const answers = publish(world, site, commands, random);
   if (answers === null) return;
@@ -82,7 +85,8 @@ const produce: Act = (world, site, random) => {
     if (!memory || memory.unconfirmed !== command) return;
     if (answers[i] && random.chance(world.faults.confirmLostProbability)) return;
     memory.unconfirmed = null;
-    if (answers[i]) memory.next += new DataView(command.batch.buffer, command.batch.byteOffset).getUint32(12, true);
+    if (answers[i])
+      memory.next += new DataView(command.batch.buffer, command.batch.byteOffset).getUint32(12, true);
   });
 };
 
@@ -177,9 +181,16 @@ const operate: Act = (world, site, random) => {
   const { model } = site;
   random.weighted<() => void>([
     [2, () => pause(world, site, !model.paused && random.chance(0.4), random)],
-    [1, () => purge(world, site, random.chance(0.2) ? undefined : random.between(1, model.nextSequence), random)],
+    [
+      1,
+      () =>
+        purge(world, site, random.chance(0.2) ? undefined : random.between(1, model.nextSequence), random),
+    ],
     [4, () => cancel(world, site, drawHandle(site, random), random)],
-    [2, () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random, new Set()), random)],
+    [
+      2,
+      () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random, new Set()), random),
+    ],
     [2, () => update(world, site, drawUpdate(random), random)],
     [3, () => redriveSome(world, site, random)],
     [4, () => resumeKey(world, site, random.pick(KEYS), random.pick(["retry", "skip", "drain"]), random)],

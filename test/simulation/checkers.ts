@@ -121,7 +121,9 @@ export class Order {
   wasFilled(queue: ModelQueue, isClosed: boolean, hasSome: boolean): void {
     if (queue.paused || isClosed) return;
     const left = eligible(queue);
-    const isExcused = hasSome && left.some((message) => isLastAttempt(queue, message));
+    // Where a key may have several out, what follows a returned message goes with the next delivery.
+    const isExcused =
+      hasSome && (left.some((message) => isLastAttempt(queue, message)) || queue.config.maxPerKey > 1);
     check(left.length === 0 || isExcused, "order", () => {
       return `${queue.name} leaves ${left.map(({ id, state }) => `${id} ${state}`).join(", ")} behind`;
     });
@@ -185,7 +187,11 @@ export function hungryOf(queue: ModelQueue, consumers: readonly Consumer[]): Con
 
 /** The alarm is never later than what is due. */
 export class WakeTime {
-  check(queue: ModelQueue, wakeMs: number | null, others: { isAwaited: boolean; otherDueMs: (number | null)[] }): void {
+  check(
+    queue: ModelQueue,
+    wakeMs: number | null,
+    others: { isAwaited: boolean; otherDueMs: (number | null)[] },
+  ): void {
     const dues = [queue.nextDueMs(others.isAwaited), ...others.otherDueMs].filter((ms) => ms !== null);
     if (dues.length === 0) return;
     const first = Math.min(...dues);

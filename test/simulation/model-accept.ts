@@ -77,8 +77,8 @@ export class ModelAcceptance {
     const { facts, producer } = command;
     const known = producer && this.producers.get(producer.id);
     if (producer && known && producer.sequence !== known.last + 1) {
-      if (producer.sequence + facts.length - 1 > known.last)
-        return () => ({ ok: false, code: "sequence_gap" });
+      const isGap = producer.sequence < known.first || producer.sequence + facts.length - 1 > known.last;
+      if (isGap) return () => ({ ok: false, code: "sequence_gap" });
       this.queue.totals.duplicates += facts.length;
       return () => repeated(this.producers.get(producer.id)!, producer.sequence, facts.length);
     }
@@ -98,7 +98,13 @@ export class ModelAcceptance {
       (slot, i): slot is Slot => typeof slot !== "number" && slot.facts === facts[i],
     );
     const taken = together.slots.map((slot) => slot.facts);
-    if (fresh.length > 0 && !this.hasRoom(taken, fresh.map((slot) => slot.facts))) {
+    if (
+      fresh.length > 0 &&
+      !this.hasRoom(
+        taken,
+        fresh.map((slot) => slot.facts),
+      )
+    ) {
       const mayGiveWay = taken.length > 0 && this.queue.config.overflow === "dropOldest";
       return mayGiveWay ? null : () => ({ ok: false, code: "queue_full" });
     }
@@ -123,7 +129,9 @@ export class ModelAcceptance {
     const fits = (facts: readonly Facts[]): boolean =>
       facts.length <= (maxMessages ?? Infinity) && bytesOf(facts) <= (maxBytes ?? Infinity);
     const staying = overflow === "dropOldest" ? this.live(({ state }) => state === "leased") : this.live();
-    return fits(batch) && (fits([...this.live(), ...taken, ...batch]) || fits([...staying, ...taken, ...batch]));
+    return (
+      fits(batch) && (fits([...this.live(), ...taken, ...batch]) || fits([...staying, ...taken, ...batch]))
+    );
   }
 
   private live(isMeant: (message: ModelMessage) => boolean = () => true): Facts[] {
@@ -178,6 +186,7 @@ export class ModelAcceptance {
       key: queue.config.fifo ? facts.key : null,
       rankMs: queue.clockMs + facts.delayMs,
       expiresMs: ttls.length === 0 ? null : queue.clockMs + Math.min(...ttls),
+      acceptedMs: queue.clockMs,
       state: "fresh",
       availableMs: 0,
       attempts: 0,
@@ -187,7 +196,8 @@ export class ModelAcceptance {
     if (facts.cancelKey !== null) {
       const earlier = queue.messages.get(queue.cancelKeys.get(facts.cancelKey) ?? 0);
       // A waiting message gives way to the new one of the same key. A moved message takes nobody's place.
-      if (earlier && earlier.state !== "leased" && facts.id === null) queue.cancel(earlier);
+      const isWaiting = earlier && earlier.state !== "leased" && earlier.state !== "dead";
+      if (isWaiting && facts.id === null) queue.cancel(earlier);
       queue.cancelKeys.set(facts.cancelKey, sequence);
     }
     queue.add(message);

@@ -10,7 +10,7 @@ export function isBefore(a: ModelMessage, b: ModelMessage): boolean {
 }
 
 function isAlive(queue: ModelQueue, message: ModelMessage): boolean {
-  if (queue.isExpired(message)) return false;
+  if (queue.isTooOld(message)) return false;
   return (
     message.state === "ready" || (message.state === "fresh" && !message.isDrained && queue.isDue(message))
   );
@@ -54,6 +54,8 @@ export function isLastAttempt(queue: ModelQueue, message: ModelMessage): boolean
 export function overtaken(queue: ModelQueue, message: ModelMessage): ModelMessage | null {
   for (const other of eligible(queue)) {
     if (other === message || !isBefore(other, message)) continue;
+    // Where a key may have several out, what follows a returned message goes with the next delivery.
+    if (queue.config.maxPerKey > 1 && other.key !== null && other.state === "fresh") continue;
     if (other.facts.priority > message.facts.priority) return other;
     if (!queue.config.fifo) return other;
     const areKeyless = other.key === null && message.key === null;

@@ -18,6 +18,7 @@ export interface ModelMessage {
   /** When it was first due. */
   readonly rankMs: number;
   readonly expiresMs: number | null;
+  readonly acceptedMs: number;
   state: ModelState;
   availableMs: number;
   attempts: number;
@@ -127,6 +128,14 @@ export class ModelQueue {
     return message.expiresMs !== null && message.expiresMs <= this.clockMs;
   }
 
+  /** A message with no time at all may be delivered in the moment in which it was accepted. */
+  isTooOld(message: ModelMessage): boolean {
+    return (
+      this.isExpired(message) &&
+      !(message.expiresMs === message.acceptedMs && message.acceptedMs === this.clockMs)
+    );
+  }
+
   /** Open messages of a lease or of all. */
   open(lease: ModelLease): ModelLease["messages"] {
     return lease.messages.filter(({ outcome }) => outcome === "open");
@@ -148,7 +157,8 @@ export class ModelQueue {
     }
     for (const message of this.all()) {
       const isOut = message.state === "leased" || message.state === "dead";
-      if (!isOut && this.isExpired(message)) this.bury(message, "expired");
+      // Of a drained message it is seen whether it died of age or with its key: both may be due at once.
+      if (!isOut && !message.isDrained && this.isExpired(message)) this.bury(message, "expired");
     }
   }
 

@@ -48,7 +48,12 @@ export class Site {
   readonly inbound = new Map<string, number>();
   lastMove = 0;
 
-  constructor(role: Role, origin: number, checkers: Checkers, options: { random: () => number; nowMs: number }) {
+  constructor(
+    role: Role,
+    origin: number,
+    checkers: Checkers,
+    options: { random: () => number; nowMs: number },
+  ) {
     const { name, config } = role;
     const { random, nowMs } = options;
     this.checkers = checkers;
@@ -93,7 +98,11 @@ export class Site {
       isClosed = isLastAttempt(model, message);
       goOut(model, lease, message);
     }
-    check(max === 0 || given.length <= max, "credit", () => `${given.length} messages for a receive of ${max}`);
+    check(
+      max === 0 || given.length <= max,
+      "credit",
+      () => `${given.length} messages for a receive of ${max}`,
+    );
     if (given.length < max) checkers.order.wasFilled(model, isClosed, true);
     this.remember(lease);
   }
@@ -106,7 +115,11 @@ export class Site {
 
   private known(sequence: number, id: string): ModelMessage {
     const message = this.model.messages.get(sequence);
-    check(message?.id === id, "conservation", () => `${this.name} delivers ${id}, which is not there any more`);
+    check(
+      message?.id === id,
+      "conservation",
+      () => `${this.name} delivers ${id}, which is not there any more`,
+    );
     return message;
   }
 
@@ -127,7 +140,11 @@ export class Site {
         if (!answer.ok) return;
         isTaken = true;
         const accepted = isRepeat ? 0 : facts.length;
-        check(answer.value.accepted === accepted, "move", () => `${answer.value.accepted} taken, not ${accepted}`);
+        check(
+          answer.value.accepted === accepted,
+          "move",
+          () => `${answer.value.accepted} taken, not ${accepted}`,
+        );
         if (isRepeat) return;
         this.inbound.set(sender, number);
       },
@@ -169,10 +186,16 @@ export class Site {
     const { model } = this;
     const drained = model.byId(id);
     if (drained?.isDrained && reason === "failed") model.bury(drained, "failed");
+    if (drained?.isDrained && reason === "expired" && model.isExpired(drained))
+      model.bury(drained, "expired");
     const at = model.departures.findIndex((one) => one.id === id && one.target === target);
     if (at !== -1) {
       const [departure] = model.departures.splice(at, 1);
-      check(departure?.reason === reason, "conservation", () => `${id} died of ${reason}, not ${departure?.reason}`);
+      check(
+        departure?.reason === reason,
+        "conservation",
+        () => `${id} died of ${reason}, not ${departure?.reason}`,
+      );
       return;
     }
     const message = model.byId(id);
@@ -188,7 +211,9 @@ export class Site {
   observeBroughtBack(): void {
     const dead = this.core.deadSequences();
     const left = new Set(
-      this.core.outbox(this.lastMove).flatMap(({ batch }) => factsOf(this.core.codec, batch).map(({ id }) => id)),
+      this.core
+        .outbox(this.lastMove)
+        .flatMap(({ batch }) => factsOf(this.core.codec, batch).map(({ id }) => id)),
     );
     for (const message of this.model.all()) {
       if (message.state === "dead" && !dead.has(message.sequence) && !left.has(message.id))
@@ -200,12 +225,18 @@ export class Site {
     if (isRedriving) this.observeBroughtBack();
     const dead = this.core.deadSequences();
     for (const message of this.model.all()) {
-      if (message.isDrained && dead.has(message.sequence)) this.model.bury(message, "failed");
+      if (!message.isDrained) continue;
+      if (dead.has(message.sequence)) this.model.bury(message, "failed");
+      else if (this.model.isExpired(message)) this.model.bury(message, "expired");
     }
     const known = this.model.all().filter(({ state }) => state === "dead");
-    check(known.every(({ sequence }) => dead.has(sequence)) && known.length === dead.size, "conservation", () => {
-      return `${this.name} has ${dead.size} dead messages, ${known.length} died`;
-    });
+    check(
+      known.every(({ sequence }) => dead.has(sequence)) && known.length === dead.size,
+      "conservation",
+      () => {
+        return `${this.name} has ${dead.size} dead messages, ${known.length} died`;
+      },
+    );
   }
 
   /** When the first move to any target may be tried. */

@@ -67,7 +67,7 @@ export class World {
       return { value, dispatched: isSplit ? [] : queue.dispatch(this.nowMs) };
     });
     if (!isLate && !isSplit) site.model.tick(this.nowMs);
-    site.model.clockMs = Math.max(site.model.clockMs, site.core.run(this.nowMs, (queue) => queue.clockMs));
+    site.model.clockMs = this.clockOf(site);
     apply(done.value);
     this.dispatched(site, done.dispatched);
     if (isSplit) site.observe(this.nowMs, true);
@@ -76,7 +76,7 @@ export class World {
   }
 
   private failTurn(site: Site, random: Random, work: (queue: Queue) => unknown): void {
-    const atMs = Math.max(this.nowMs, site.model.clockMs);
+    const atMs = this.clockOf(site);
     const before = site.core.inspect(atMs);
     site.core.runFailing(this.nowMs, random.between(0, 40), (queue) => {
       queue.tick(this.nowMs);
@@ -85,12 +85,12 @@ export class World {
     });
     this.log(`${site.name} storage fails`);
     this.checkers.eviction.check(before, site.core.inspect(atMs), "rollback");
-    this.reopened(site);
+    site.model.clockMs = this.clockOf(site);
   }
 
-  /** Storage does not keep a clock that moved nothing. */
-  private reopened(site: Site): void {
-    site.model.clockMs = Math.max(
+  /** The queue's own time. A clock that moved nothing is not stored: it may be earlier after the queue is reopened. */
+  private clockOf(site: Site): number {
+    return Math.max(
       this.nowMs,
       site.core.run(this.nowMs, (queue) => queue.clockMs),
     );
@@ -156,13 +156,15 @@ export class World {
 
   /** The object goes out of memory and comes back; nothing that a client can see may change. */
   evict(site: Site, lost: readonly Consumer[] = []): void {
-    const atMs = Math.max(this.nowMs, site.model.clockMs);
+    const atMs = this.clockOf(site);
     const before = site.core.inspect(atMs);
     for (const { id } of lost) site.core.sockets.delete(id);
     site.core.evict();
     const after = site.core.inspect(atMs);
-    this.log(`${site.name} is evicted${lost.length > 0 ? `, losing ${lost.map(({ name }) => name).join()}` : ""}`);
-    site.model.clockMs = Math.max(this.nowMs, site.core.run(this.nowMs, (queue) => queue.clockMs));
+    this.log(
+      `${site.name} is evicted${lost.length > 0 ? `, losing ${lost.map(({ name }) => name).join()}` : ""}`,
+    );
+    site.model.clockMs = this.clockOf(site);
     if (lost.length === 0) this.checkers.eviction.check(before, after, "eviction");
     for (const { id } of lost) site.model.release(id, "restarted");
     this.rest(site);
@@ -209,9 +211,13 @@ export class World {
     const sites = [...this.sites.values()];
     for (const site of sites) site.quiet(this, random);
     const isDone = (): boolean =>
-      sites.every(({ model, moves }) => moves.size === 0 && model.all().every(({ state }) => state === "dead"));
+      sites.every(
+        ({ model, moves }) => moves.size === 0 && model.all().every(({ state }) => state === "dead"),
+      );
     for (let round = 0; !isDone(); round++) {
-      check(round < 300, "drain", () => sites.map(({ name, model }) => `${name} ${JSON.stringify(model.counts())}`).join("; "));
+      check(round < 300, "drain", () =>
+        sites.map(({ name, model }) => `${name} ${JSON.stringify(model.counts())}`).join("; "),
+      );
       this.nowMs += 20_000;
       for (const site of sites) {
         site.consumeAll(this, random);
@@ -236,7 +242,10 @@ function allIn(queue: Queue, state: MessageState, nowMs: number): string[] {
   const ids: string[] = [];
   let cursor: string | undefined;
   do {
-    const page: Result<PeekPage> = queue.peek({ state, limit: 7, ...(cursor === undefined ? {} : { cursor }) }, nowMs);
+    const page: Result<PeekPage> = queue.peek(
+      { state, limit: 7, ...(cursor === undefined ? {} : { cursor }) },
+      nowMs,
+    );
     if (!page.ok) throw new Error(page.detail);
     ids.push(...page.value.messages.map(({ id }) => id));
     cursor = page.value.cursor;
