@@ -12,7 +12,7 @@ import { FIELD } from "../protocol/batch.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { bitmapBytes, setBit } from "./bitmap.ts";
 import { bury } from "./dead-letter.ts";
-import { LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
+import { firstSequenceOf, isDelayedLane, LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
 import { blockMessages, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import type { DelayedRow, ReturnRow } from "./stores.ts";
@@ -258,9 +258,10 @@ export class Picker {
         });
         return true;
       }
-      if (before !== null) {
+      if (before !== null && this.isPassed(before)) {
         this.queue.stores.keys.removeDrain(key);
         this.queue.ledger.now.drains--;
+        this.queue.ledger.isDirty = true;
       }
     }
     const line = aside.get(key);
@@ -272,6 +273,16 @@ export class Picker {
       aside.set(key, indexes);
     } else return false;
     return true;
+  }
+
+  /** Whether every message before a sequence has come up, in whatever lane it lies. */
+  private isPassed(sequence: number): boolean {
+    const { ledger, stores } = this.queue;
+    return ledger.lanes().every((lane) => {
+      if (!isDelayedLane(lane)) return ledger.cursor(lane) >= sequence;
+      const oldest = stores.timers.oldestDelayed(lane);
+      return oldest === null || firstSequenceOf(oldest) >= sequence;
+    });
   }
 
   private buryExpired(segment: Segment, index: number): boolean {

@@ -142,6 +142,8 @@ export interface TimerStore {
   removeDelayed(segment: number): void;
   /** The rows of a lane whose next message is due, the first due first. */
   dueDelayed(lane: number, nowMs: number, limit: number): DelayedRow[];
+  /** The earliest published segment of a lane that still has messages nobody took. */
+  oldestDelayed(lane: number): number | null;
   nextDelayedAfter(nowMs: number): number | null;
   /** Messages in rows not yet due at all, and the rows that are due in part. */
   sumDelayed(nowMs: number): { count: number; partly: DelayedRow[] };

@@ -1,4 +1,4 @@
-import { laneOfSegment } from "../queue/lane.ts";
+import { LANE_SPAN, laneOfSegment } from "../queue/lane.ts";
 import type { DelayedRow, TimerStore } from "../queue/stores.ts";
 import type { Sql } from "./sql.ts";
 
@@ -8,6 +8,7 @@ const DELAYED = `SELECT ${COLUMNS} FROM delayed WHERE segment = ?`;
 const REMOVE_DELAYED = "DELETE FROM delayed WHERE segment = ?";
 // by delayed_due
 const DUE = `SELECT ${COLUMNS} FROM delayed WHERE lane = ? AND due_ms <= ? ORDER BY due_ms, segment LIMIT ?`;
+const OLDEST = "SELECT min(segment) AS value FROM delayed WHERE segment >= ? AND segment < ?";
 // by delayed_next
 const NEXT_AFTER = "SELECT min(due_ms) AS value FROM delayed WHERE due_ms > ?";
 const SUM = "SELECT coalesce(sum(remaining), 0) AS value FROM delayed WHERE due_ms > ?";
@@ -55,6 +56,10 @@ export class SqlTimerStore implements TimerStore {
 
   dueDelayed(lane: number, nowMs: number, limit: number): DelayedRow[] {
     return this.sql.all<Row>(DUE, lane, nowMs, limit).map(rowOf);
+  }
+
+  oldestDelayed(lane: number): number | null {
+    return this.sql.value(OLDEST, lane * LANE_SPAN, (lane + 1) * LANE_SPAN);
   }
 
   nextDelayedAfter(nowMs: number): number | null {

@@ -251,15 +251,18 @@ export class Site {
   quiet(world: World, random: Random): void {
     for (const { id } of [...this.core.sockets.values()]) detach(world, this, id, "released", random);
     const tasks = [...this.tasks.keys()];
+    // A move of more messages than its target may hold waits until somebody raises the limit.
+    const unlimited = { maxMessages: null, maxBytes: null };
     world.turn({
       site: this,
       random,
       work: (queue) => {
-        queue.store({ paused: false });
+        queue.store({ paused: false, config: { ...queue.config, ...unlimited } });
         for (const task of tasks) queue.redriveCancel(task);
       },
       apply: () => {
         this.model.paused = false;
+        this.model.config = { ...this.model.config, ...unlimited };
       },
     });
   }

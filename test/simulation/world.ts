@@ -160,6 +160,8 @@ export class World {
     const before = site.core.inspect(atMs);
     for (const { id } of lost) site.core.sockets.delete(id);
     site.core.evict();
+    // Opened at the time that it is: what lost sockets held is given back then.
+    site.core.run(this.nowMs, () => undefined);
     const after = site.core.inspect(atMs);
     this.log(
       `${site.name} is evicted${lost.length > 0 ? `, losing ${lost.map(({ name }) => name).join()}` : ""}`,
