@@ -3,7 +3,7 @@
  * the store, bounded in bytes; what a transition changed is written when it ends.
  */
 import type { BatchCodec, RecordTable } from "../protocol/batch.ts";
-import { FIELD } from "../protocol/batch.ts";
+import { FIELD, TABLE_STRIDE } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import { bitmapBytes, countBits, hasBit, setBit } from "./bitmap.ts";
 import { firstSequenceOf, isDelayedLane, laneOfSegment } from "./lane.ts";
@@ -75,6 +75,11 @@ export class Segment implements SegmentHead {
     return expiresMs < nowMs || expiresMs > this.timeMs;
   }
 
+  /** The bytes and the places of the records, which take more than small records themselves. */
+  get memoryBytes(): number {
+    return this.bytes.byteLength + this.count * TABLE_STRIDE * 4;
+  }
+
   get mayExpire(): boolean {
     return this.ttlMs > 0 || (this.flags & FIELD.ttlMs) !== 0;
   }
@@ -86,6 +91,10 @@ export class Segments {
   private readonly cache = new Map<number, Segment>();
   private readonly changed = new Map<number, Segment>();
   private cacheBytes = 0;
+
+  get bytesHeld(): number {
+    return this.cacheBytes;
+  }
 
   constructor(store: SegmentStore, codec: BatchCodec) {
     this.store = store;
@@ -174,14 +183,14 @@ export class Segments {
   /** Drops a segment that the caller has removed from the store. */
   forget(id: number): void {
     const segment = this.cache.get(id);
-    if (segment) this.cacheBytes -= segment.bytes.byteLength;
+    if (segment) this.cacheBytes -= segment.memoryBytes;
     this.cache.delete(id);
     this.changed.delete(id);
   }
 
   private keep(segment: Segment): void {
     this.cache.set(segment.id, segment);
-    this.cacheBytes += segment.bytes.byteLength;
+    this.cacheBytes += segment.memoryBytes;
   }
 }
 
