@@ -110,11 +110,7 @@ export interface ReturnStore {
   put(row: ReturnRow): void;
   remove(sequence: number): void;
   /** Ready rows of a priority in the queue's order, after one of them. */
-  ready(
-    priority: number,
-    after: Pick<ReturnRow, "rankMs" | "sequence"> | null,
-    limit: number,
-  ): ReturnRow[];
+  ready(priority: number, after: Pick<ReturnRow, "rankMs" | "sequence"> | null, limit: number): ReturnRow[];
   /** Waiting rows whose time has come. */
   due(nowMs: number, limit: number): ReturnRow[];
   nextAvailableMs(): number | null;
