@@ -73,6 +73,7 @@ async function receive(
           credit: command.max,
           consumer,
           ...(command.leaseMs === undefined ? {} : { leaseMs: command.leaseMs }),
+          ...(command.attemptId === undefined ? {} : { attemptId: command.attemptId }),
         },
         waitMs,
         signal: context.req.raw.signal,

@@ -23,7 +23,7 @@ import type {
   Settlement,
   SettlementResult,
 } from "../protocol/commands.ts";
-import { queueObjectName, splitObjectName } from "../protocol/names.ts";
+import { splitObjectName } from "../protocol/names.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { CLAIMS_HEADER, type NamespaceApi, type QueueApi, type SocketClaims } from "../protocol/rpc.ts";
@@ -37,15 +37,11 @@ import { Sql } from "../storage/sql.ts";
 import { allotmentFor } from "./allotment.ts";
 import { differences } from "./config-difference.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { Outbound } from "./outbound.ts";
 import { QueueSockets } from "./queue-sockets.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
-
-/** Outbox rows carried in one alarm; the next alarm goes on. */
-const MOVES_MAX = 50;
-/** Bodies that one call to the bucket deletes. */
-const GARBAGE_MAX = 1_000;
 
 class Gathered {
   readonly commands: PublishCommand[] = [];
@@ -57,6 +53,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private readonly stores: SqlQueueStores;
   private readonly sockets: QueueSockets;
   private readonly group: GroupCommit;
+  private readonly outbound: Outbound;
   private gathered = new Gathered();
   /** Null until the first call after a wake, and after a transition that threw. */
   private queue: Queue | null = null;
@@ -70,6 +67,12 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     this.stores = new SqlQueueStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
     this.sockets = new QueueSockets(ctx, codec, this);
+    this.outbound = new Outbound({
+      env,
+      work: this.stores.work,
+      open: () => this.open(),
+      inTurn: (run) => this.group.add(run),
+    });
   }
 
   // Declaring
@@ -149,7 +152,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       this.queue = null;
     });
     await this.unlist();
-    await this.collectGarbage();
+    await this.outbound.collectGarbage();
     // Unless it was declared again meanwhile. Other events wait while the storage is wiped.
     if (this.stores.readQueue() === null && this.stores.work.garbage(1).length === 0) {
       this.alarmMs = undefined;
@@ -282,46 +285,9 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     this.alarmMs = null;
     if (this.open()) {
       await this.group.add(() => this.open()?.tick(Date.now()));
-      await this.carryMoves();
+      await this.outbound.carryMoves();
     }
-    await this.collectGarbage();
-  }
-
-  private async carryMoves(): Promise<void> {
-    for (let i = 0; i < MOVES_MAX; i++) {
-      const queue = this.open();
-      const row = queue?.nextMove(Date.now());
-      if (!queue || !row) return;
-      const { namespace } = splitObjectName(this.name);
-      const stub = this.env.QUEUES.getByName(queueObjectName(namespace, row.target));
-      const from = `${queue.stored.queue}#${queue.stored.origin}`;
-      let isTaken = false;
-      try {
-        const answer = await stub.acceptMoved({ from, number: row.number, batch: row.batch });
-        isTaken = answer.ok;
-      } catch (error) {
-        console.error("a move was not taken", { queue: this.name, target: row.target, error: String(error) });
-      }
-      await this.group.add(() => {
-        if (isTaken) this.open()?.moved(row.number);
-        else this.open()?.moveFailed(row, Date.now());
-      });
-    }
-  }
-
-  /** Deletes the bodies of settled messages from the bucket; a queue that is deleted leaves its own behind. */
-  private async collectGarbage(): Promise<void> {
-    const { work } = this.stores;
-    for (
-      let references = work.garbage(GARBAGE_MAX);
-      references.length > 0;
-      references = work.garbage(GARBAGE_MAX)
-    ) {
-      await this.env.BODIES?.delete(references);
-      await this.group.add(() => {
-        for (const reference of references) work.removeGarbage(reference);
-      });
-    }
+    await this.outbound.collectGarbage();
   }
 
   // One turn
@@ -412,7 +378,10 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private keepAlarm(): void {
     if (!this.queue) return;
     const nowMs = Date.now();
-    const wakeMs = this.queue.nextWakeMs(nowMs);
+    const times = [this.queue.nextWakeMs(nowMs), this.sockets.nextDeadlineMs(this.queue)].filter(
+      (ms) => ms !== null,
+    );
+    const wakeMs = times.length === 0 ? null : Math.min(...times);
     if (wakeMs === null || (this.alarmMs !== null && this.alarmMs !== undefined && this.alarmMs <= wakeMs))
       return;
     this.alarmMs = Math.max(wakeMs, nowMs);

@@ -15,7 +15,6 @@ export interface SocketState {
   /** Never used again in this queue. */
   readonly id: number;
   readonly claims: SocketClaims;
-  readonly attachedMs: number;
   readonly consumer: SocketConsumer | null;
 }
 
@@ -29,6 +28,9 @@ export interface SocketConsumer {
   readonly isDraining: boolean;
   readonly format: "json" | "binary";
   readonly heartbeatMs: number | null;
+  /** When it began to consume: silence is counted from here. */
+  readonly sinceMs: number;
+  readonly attemptId: string | null;
   /** Whether the client was told that its turn has come. */
   readonly isActive: boolean;
 }
@@ -56,8 +58,8 @@ export function saveState(socket: WebSocket, state: SocketState): void {
 export function consumerOf(state: SocketState): Consumer | null {
   const { consumer } = state;
   if (consumer === null) return null;
-  const { name, credit, leaseMs, priority, isExclusive, isOnce, isDraining } = consumer;
-  return { id: state.id, name, credit, leaseMs, priority, isExclusive, isOnce, isDraining };
+  const { name, credit, leaseMs, priority, isExclusive, isOnce, isDraining, attemptId } = consumer;
+  return { id: state.id, name, credit, leaseMs, priority, isExclusive, isOnce, isDraining, attemptId };
 }
 
 /** Sending to a peer that is already gone is no fault: the close event follows. */

@@ -43,6 +43,8 @@ export class QueueSockets {
   private readonly codec: BatchCodec;
   private readonly turn: QueueTurn;
   private readonly byId = new Map<number, WebSocket>();
+  /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
+  private readonly heard = new WeakMap<WebSocket, number>();
   private lastId = 0;
 
   constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn) {
@@ -74,7 +76,7 @@ export class QueueSockets {
     this.ctx.acceptWebSocket(server);
     // Later than every id given before, in this life of the object or an earlier one.
     this.lastId = Math.max(this.lastId + 1, Date.now());
-    saveState(server, { id: this.lastId, claims, attachedMs: Date.now(), consumer: null });
+    saveState(server, { id: this.lastId, claims, consumer: null });
     this.byId.set(this.lastId, server);
     const { queue } = splitObjectName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
@@ -88,6 +90,7 @@ export class QueueSockets {
       return;
     }
     const state = stateOf(socket);
+    this.heard.set(socket, Date.now());
     const { expiresMs } = state.claims;
     if (expiresMs !== null && expiresMs <= Date.now()) {
       if (state.consumer) sendCancelled(socket, state.consumer.name, "token_expired");
@@ -156,13 +159,20 @@ export class QueueSockets {
     if (payload.byteLength === 0 && (frame.messages?.length ?? 0) === 0) {
       return refuse("bad_request", "messages: a publish needs messages, or a batch as the frame's payload");
     }
+    if (payload.byteLength > 0 && frame.messages !== undefined) {
+      return refuse("bad_request", "messages: the frame has a batch already; send one or the other");
+    }
     const batch = payload.byteLength > 0 ? ok(payload) : this.encode(frame.messages ?? []);
     if (!batch.ok) return batch;
     const { producer, sequence } = frame;
     const stamp =
       producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };
     const confirm = await this.turn.publish({ batch: batch.value, ...stamp });
-    if (!confirm.ok) return confirm;
+    // Said here, not by the caller, so that answers stay in the order of the publishes.
+    if (!confirm.ok) {
+      sendRefusal(socket, ref, confirm);
+      return null;
+    }
     send(socket, { type: "confirm", ref, ...confirm.value });
     return null;
   }
@@ -190,6 +200,8 @@ export class QueueSockets {
       isDraining: false,
       format: frame.format ?? "json",
       heartbeatMs: frame.heartbeatMs ?? null,
+      sinceMs: Date.now(),
+      attemptId: frame.attemptId ?? null,
       isActive: true,
     };
     const answer = await this.turn.whenDeclared((queue) => {
@@ -256,15 +268,31 @@ export class QueueSockets {
     });
   }
 
+  private silentFromMs(socket: WebSocket, consumer: SocketConsumer): number {
+    if (consumer.heartbeatMs === null) return Number.POSITIVE_INFINITY;
+    const pingMs = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+    const heardMs = Math.max(consumer.sinceMs, pingMs, this.heard.get(socket) ?? 0);
+    return heardMs + consumer.heartbeatMs * HEARTBEATS_MISSED;
+  }
+
+  /** When to look again at the consumers that hold messages; null: nothing here waits for time. */
+  nextDeadlineMs(queue: Queue): number | null {
+    let next = Number.POSITIVE_INFINITY;
+    for (const [id, socket] of this.byId) {
+      const { consumer, claims } = stateOf(socket);
+      if (consumer === null || queue.unsettledOf(id) === 0) continue;
+      next = Math.min(next, this.silentFromMs(socket, consumer), claims.expiresMs ?? next);
+    }
+    return next === Number.POSITIVE_INFINITY ? null : next;
+  }
+
   /** Inside a turn: consumers whose peer fell silent, or whose token ran out, are gone. */
   dropDead(queue: Queue, nowMs: number): void {
     for (const socket of this.byId.values()) {
       const state = stateOf(socket);
       const { consumer, claims } = state;
       if (consumer === null) continue;
-      const heardMs = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? state.attachedMs;
-      const isSilent =
-        consumer.heartbeatMs !== null && nowMs - heardMs > consumer.heartbeatMs * HEARTBEATS_MISSED;
+      const isSilent = this.silentFromMs(socket, consumer) <= nowMs;
       const isExpired = claims.expiresMs !== null && claims.expiresMs <= nowMs;
       if (!isSilent && !isExpired) continue;
       queue.detach(state.id, isSilent ? "lost" : "released", nowMs);

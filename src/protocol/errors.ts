@@ -78,6 +78,12 @@ export const ERRORS = {
     retry: true,
     title: "Another consumer holds the queue for itself",
   },
+  too_many_consumers: {
+    status: 429,
+    closes: false,
+    retry: true,
+    title: "The queue has as many consumers as it takes",
+  },
   not_consuming: { status: 409, closes: false, retry: false, title: "This socket has no consumer" },
   // Publishing
   queue_full: {

@@ -12,7 +12,7 @@ import { BATCH_LIMITS, LIMITS } from "./limits.ts";
 import type { DeliveredJson, MessageJson } from "./message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "./result.ts";
 
-/** Becomes a consumer. One per socket; `consume` again changes credit. */
+/** Becomes a consumer. One per socket; `consume` again sets everything anew but the name. */
 export interface ConsumeFrame {
   readonly type: "consume";
   /** A name for people; leases and logs show it. Default: one is made up. */
@@ -30,6 +30,8 @@ export interface ConsumeFrame {
   readonly heartbeatMs?: number;
   /** One delivery, then the consumer is gone and its lease stays. What a long poll uses. */
   readonly once?: boolean;
+  /** With `once`: a receive with the same attempt id and consumer gets the same delivery again while it is untouched. */
+  readonly attemptId?: string;
 }
 
 export type ClientFrame =
@@ -93,13 +95,13 @@ export function encodeBinaryFrame(head: ClientFrame | ServerFrame, payload: Uint
 /** Splits a frame into its head (parsed, not yet checked) and payload (empty for text). */
 export function decodeFrame(data: string | ArrayBuffer): Result<{ head: unknown; payload: Uint8Array }> {
   if (typeof data === "string") {
-    if (data.length > LIMITS.frameBytesMax * 2)
+    if (data.length > LIMITS.frameBytesMax)
       return refuse("bad_frame", `frame: over ${LIMITS.frameBytesMax} bytes`);
     return parseHead(data, new Uint8Array(0));
   }
   const bytes = new Uint8Array(data);
   if (bytes.length < 4) return refuse("bad_frame", "frame: shorter than its head size");
-  if (bytes.length > LIMITS.frameBytesMax + LIMITS.frameHeadBytesMax) {
+  if (bytes.length > LIMITS.frameBytesMax) {
     return refuse("bad_frame", `frame: over ${LIMITS.frameBytesMax} bytes`);
   }
   const headBytes = new DataView(data).getUint32(0, true);

@@ -60,12 +60,12 @@ export const messageShape = {
   orderingKey: key.optional(),
   priority: whole(0, LIMITS.priorityMax).optional(),
   delayMs: delayMs.optional(),
-  ttlMs: whole(1, LIMITS.delayMsMax).optional(),
+  ttlMs: whole(0, LIMITS.delayMsMax).optional(),
   dedupId: key.optional(),
   cancelKey: key.optional(),
-  correlationId: shortText.optional(),
-  replyTo: shortText.optional(),
-  contentType: shortText.optional(),
+  correlationId: key.optional(),
+  replyTo: key.optional(),
+  contentType: key.optional(),
 } as const;
 
 export const MessageFields = z.strictObject({
@@ -201,7 +201,7 @@ export const QueueChanges = z.strictObject({
   retry: RetryPolicy.optional(),
   nackDelayMs: delayMs.optional(),
   deadLetter: z.strictObject({ queue: Name, routingKey: shortText.optional() }).nullable().optional(),
-  ttlMs: whole(1, LIMITS.delayMsMax).nullable().optional(),
+  ttlMs: whole(0, LIMITS.delayMsMax).nullable().optional(),
   maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
   maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),
   overflow: z.enum(["reject", "dropOldest"]).optional(),
@@ -265,6 +265,7 @@ const ConsumeFrame = z.strictObject({
   format: z.enum(["json", "binary"]).optional(),
   heartbeatMs: whole(1_000, 600_000).optional(),
   once: z.boolean().optional(),
+  attemptId: key.optional(),
 });
 
 const Frame = z.discriminatedUnion("type", [

@@ -21,6 +21,8 @@ export interface Consumer {
   readonly isExclusive: boolean;
   /** One delivery, then gone. */
   readonly isOnce: boolean;
+  /** With isOnce: see ReceiveCommand.attemptId. */
+  readonly attemptId: string | null;
   isDraining: boolean;
 }
 
@@ -49,7 +51,7 @@ export class Consumers {
       return refuse("consumer_exclusive", `exclusive: the queue has ${others.length} other consumers`);
     }
     if (others.length >= LIMITS.consumersMax) {
-      return refuse("too_many_leases", `the queue has ${others.length} consumers, the most it takes`);
+      return refuse("too_many_consumers", `the queue has ${others.length} consumers, the most it takes`);
     }
     this.all.set(consumer.id, consumer);
     return ok(undefined);
@@ -112,7 +114,12 @@ export class Consumers {
     const leaseMs = consumer.leaseMs ?? configOf(queue).leaseMs;
     const consumerId = consumer.isOnce ? 0 : consumer.id;
     if (consumer.isOnce) this.detach(consumer.id);
-    return grant(queue, picks, { consumer: consumer.name, consumerId, attemptId: null, leaseMs }, nowMs);
+    return grant(
+      queue,
+      picks,
+      { consumer: consumer.name, consumerId, attemptId: consumer.attemptId, leaseMs },
+      nowMs,
+    );
   }
 
   /** Consumers that may take more: the highest priority first, and within one those after the last one served. */

@@ -155,6 +155,7 @@ const attachOne: Act = (world, site, random) => {
     isExclusive: random.chance(0.08),
     isOnce: random.chance(0.15),
     isDraining: false,
+    attemptId: null,
   };
   attach(world, site, consumer, random);
 };

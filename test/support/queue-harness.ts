@@ -137,6 +137,7 @@ export class QueueHarness {
       isExclusive: false,
       isOnce: false,
       isDraining: false,
+      attemptId: null,
       ...options,
     };
     const answer = this.run((queue) => queue.attach(consumer));

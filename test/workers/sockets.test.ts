@@ -141,6 +141,51 @@ describe("a socket", () => {
     expect((await two.next("active")).head).toMatchObject({ consumer: "two" });
   });
 
+  it("answers publishes in their order, the refused ones too", async () => {
+    const socket = await TestSocket.open(await declare("answers"));
+    socket.send({ type: "publish", ref: 1, producer: "p", sequence: 1 }, batchOf("a"));
+    socket.send({ type: "publish", ref: 2, producer: "p", sequence: 5 }, batchOf("b"));
+    socket.send({ type: "publish", ref: 3, producer: "p", sequence: 2 }, batchOf("c"));
+    expect((await socket.next("confirm")).head.ref).toBe(1);
+    expect((await socket.next("error")).head).toMatchObject({ ref: 2, code: "sequence_gap" });
+    expect((await socket.next("confirm")).head.ref).toBe(3);
+  });
+
+  it("may begin to consume long after it was opened", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("patient");
+    const socket = await TestSocket.open(stub);
+    vi.setSystemTime(Date.now() + 60_000);
+    socket.send({ type: "consume", heartbeatMs: 1_000 });
+    await socket.next("consuming");
+    must(await stub.publish({ batch: batchOf("a") }));
+    await socket.next("deliver");
+  });
+
+  it("is found silent by the alarm when nothing else happens", async () => {
+    const stub = await declare("idle", { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", heartbeatMs: 1_000, leaseMs: 3_600_000 });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    await evictDurableObject(stub);
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "heartbeat_lost" });
+    expect(must(await stub.inspect()).counts).toMatchObject({ ready: 1, leased: 0 });
+  });
+
+  it("gets the same delivery again for the attempt id of a wait", async () => {
+    const stub = await declare("attempt");
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", once: true, credit: 5, consumer: "poll", attemptId: "try-1" });
+    await socket.next("consuming");
+    must(await stub.publish({ batch: batchOf("a", "b") }));
+    const { head } = await socket.next("deliver");
+    await evictDurableObject(stub);
+    const again = must(await stub.receive({ consumer: "poll", max: 5, attemptId: "try-1" }));
+    expect(again.lease).toBe(head.lease);
+  });
+
   it("counts as gone when its heartbeat stops", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const stub = await declare("silent", { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });

@@ -125,7 +125,7 @@ describe("a consumer", () => {
   it("beyond the most that a queue takes is refused", () => {
     const q = new QueueHarness();
     const consumer = { name: "c", credit: 1, leaseMs: null, priority: 0 } as const;
-    const flags = { isExclusive: false, isOnce: false, isDraining: false } as const;
+    const flags = { isExclusive: false, isOnce: false, isDraining: false, attemptId: null } as const;
     q.run((queue) => {
       for (let id = 1; id <= LIMITS.consumersMax; id++) must(queue.attach({ ...consumer, ...flags, id }));
       expect(queue.attach({ ...consumer, ...flags, id: 9_999 })).toMatchObject({ ok: false });
