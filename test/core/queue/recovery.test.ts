@@ -184,7 +184,9 @@ describe("the tables of a queue", () => {
     migrate(sql.storage, QUEUE_MIGRATIONS);
     sql.storage.exec("INSERT INTO garbage (reference) VALUES ('kept')");
     migrate(sql.storage, QUEUE_MIGRATIONS);
-    expect(sql.storage.exec("SELECT reference FROM garbage").toArray()).toMatchObject([{ reference: "kept" }]);
+    expect(sql.storage.exec("SELECT reference FROM garbage").toArray()).toMatchObject([
+      { reference: "kept" },
+    ]);
     const applied = sql.storage.exec("SELECT number FROM migration ORDER BY number").toArray();
     expect(applied).toMatchObject(QUEUE_MIGRATIONS.map(({ number }) => ({ number })));
   });

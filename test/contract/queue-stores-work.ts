@@ -1,0 +1,190 @@
+// The queue's stores beside its messages: timers, lines of keys, identities, and work for elsewhere.
+import { expect, it } from "vitest";
+import { laneOf, segmentId } from "../../src/queue/lane.ts";
+import type { OutboxRow, QueueStores, TaskRow } from "../../src/queue/stores.ts";
+
+type Make = () => QueueStores;
+
+const DELAYED = laneOf(0, true);
+
+export function timerTests(open: Make): void {
+  const delayed = (first: number, dueMs: number, lastDueMs = dueMs, lane = DELAYED) => ({
+    segment: segmentId(lane, first),
+    dueMs,
+    lastDueMs,
+    nextIndex: 0,
+    remaining: 2,
+  });
+
+  it("lists a lane's segments in the order of their next due time", () => {
+    const { timers } = open();
+    const other = laneOf(3, true);
+    for (const row of [delayed(1, 30), delayed(3, 10), delayed(5, 10), delayed(7, 5, 5, other)])
+      timers.putDelayed(row);
+    expect(timers.dueDelayed(DELAYED, 30, 9)).toEqual([delayed(3, 10), delayed(5, 10), delayed(1, 30)]);
+    expect(timers.dueDelayed(DELAYED, 29, 9)).toHaveLength(2);
+    expect(timers.dueDelayed(DELAYED, 30, 1)).toEqual([delayed(3, 10)]);
+    expect([timers.nextDelayedAfter(4), timers.nextDelayedAfter(10), timers.nextDelayedAfter(30)]).toEqual([
+      5,
+      30,
+      null,
+    ]);
+    timers.putDelayed({ ...delayed(1, 40), nextIndex: 1, remaining: 1 });
+    expect(timers.delayed(segmentId(DELAYED, 1))).toEqual({ ...delayed(1, 40), nextIndex: 1, remaining: 1 });
+    timers.removeDelayed(segmentId(DELAYED, 1));
+    expect(timers.delayed(segmentId(DELAYED, 1))).toBeNull();
+  });
+
+  it("sums what is not due, and lists the segments that are due in part", () => {
+    const { timers } = open();
+    expect(timers.sumDelayed(0)).toEqual({ count: 0, partly: [] });
+    for (const row of [delayed(1, 10, 20), delayed(3, 15, 15), delayed(5, 30, 90)]) timers.putDelayed(row);
+    expect(timers.sumDelayed(9)).toEqual({ count: 6, partly: [] });
+    expect(timers.sumDelayed(15)).toEqual({ count: 2, partly: [delayed(1, 10, 20)] });
+    expect(timers.sumDelayed(99)).toEqual({ count: 0, partly: [] });
+  });
+
+  it("keeps the earliest expiry of a segment", () => {
+    const { timers } = open();
+    expect(timers.nextExpiryMs()).toBeNull();
+    timers.putExpiry(1, 20);
+    timers.putExpiry(1, 30);
+    timers.putExpiry(2, 25);
+    expect([timers.nextExpiryMs(), timers.expired(24, 9), timers.expired(25, 9)]).toEqual([20, [1], [1, 2]]);
+    timers.putExpiry(2, 10);
+    expect(timers.expired(99, 1)).toEqual([2]);
+    timers.removeExpiry(2);
+    expect(timers.nextExpiryMs()).toBe(20);
+  });
+}
+
+export function keyTests(open: Make): void {
+  it("keeps a line of each key and segment, and tells the first", () => {
+    const { keys } = open();
+    const rows = [
+      { key: "b", segment: 9, indexes: Uint8Array.of(1) },
+      { key: "b", segment: 4, indexes: Uint8Array.of(2) },
+      { key: "a", segment: 7, indexes: Uint8Array.of(4) },
+    ];
+    for (const row of rows) keys.block(row);
+    keys.block({ ...rows[1]!, indexes: Uint8Array.of(6) });
+    expect(keys.blocked("b", 4)).toEqual(Uint8Array.of(6));
+    expect(keys.blocked("b", 5)).toBeNull();
+    expect(keys.firstBlocked("b")).toEqual({ ...rows[1]!, indexes: Uint8Array.of(6) });
+    expect(keys.blockedBetween("b", 4, 9).map((row) => row.segment)).toEqual([4]);
+    expect([keys.nextBlockedKey(null), keys.nextBlockedKey("a"), keys.nextBlockedKey("b")]).toEqual([
+      "a",
+      "b",
+      null,
+    ]);
+    keys.unblock("b", 4);
+    expect(keys.firstBlocked("b")!.segment).toBe(9);
+    expect(keys.firstBlocked("c")).toBeNull();
+  });
+
+  it("remembers up to where a key was drained", () => {
+    const { keys } = open();
+    keys.putDrain("k", 5);
+    keys.putDrain("k", 9);
+    expect([keys.drain("k"), keys.drain("x")]).toEqual([9, null]);
+    keys.removeDrain("k");
+    expect(keys.drain("k")).toBeNull();
+  });
+}
+
+export function identityTests(open: Make): void {
+  it("remembers dedup ids until they are swept, the oldest first", () => {
+    const { identities } = open();
+    for (const [id, untilMs] of [
+      ["a", 30],
+      ["b", 10],
+      ["c", 20],
+    ] as const) {
+      identities.putDedup(id, 7, untilMs);
+    }
+    identities.putDedup("a", 8, 40);
+    expect(identities.dedup("a")).toEqual({ sequence: 8, untilMs: 40 });
+    expect(identities.nextDedupMs()).toBe(10);
+    expect([identities.removeDedupBefore(20, 1), identities.dedup("b")]).toEqual([1, null]);
+    expect([identities.removeDedupBefore(20, 9), identities.removeDedupBefore(20, 9)]).toEqual([1, 0]);
+    expect(identities.nextDedupMs()).toBe(40);
+  });
+
+  it("gives a handle to the last message that took it, and takes it only from that one", () => {
+    const { identities } = open();
+    identities.putHandle("cancelKey", "k", 1, 100);
+    identities.putHandle("id", "k", 2, 200);
+    identities.putHandle("cancelKey", "k", 3, 300);
+    identities.removeHandle("cancelKey", "k", 1);
+    expect(identities.handle("cancelKey", "k")).toEqual({ sequence: 3, segment: 300 });
+    expect(identities.handle("id", "k")).toEqual({ sequence: 2, segment: 200 });
+    identities.removeHandle("cancelKey", "k", 3);
+    expect(identities.handle("cancelKey", "k")).toBeNull();
+  });
+
+  it("remembers producers and moves from other queues", () => {
+    const { identities } = open();
+    identities.putProducer("p", "one", 10);
+    identities.putProducer("p", "two", 20);
+    identities.putProducer("r", "three", 30);
+    identities.removeProducersBefore(30);
+    expect([identities.producer("p"), identities.producer("r")]).toEqual([null, "three"]);
+    expect(identities.inbound("q#1")).toBe(0);
+    identities.putInbound("q#1", 4);
+    identities.putInbound("q#1", 5);
+    expect([identities.inbound("q#1"), identities.inbound("q#2")]).toEqual([5, 0]);
+  });
+}
+
+export function workTests(open: Make): void {
+  const move = (number: number, target: string, changes: Partial<OutboxRow> = {}): OutboxRow => {
+    return { number, target, count: 2, batch: Uint8Array.of(number), notBeforeMs: 10, tries: 0, ...changes };
+  };
+
+  it("sends each target's moves in order, and holds up no other target", () => {
+    const { work } = open();
+    expect([work.firstOutbox(99), work.nextOutboxMs(), work.outboxCount()]).toEqual([null, null, 0]);
+    for (const row of [move(1, "a"), move(2, "a"), move(3, "b")]) work.putOutbox(row);
+    expect([work.outboxCount(), work.nextOutboxMs(), work.firstOutbox(9)]).toEqual([6, 10, null]);
+    expect(work.firstOutbox(10)).toEqual(move(1, "a"));
+    work.delayOutbox(1, 50, 1);
+    expect(work.firstOutbox(10)).toEqual(move(3, "b"));
+    work.removeOutbox(3);
+    expect([work.firstOutbox(49), work.nextOutboxMs()]).toEqual([null, 50]);
+    expect(work.firstOutbox(50)).toEqual(move(1, "a", { notBeforeMs: 50, tries: 1 }));
+    work.removeOutbox(1);
+    expect(work.firstOutbox(50)).toEqual(move(2, "a"));
+  });
+
+  it("remembers tasks, running ones for ever and others for a while", () => {
+    const { work } = open();
+    const task: TaskRow = {
+      task: 1,
+      command: { filter: { ids: ["a"] }, dryRun: false },
+      state: "running",
+      segment: 0,
+      index: 0,
+      endSequence: 9,
+      scanned: 0,
+      matched: 0,
+      moved: 0,
+      nextMs: 5,
+    };
+    work.putTask(task);
+    work.putTask({ ...task, task: 2, state: "done" });
+    for (let i = 3; i <= 110; i++) work.putTask({ ...task, task: i, state: "cancelled" });
+    expect(work.runningTasks()).toEqual([task]);
+    expect(work.task(2)).toBeNull();
+    work.putTask({ ...task, state: "done", moved: 4 });
+    expect(work.task(1)).toMatchObject({ state: "done", moved: 4 });
+    expect(work.runningTasks()).toEqual([]);
+  });
+
+  it("keeps the references of bodies to delete, each once", () => {
+    const { work } = open();
+    for (const reference of ["a", "b", "a"]) work.putGarbage(reference);
+    expect([work.garbage(9).length, work.garbage(1).length]).toEqual([2, 1]);
+    work.removeGarbage("a");
+    expect(work.garbage(9)).toEqual(["b"]);
+  });
+}
