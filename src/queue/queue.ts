@@ -82,6 +82,11 @@ export class Queue {
     return this.context.ledger.now.clockMs;
   }
 
+  /** The last tick reached a bound before all that is due was done. */
+  get hasMoreWork(): boolean {
+    return this.context.hasMoreWork;
+  }
+
   /** Bytes held, for the namespace's quota. */
   get bytes(): number {
     return this.context.ledger.now.bytes;
@@ -124,6 +129,11 @@ export class Queue {
     const again = this.repeatReceive(command, clockMs);
     if (again !== null) return ok(again);
     if (this.context.stored.paused) return ok(EMPTY_DELIVERY);
+    const other = this.consumers.keptBy(this.context, command.consumer);
+    if (other !== null && other.isExclusive) {
+      return refuse("consumer_exclusive", `consumer ${other.name} has the queue for itself`);
+    }
+    if (other !== null) return ok(EMPTY_DELIVERY);
     if (this.context.leases.openCount >= LIMITS.leasedMax) {
       return refuse("too_many_leases", `${LIMITS.leasedMax} messages of this queue are out unsettled`);
     }

@@ -35,6 +35,8 @@ const BATCHES_REMEMBERED = 8;
 export class ModelAcceptance {
   private readonly queue: ModelQueue;
   private readonly dedup = new Map<string, { sequence: number; untilMs: number }>();
+  /** A message that is replaced is no reason to call its replacement a duplicate. */
+  private replaced = 0;
   private readonly producers = new Map<string, Producer>();
 
   constructor(queue: ModelQueue) {
@@ -42,8 +44,9 @@ export class ModelAcceptance {
   }
 
   /** Takes a turn's batches, each whole or not at all, and answers them in order. */
-  publish(commands: readonly ModelCommand[], nowMs: number): ModelConfirm[] {
+  publish(commands: readonly ModelCommand[], nowMs: number, replaced = 0): ModelConfirm[] {
     const { queue } = this;
+    this.replaced = replaced;
     queue.clockMs = Math.max(queue.clockMs, nowMs);
     let together: Together = { slots: [], dedups: new Map() };
     const write = (): void => {
@@ -87,7 +90,8 @@ export class ModelAcceptance {
       const id = one.dedupId;
       if (id === null) return { facts: one, sequence: 0 };
       const stored = this.dedup.get(id);
-      if (stored && stored.untilMs > this.queue.clockMs) return stored.sequence;
+      const isKnown = stored && stored.untilMs > this.queue.clockMs && stored.sequence !== this.replaced;
+      if (isKnown) return stored.sequence;
       const earlier = together.dedups.get(id) ?? own.get(id);
       if (earlier) return earlier;
       const slot = { facts: one, sequence: 0 };

@@ -62,7 +62,7 @@ export class World {
     const isLate = random.chance(this.faults.lateAlarmProbability);
     if (isSplit && !isLate) this.alarm(site);
     const done = site.core.run(this.nowMs, (queue) => {
-      if (!isLate && !isSplit) queue.tick(this.nowMs);
+      if (!isLate && !isSplit) tickAll(queue, this.nowMs);
       const value = work(queue);
       return { value, dispatched: isSplit ? [] : queue.dispatch(this.nowMs) };
     });
@@ -114,7 +114,7 @@ export class World {
   }
 
   private alarm(site: Site): void {
-    site.core.run(this.nowMs, (queue) => queue.tick(this.nowMs));
+    site.core.run(this.nowMs, (queue) => tickAll(queue, this.nowMs));
     const isRedriving = site.tasks.size > 0;
     if (isRedriving) site.observeBroughtBack();
     site.model.tick(this.nowMs);
@@ -177,6 +177,8 @@ export class World {
     const { model, core } = site;
     const states: MessageState[] = ["ready", "leased", "delayed", "parked", "dead"];
     const seen = states.map((state) => core.run(this.nowMs, (queue) => allIn(queue, state, this.nowMs)));
+    // A look moves the queue's clock.
+    model.clockMs = this.clockOf(site);
     const ids = model.all().map(({ id }) => id);
     this.checkers.conservation.holds(site.name, seen.flat(), ids);
     const inState = (wanted: string): string[] =>
@@ -233,6 +235,12 @@ export class World {
   close(): void {
     for (const { core } of this.sites.values()) core.close();
   }
+}
+
+/** A tick is bounded; the model's is not. */
+function tickAll(queue: Queue, nowMs: number): void {
+  do queue.tick(nowMs);
+  while (queue.hasMoreWork);
 }
 
 export function namesOf(site: Site, lease: number): string {
