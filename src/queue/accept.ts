@@ -17,6 +17,7 @@ import { makeRoom, roomFor, type Load } from "./overflow.ts";
 import { assemble, cut, LaneBuilder, type Entry, type Place, type SegmentPlan } from "./plan.ts";
 import { cancelAt, giveWay, locateWaiting } from "./remove.ts";
 import { Segment } from "./segments.ts";
+import { RETURN_STATE } from "./stores.ts";
 
 interface Judged {
   /** Per message: a place, or the sequence of the first one where it is a duplicate. */
@@ -58,6 +59,7 @@ export class Acceptance {
   private readonly producers: Record<string, ProducerState> = {};
   /** What was judged good so far. */
   private load = { messages: 0, bytes: 0 };
+  private readonly isReplacedDead: boolean;
   private readonly cancelKeys: CancelKey[] = [];
   private published = 0;
 
@@ -65,12 +67,16 @@ export class Acceptance {
     this.queue = queue;
     this.options = options;
     this.nowMs = queue.ledger.tickClock(nowMs);
+    const { replaced } = options;
+    const row = replaced ? queue.stores.returns.get(replaced.segment.first + replaced.index) : null;
+    this.isReplacedDead = row?.state === RETURN_STATE.dead;
     this.countReplaced(-1);
   }
 
   private countReplaced(change: 1 | -1): void {
     const { replaced } = this.options;
-    if (!replaced) return;
+    // A dead message does not count to the length: that it goes makes no room.
+    if (!replaced || this.isReplacedDead) return;
     this.load.messages += change;
     this.load.bytes += change * replaced.segment.table.size(replaced.index);
   }
