@@ -101,7 +101,7 @@ export interface AttemptLogEntry {
   readonly attempt: number;
   readonly consumer: string;
   readonly atMs: number;
-  readonly outcome: "nack" | "reject" | "lease_expired" | "consumer_lost";
+  readonly outcome: "nack" | "reject" | "lease_expired" | "consumer_lost" | "released";
   readonly error?: string;
 }
 
@@ -120,6 +120,8 @@ export interface DeathRecord {
   readonly redrives: number;
   /** Delay and time to live are taken off a dead message, so that it does not expire again; this is what they were. */
   readonly ttlMs?: number;
+  /** When it was brought back: until it dies again it is no dead message, whatever the rest tells. */
+  readonly redrivenMs?: number;
   /** Said when a message died with another: the rest of a drained key. */
   readonly note?: string;
 }
@@ -213,7 +215,7 @@ export interface QueueCounts {
   readonly leased: number;
   /** Wait for their time: published with a delay, or backing off after an attempt. */
   readonly delayed: number;
-  /** Held back behind a parked message of their key, that message included. */
+  /** Stopped with their key after using up their failures. What stands behind them in the key counts as ready. */
   readonly parked: number;
   /** Dead and kept here, because the queue has no dead-letter target or the hop budget is spent. */
   readonly dead: number;
@@ -223,7 +225,7 @@ export interface QueueCounts {
   readonly bytes: number;
 }
 
-/** Totals since the queue was made. published = acked + cancelled + purged + dropped + deadLettered + still there. */
+/** Totals since the queue was made. published = acked + cancelled + purged + dropped + deadLettered + redriven + still there. */
 export interface QueueTotals {
   readonly published: number;
   readonly duplicates: number;

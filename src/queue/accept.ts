@@ -8,15 +8,17 @@ import type { RecordTable } from "../protocol/batch.ts";
 import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
 import type { MessageHandle, PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { readBodyReference } from "../protocol/message-json.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { configOf, type QueueContext } from "./context.ts";
-import { laneOf, segmentId } from "./lane.ts";
+import { laneOf } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
 import { makeRoom, roomFor, type Load } from "./overflow.ts";
-import { assemble, cut, LaneBuilder, type Entry, type Place, type SegmentPlan } from "./plan.ts";
-import { cancelAt, giveWay, locateWaiting } from "./remove.ts";
-import { Segment } from "./segments.ts";
+import { cut, LaneBuilder, type Entry, type Place } from "./plan.ts";
+import { cancelAt, locateWaiting } from "./remove.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+import type { Segment } from "./segments.ts";
 import { RETURN_STATE } from "./stores.ts";
 
 interface Judged {
@@ -43,13 +45,6 @@ export interface AcceptOptions {
   readonly replaced?: { readonly segment: Segment; readonly index: number };
 }
 
-interface CancelKey {
-  readonly order: number;
-  readonly key: string;
-  readonly sequence: number;
-  readonly segment: number;
-}
-
 export class Acceptance {
   private readonly queue: QueueContext;
   private readonly nowMs: number;
@@ -60,7 +55,6 @@ export class Acceptance {
   /** What was judged good so far. */
   private load = { messages: 0, bytes: 0 };
   private readonly isReplacedDead: boolean;
-  private readonly cancelKeys: CancelKey[] = [];
   private published = 0;
 
   constructor(queue: QueueContext, nowMs: number, options: AcceptOptions) {
@@ -91,10 +85,11 @@ export class Acceptance {
     if (!scanned.ok) return scanned;
     const table = scanned.value;
     const flags = table.allFlags();
-    const tooLarge = isMoved ? null : this.bodyTooLarge(table);
-    if (tooLarge) return tooLarge;
+    // Before every limit: what was accepted once is answered as it was, even if the limits are lower now.
     const repeated = this.judgeProducer(command, table.count);
     if (repeated !== null) return repeated;
+    const tooLarge = isMoved ? null : this.bodyTooLarge(command.batch, table);
+    if (tooLarge) return tooLarge;
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
     const known =
       !isMoved && (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
@@ -108,16 +103,17 @@ export class Acceptance {
     return ok(judged);
   }
 
-  private bodyTooLarge(table: RecordTable): Refusal | null {
+  /** A queue with a limit of its own takes no referenced body: those are all over the inline limit. */
+  private bodyTooLarge(batch: Uint8Array, table: RecordTable): Refusal | null {
     const max = configOf(this.queue).bodyBytesMax;
     if (max >= LIMITS.bodyBytesMax) return null;
     for (let i = 0; i < table.count; i++) {
-      // A referenced body is short here; its size is judged where it was stored.
-      if (table.bodySize(i) > max) {
-        return refuse(
-          "body_too_large",
-          `record ${i}: body has ${table.bodySize(i)} bytes, this queue takes ${max}`,
-        );
+      const isReference = (table.flags(i) & FIELD.bodyReference) !== 0;
+      const bytes = isReference
+        ? readBodyReference(readRecord(batch, table.offset(i)).body).bytes
+        : table.bodySize(i);
+      if (bytes > max) {
+        return refuse("body_too_large", `record ${i}: body has ${bytes} bytes, this queue takes ${max}`);
       }
     }
     return null;
@@ -251,8 +247,9 @@ export class Acceptance {
     }
     const confirms = judged.map((one) => this.confirm(one));
     const producers = Object.keys(this.producers).length > 0 ? JSON.stringify(this.producers) : null;
-    plans.forEach((plan, i) => this.write(plan, i === 0 ? producers : null));
-    this.writeCancelKeys();
+    const writer = new SegmentWriter(this.queue, this.nowMs, this.options.isMoved);
+    plans.forEach((plan, i) => writer.write(plan, i === 0 ? producers : null));
+    writer.writeCancelKeys();
     for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
     // When every message was a duplicate, there is no segment to carry the producers' new state.
     if (producers !== null && plans.length === 0) this.queue.ledger.isDirty = true;
@@ -279,49 +276,6 @@ export class Acceptance {
     if (stamp) this.producers[stamp.id]!.batches.push([stamp.sequence, judged.table.count, sequences]);
     return { origin: this.queue.stored.origin, sequences, duplicates: judged.duplicates };
   }
-
-  private write(plan: SegmentPlan, producers: string | null): void {
-    const { queue } = this;
-    const header = { origin: queue.stored.origin, firstSequence: plan.first, timeMs: this.nowMs };
-    const { bytes, table } = assemble(queue.codec, plan, header);
-    const head = {
-      id: segmentId(plan.lane.lane, plan.first),
-      count: plan.count,
-      timeMs: this.nowMs,
-      ttlMs: configOf(queue).ttlMs ?? 0,
-      flags: table.allFlags(),
-      recordBytes: bytes.byteLength - BATCH_HEADER_BYTES,
-    };
-    queue.ledger.openLane(plan.lane.lane);
-    const segment = new Segment(head, bytes, table);
-    queue.segments.add(segment, producers);
-    queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
-    writeTimers(queue, segment);
-    this.writeHandles(segment, plan);
-  }
-
-  private writeHandles(segment: Segment, plan: SegmentPlan): void {
-    if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
-    let i = 0;
-    for (const entry of plan.entries) {
-      for (let n = 0; n < entry.slice.count; n++, i++) {
-        if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
-        const { id, cancelKey: key } = readRecord(segment.bytes, segment.table.offset(i));
-        const sequence = segment.first + i;
-        if (id !== undefined) this.queue.stores.identities.putHandle("id", id, sequence, segment.id);
-        if (key === undefined) continue;
-        this.cancelKeys.push({ order: entry.order + n, key, sequence, segment: segment.id });
-      }
-    }
-  }
-
-  /** In the order of publishing, which is not that of the segments: the last one with a key must win. */
-  private writeCancelKeys(): void {
-    for (const { key, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
-      if (!this.options.isMoved) giveWay(this.queue, key);
-      this.queue.stores.identities.putHandle("cancelKey", key, sequence, segment);
-    }
-  }
 }
 
 function freshSize(table: RecordTable, known: Map<number, unknown> | null): Load {
@@ -333,22 +287,6 @@ function freshSize(table: RecordTable, known: Map<number, unknown> | null): Load
     bytes += table.size(i);
   }
   return { messages, bytes };
-}
-
-function writeTimers(queue: QueueContext, segment: Segment): void {
-  if (segment.isDelayed) {
-    queue.stores.timers.putDelayed({
-      segment: segment.id,
-      dueMs: segment.rankMs(0),
-      lastDueMs: segment.rankMs(segment.count - 1),
-      nextIndex: 0,
-      remaining: segment.count,
-    });
-  }
-  if (!segment.mayExpire) return;
-  let first = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < segment.count; i++) first = Math.min(first, segment.expiresMs(i) ?? first);
-  if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
 }
 
 /** Judges and writes a turn's batches; the answers are in order. */

@@ -66,6 +66,22 @@ export class Consumers {
     return !configOf(queue).singleActiveConsumer || consumer.id === this.firstInLine();
   }
 
+  /** Who, if anyone, keeps the queue's messages from a receive by this consumer. */
+  keptBy(
+    queue: QueueContext,
+    receiver: string,
+  ): { readonly name: string; readonly isExclusive: boolean } | null {
+    for (const consumer of this.all.values()) {
+      if (consumer.isExclusive || configOf(queue).singleActiveConsumer) return consumer;
+    }
+    if (!configOf(queue).singleActiveConsumer) return null;
+    // Receivers have no socket: the one whose messages are out is the active one.
+    for (const { consumer } of queue.leases.active.values()) {
+      if (consumer !== receiver) return { name: consumer, isExclusive: false };
+    }
+    return null;
+  }
+
   private firstInLine(): number {
     let first = Number.POSITIVE_INFINITY;
     for (const { id, isDraining } of this.all.values()) if (!isDraining && id < first) first = id;
@@ -164,7 +180,7 @@ export function releaseConsumer(
   for (const lease of queue.leases.active.values()) {
     if (lease.consumerId !== consumerId) continue;
     for (const message of openMessages(lease)) {
-      const outcome = how === "released" ? "nack" : "consumer_lost";
+      const outcome = how === "released" ? "released" : "consumer_lost";
       endDelivery(queue, message, {
         outcome,
         nowMs: clockMs,

@@ -7,10 +7,9 @@ import type { AttemptLogEntry, DeathReason, DeathRecord } from "../protocol/comm
 import { LIMITS } from "../protocol/limits.ts";
 import type { MessageRecord } from "../protocol/batch.ts";
 import { configOf, idAt, recordAt, type QueueContext } from "./context.ts";
-import { priorityOfLane } from "./lane.ts";
-import { putReturn, removeMessage, unblockMessage } from "./remove.ts";
+import { putReturn, removeMessage, returnRow, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
-import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
 export interface Death {
   readonly reason: DeathReason;
@@ -18,13 +17,6 @@ export interface Death {
   /** What is known of the message's attempts when it comes from a lease; else its return row tells. */
   readonly history?: History;
   readonly note?: string;
-}
-
-export interface History {
-  readonly attempts: number;
-  readonly failures: number;
-  readonly firstSentMs: number;
-  readonly log: readonly AttemptLogEntry[];
 }
 
 const NO_HISTORY: History = { attempts: 0, failures: 0, firstSentMs: 0, log: [] };
@@ -51,7 +43,7 @@ export function bury(queue: QueueContext, segment: Segment, index: number, death
     totals.dropped++;
     return;
   }
-  keepDead(queue, segment, index, row, history);
+  keepDead(queue, segment, index, row, history, death);
 }
 
 /** Leaves a message here in state dead: visible, never delivered, until it is redriven or purged. */
@@ -61,22 +53,16 @@ function keepDead(
   index: number,
   row: ReturnRow | null,
   history: History,
+  death: Death,
 ): void {
+  const { reason, nowMs: atMs, note } = death;
   const dead: ReturnRow = {
-    sequence: segment.first + index,
-    segment: segment.id,
-    index,
-    priority: priorityOfLane(segment.lane),
-    rankMs: segment.rankMs(index),
+    ...returnRow(segment, index, history, row),
     state: RETURN_STATE.dead,
     availableMs: 0,
-    attempts: history.attempts,
-    failures: history.failures,
-    firstSentMs: history.firstSentMs,
-    redrives: row?.redrives ?? 0,
     // A dead message holds no key back: what follows in its key goes on.
     key: null,
-    log: history.log,
+    death: { reason, atMs, ...(note === undefined ? {} : { note }) },
   };
   if (queue.ledger.now.blocked > 0) unblockMessage(queue, segment, index);
   putReturn(queue, row, dead, segment.table.size(index));

@@ -5,17 +5,17 @@
  *   nack            not a failure; waits nackDelayMs, or what the consumer asks
  *   reject          a failure; waits the retry policy's time, or what the consumer asks
  *   lease_expired   a failure; waits the retry policy's time
+ *   released        the consumer said goodbye: not a failure, and no wait
  *   consumer_lost   a failure of the oldest message the consumer held; the others just go back at once
  */
 import type { AttemptLogEntry } from "../protocol/commands.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
-import { bury, logAttempt, type History } from "./dead-letter.ts";
-import { priorityOfLane } from "./lane.ts";
+import { bury, logAttempt } from "./dead-letter.ts";
 import { OUTCOME, type Lease, type LeaseRun } from "./leases.ts";
-import { putReturn } from "./remove.ts";
+import { putReturn, returnRow } from "./remove.ts";
 import { retryDelayMs } from "./retry.ts";
 import type { Segment } from "./segments.ts";
-import { RETURN_STATE, type ReturnRow, type ReturnState } from "./stores.ts";
+import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
 export interface OpenMessage {
   readonly lease: Lease;
@@ -45,6 +45,7 @@ export function endDelivery(queue: QueueContext, message: OpenMessage, ending: E
     reject: OUTCOME.rejected,
     lease_expired: OUTCOME.lost,
     consumer_lost: OUTCOME.lost,
+    released: OUTCOME.lost,
   };
   queue.leases.close(lease, at, ending.isFinal ? OUTCOME.dead : outcome[ending.outcome]);
   if (ending.isFailure) queue.ledger.now.totals.failed++;
@@ -55,9 +56,9 @@ export function endDelivery(queue: QueueContext, message: OpenMessage, ending: E
   if (expiresMs !== null && expiresMs <= ending.nowMs && !ending.isFinal) {
     bury(queue, segment, index, { reason: "expired", nowMs: ending.nowMs, history });
   } else if (ending.isFinal || history.failures > configOf(queue).maxFailures) {
-    giveUp(queue, segment, index, key, row, history, ending);
+    giveUp(queue, { segment, index, key, row, history }, ending);
   } else {
-    giveBack(queue, segment, index, key, row, history, ending);
+    giveBack(queue, { segment, index, key, row, history }, ending);
   }
   if (key !== null) queue.keys.leave(queue, key);
 }
@@ -78,52 +79,34 @@ function historyAfter({ lease, run }: OpenMessage, row: ReturnRow | null, ending
   };
 }
 
-function giveBack(
-  queue: QueueContext,
-  segment: Segment,
-  index: number,
-  key: string | null,
-  row: ReturnRow | null,
-  history: History,
-  ending: Ending,
-): void {
+/** A message that came back without an ack. */
+interface Returned {
+  readonly segment: Segment;
+  readonly index: number;
+  readonly key: string | null;
+  readonly row: ReturnRow | null;
+  readonly history: History;
+}
+
+function giveBack(queue: QueueContext, message: Returned, ending: Ending): void {
   const config = configOf(queue);
   const policyMs =
     ending.outcome === "nack"
       ? config.nackDelayMs
       : ending.isFailure
-        ? retryDelayMs(config.retry, history.attempts, queue.random())
+        ? retryDelayMs(config.retry, message.history.attempts, queue.random())
         : 0;
   const delayMs = ending.delayMs ?? policyMs;
   const state = delayMs > 0 ? RETURN_STATE.waiting : RETURN_STATE.ready;
-  store(queue, segment, index, key, row, history, state, delayMs > 0 ? ending.nowMs + delayMs : 0);
+  store(queue, message, { state, availableMs: delayMs > 0 ? ending.nowMs + delayMs : 0, death: null });
 }
 
 function store(
   queue: QueueContext,
-  segment: Segment,
-  index: number,
-  key: string | null,
-  row: ReturnRow | null,
-  history: History,
-  state: ReturnState,
-  availableMs: number,
+  { segment, index, key, row, history }: Returned,
+  state: Pick<ReturnRow, "state" | "availableMs" | "death">,
 ): void {
-  const returned: ReturnRow = {
-    sequence: segment.first + index,
-    segment: segment.id,
-    index,
-    priority: priorityOfLane(segment.lane),
-    rankMs: segment.rankMs(index),
-    state,
-    availableMs,
-    attempts: history.attempts,
-    failures: history.failures,
-    firstSentMs: history.firstSentMs,
-    redrives: row?.redrives ?? 0,
-    key,
-    log: history.log,
-  };
+  const returned: ReturnRow = { ...returnRow(segment, index, history, row), ...state, key };
   putReturn(queue, row, returned, segment.table.size(index));
   // While it was out its expiry may have been passed over; now that it waits or is parked, the alarm must know.
   const expiresMs = segment.expiresMs(index);
@@ -131,22 +114,16 @@ function store(
 }
 
 /** Failures are used up, or the consumer said so. In a FIFO queue the key's policy decides what follows. */
-function giveUp(
-  queue: QueueContext,
-  segment: Segment,
-  index: number,
-  key: string | null,
-  row: ReturnRow | null,
-  history: History,
-  ending: Ending,
-): void {
+function giveUp(queue: QueueContext, message: Returned, ending: Ending): void {
+  const { segment, index, key, history } = message;
   const policy = configOf(queue).onKeyFailure;
+  const { nowMs } = ending;
+  const reason = ending.isFinal ? "rejected" : "failed";
   if (key !== null && policy === "park") {
-    store(queue, segment, index, key, row, history, RETURN_STATE.parked, 0);
+    store(queue, message, { state: RETURN_STATE.parked, availableMs: 0, death: { reason, atMs: nowMs } });
     return;
   }
-  const { nowMs } = ending;
-  bury(queue, segment, index, { reason: ending.isFinal ? "rejected" : "failed", nowMs, history });
+  bury(queue, segment, index, { reason, nowMs, history });
   if (key !== null && policy === "drain") drainKey(queue, key, segment.first + index, nowMs);
 }
 

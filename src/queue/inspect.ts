@@ -1,6 +1,6 @@
 import type { ConsumerView, QueueInfo } from "../protocol/commands.ts";
 import type { QueueContext } from "./context.ts";
-import { LANE_SPAN, segmentId } from "./lane.ts";
+import { LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
 
 /** Counts are exact. Reads a row for each segment of delayed messages, and nothing else that grows. */
 export function inspect(queue: QueueContext, consumers: readonly ConsumerView[], nowMs: number): QueueInfo {
@@ -42,10 +42,13 @@ function delayedCount(queue: QueueContext, nowMs: number): number {
   return total;
 }
 
-/** Age of the oldest message under a lane's cursor or back from an attempt. */
+/** Age of the oldest message under a lane's cursor or back from an attempt. A busy key's line is not looked at. */
 function oldestReadyMs(queue: QueueContext, nowMs: number): number {
   let oldest = nowMs;
   for (const lane of queue.ledger.lanes()) {
+    const [back] =
+      queue.ledger.now.ready > 0 ? queue.stores.returns.ready(priorityOfLane(lane), null, 1) : [];
+    if (back) oldest = Math.min(oldest, back.rankMs);
     if ((lane & 1) === 1) {
       const [due] = queue.stores.timers.dueDelayed(lane, nowMs, 1);
       if (due) oldest = Math.min(oldest, due.dueMs);

@@ -9,7 +9,7 @@ function limitsOf(queue: QueueContext): { messages: number; bytes: number } {
   const { maxMessages, maxBytes } = configOf(queue);
   return {
     messages: maxMessages ?? Number.POSITIVE_INFINITY,
-    bytes: Math.min(maxBytes ?? Number.POSITIVE_INFINITY, LIMITS.queueBytesMax),
+    bytes: maxBytes ?? LIMITS.queueBytesMax,
   };
 }
 
@@ -27,11 +27,16 @@ export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<
   const { now } = queue.ledger;
   const messages = judged.messages + batch.messages;
   const bytes = judged.bytes + batch.bytes;
-  if (now.bytes + bytes > queue.stored.allottedBytes) {
-    return refuse("quota_exceeded", "the namespace's quota of bytes leaves no room for this batch");
-  }
   if (batch.messages > limits.messages || batch.bytes > limits.bytes) {
-    return refuse("queue_full", "the batch is larger than the whole queue may be");
+    return refuse("batch_too_large", "the batch is larger than the whole queue may be");
+  }
+  if (now.bytes + bytes > Math.min(queue.stored.allottedBytes, LIMITS.queueBytesMax)) {
+    return queue.stored.allottedBytes >= LIMITS.queueBytesMax
+      ? refuse(
+          "queue_full",
+          `the queue holds ${now.bytes} bytes of the ${LIMITS.queueBytesMax} that any queue may`,
+        )
+      : refuse("quota_exceeded", "the namespace's quota of bytes leaves no room for this batch");
   }
   const live = { messages: now.messages - now.dead, bytes: now.bytes - now.deadBytes };
   if (live.messages + messages <= limits.messages && live.bytes + bytes <= limits.bytes) return ok(undefined);

@@ -19,10 +19,16 @@ export function resumeKey(
   for (const row of parked) {
     const segment = queue.segments.get(row.segment);
     if (action === "retry") {
-      const back = { ...row, state: RETURN_STATE.ready, failures: 0, redrives: row.redrives + 1 };
+      const back = {
+        ...row,
+        state: RETURN_STATE.ready,
+        failures: 0,
+        redrives: row.redrives + 1,
+        death: null,
+      };
       putReturn(queue, row, back, segment.table.size(row.index));
     } else {
-      bury(queue, segment, row.index, { reason: "failed", nowMs });
+      bury(queue, segment, row.index, { reason: row.death?.reason ?? "failed", nowMs });
       if (action === "drain") messages += drainKey(queue, key, row.sequence, nowMs);
     }
   }

@@ -7,7 +7,7 @@ import { FIELD, type MessageRecord } from "../protocol/batch.ts";
 import type { DeathRecord, RedriveCommand, RedriveFilter, RedriveStatus } from "../protocol/commands.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { lanesFrom } from "./browse.ts";
-import { configOf, idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
+import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
 import { movedRecord } from "./dead-letter.ts";
 import { LANE_SPAN } from "./lane.ts";
 import { putReturn, removeMessage } from "./remove.ts";
@@ -153,6 +153,9 @@ function* withDeath(queue: QueueContext, id: number, from: number): Generator<Ca
   for (let index = from; index < segment.count; index++) {
     if ((segment.table.flags(index) & FIELD.death) === 0) continue;
     if (states.of(index, queue.ledger.now.clockMs) !== "ready") continue;
+    // What was redriven is alive again, although it still tells how it died.
+    const { redrivenMs } = JSON.parse(recordAt(segment, index).death!) as DeathRecord;
+    if (redrivenMs !== undefined) continue;
     yield { segment, index, row: states.row(index), resume: { segment: id, index } };
   }
 }
@@ -200,9 +203,9 @@ function deathOf(
   if (earlier !== null && row?.state !== RETURN_STATE.dead) return earlier;
   const { attempts = 0, failures = 0, log = [], redrives = 0 } = row ?? {};
   return {
-    reason: failures > configOf(queue).maxFailures ? "failed" : "rejected",
+    reason: row?.death?.reason ?? "failed",
     queue: queue.stored.queue,
-    atMs: log.at(-1)?.atMs ?? 0,
+    atMs: row?.death?.atMs ?? 0,
     publishedMs: record.timeMs ?? segment.timeMs,
     attempts,
     failures,
@@ -211,6 +214,7 @@ function deathOf(
     redrives: (earlier?.redrives ?? 0) + redrives,
     ...(record.routingKey === undefined ? {} : { routingKey: record.routingKey }),
     ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+    ...(row?.death?.note === undefined ? {} : { note: row.death.note }),
   };
 }
 
@@ -230,7 +234,7 @@ function redriveOne(
     return true;
   }
   // The operator has looked at it: the hop budget starts again, and the redrive is counted.
-  const redriven = { ...death, hops: 0, redrives: death.redrives + 1 };
+  const redriven = { ...death, hops: 0, redrives: death.redrives + 1, redrivenMs: nowMs };
   queue.outgoing.add(target, movedRecord(queue, segment, index, record, redriven, death.routingKey));
   removeMessage(queue, segment, index, "keep");
   queue.ledger.now.totals.redriven++;
@@ -245,7 +249,14 @@ function returnToPlace(
   nowMs: number,
 ): void {
   const key = keyAt(queue, segment, index);
-  const back = { ...row, state: RETURN_STATE.ready, failures: 0, redrives: row.redrives + 1, key };
+  const back = {
+    ...row,
+    state: RETURN_STATE.ready,
+    failures: 0,
+    redrives: row.redrives + 1,
+    key,
+    death: null,
+  };
   putReturn(queue, row, back, segment.table.size(index));
   const expiresMs = segment.expiresMs(index);
   if (expiresMs !== null) queue.stores.timers.putExpiry(segment.id, Math.max(expiresMs, nowMs));

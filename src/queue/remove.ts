@@ -2,12 +2,13 @@
 import { FIELD } from "../protocol/batch.ts";
 import type { MessageHandle } from "../protocol/commands.ts";
 import { sequenceOfId } from "../protocol/batch.ts";
+import { readBodyReference } from "../protocol/message-json.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { clearBit, nextBit } from "./bitmap.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
-import { firstSequenceOf, LANE_SPAN, segmentId } from "./lane.ts";
+import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
 import type { Segment } from "./segments.ts";
-import { RETURN_STATE, type ReturnRow } from "./stores.ts";
+import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
 const HELD_BESIDE = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
 
@@ -45,12 +46,29 @@ function forgetHandles(queue: QueueContext, segment: Segment, index: number, bod
   const { identities, work } = queue.stores;
   if (record.cancelKey !== undefined) identities.removeHandle("cancelKey", record.cancelKey, sequence);
   if (record.id !== undefined) identities.removeHandle("id", record.id, sequence);
-  if (record.bodyReference && body === "delete") work.putGarbage(referenceOf(record.body));
+  if (record.bodyReference && body === "delete") work.putGarbage(readBodyReference(record.body).key);
 }
 
-/** The key in the bucket of a referenced body: the record's body is `{"key": …, "bytes": …}`. */
-export function referenceOf(body: Uint8Array): string {
-  return (JSON.parse(new TextDecoder().decode(body)) as { key: string }).key;
+/** The part of a return row that its message and its history decide. */
+export function returnRow(
+  segment: Segment,
+  index: number,
+  history: History,
+  before: ReturnRow | null,
+): Omit<ReturnRow, "state" | "availableMs" | "key" | "death"> {
+  const { attempts, failures, firstSentMs, log } = history;
+  return {
+    sequence: segment.first + index,
+    segment: segment.id,
+    index,
+    priority: priorityOfLane(segment.lane),
+    rankMs: segment.rankMs(index),
+    attempts,
+    failures,
+    firstSentMs,
+    redrives: before?.redrives ?? 0,
+    log,
+  };
 }
 
 /** Writes a return row and keeps the ledger's counts by state. */

@@ -102,7 +102,14 @@ function settleMessage(
     apply(queue, lease, place.run, place.index + step, place.at + step, settlement, nowMs);
   } else if (outcome === outcomeOf(settlement)) {
     result.settled++;
-  } else if (outcome === OUTCOME.lost || settlement.verdict === "extend") {
+  } else if (settlement.verdict === "extend" && outcome !== OUTCOME.lost) {
+    refuseRun(
+      result,
+      [sequence, 1],
+      "lease_lost",
+      "this delivery was settled before; there is nothing to extend",
+    );
+  } else if (outcome === OUTCOME.lost) {
     const holder = queue.leases.holderOf(sequence);
     const now = holder === null ? "it is with nobody" : `${holder.consumer} holds it now`;
     refuseRun(result, [sequence, 1], "lease_lost", `the lease ended at ${lease.untilMs}; ${now}`);

@@ -1,6 +1,6 @@
 // The state of each message of a segment, put together from what is stored. For looking and for rare work only.
 import type { MessageState } from "../protocol/commands.ts";
-import { keyAt, type QueueContext } from "./context.ts";
+import type { QueueContext } from "./context.ts";
 import type { Lease } from "./leases.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE, type ReturnRow, type ReturnState } from "./stores.ts";
@@ -20,11 +20,6 @@ export function segmentStates(queue: QueueContext, segment: Segment): SegmentSta
     rows.set(row.index, row);
   }
   const fresh = segment.isDelayed ? (queue.stores.timers.delayed(segment.id)?.nextIndex ?? segment.count) : 0;
-  const inParkedLine = (index: number): boolean => {
-    if (queue.ledger.now.parked === 0) return false;
-    const key = keyAt(queue, segment, index);
-    return key !== null && queue.stores.returns.parkedOf(key).length > 0;
-  };
   return {
     lease: (index) => leased.get(index) ?? null,
     row: (index) => rows.get(index) ?? null,
@@ -34,7 +29,7 @@ export function segmentStates(queue: QueueContext, segment: Segment): SegmentSta
       const row = rows.get(index);
       if (row) return STATE_OF_ROW[row.state];
       if (segment.isDelayed && index >= fresh && segment.rankMs(index) > nowMs) return "delayed";
-      return inParkedLine(index) ? "parked" : "ready";
+      return "ready";
     },
   };
 }

@@ -2,7 +2,7 @@
  * What the queue's core needs of storage. Stores hold no rules: each method reads or writes rows. All calls of one
  * transition run inside one transaction that the shell opens, so that it happened or did not.
  */
-import type { AttemptLogEntry, RedriveCommand } from "../protocol/commands.ts";
+import type { AttemptLogEntry, DeathReason, RedriveCommand } from "../protocol/commands.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 
 export interface StoredQueue {
@@ -103,6 +103,17 @@ export interface ReturnRow {
   /** The ordering key in a FIFO queue, else null. */
   readonly key: string | null;
   readonly log: readonly AttemptLogEntry[];
+  /** Why and when it stopped, in state parked or dead; else null. */
+  readonly death: StoredDeath | null;
+}
+
+/** What a message's attempts came to. */
+export type History = Pick<ReturnRow, "attempts" | "failures" | "firstSentMs" | "log">;
+
+export interface StoredDeath {
+  readonly reason: DeathReason;
+  readonly atMs: number;
+  readonly note?: string;
 }
 
 export interface ReturnStore {

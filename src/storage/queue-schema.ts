@@ -50,7 +50,8 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
         first_sent_ms INTEGER NOT NULL,
         redrives INTEGER NOT NULL,
         key TEXT,                        -- ordering key, where it holds its key back
-        log TEXT NOT NULL                -- JSON of AttemptLogEntry[]
+        log TEXT NOT NULL,               -- JSON of AttemptLogEntry[]
+        death TEXT                       -- JSON of StoredDeath, when parked or dead
       ) STRICT`,
       "CREATE INDEX returned_ready ON returned (priority, rank_ms, sequence) WHERE state = 1",
       "CREATE INDEX returned_waiting ON returned (available_ms) WHERE state = 0",

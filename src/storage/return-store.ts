@@ -1,11 +1,11 @@
 import type { AttemptLogEntry } from "../protocol/commands.ts";
-import type { ReturnRow, ReturnState, ReturnStore } from "../queue/stores.ts";
+import type { ReturnRow, ReturnState, ReturnStore, StoredDeath } from "../queue/stores.ts";
 import type { Sql } from "./sql.ts";
 
 const COLUMNS = `sequence, segment, position, priority, rank_ms, state, available_ms, attempts, failures,
-  first_sent_ms, redrives, key, log`;
+  first_sent_ms, redrives, key, log, death`;
 const GET = `SELECT ${COLUMNS} FROM returned WHERE sequence = ?`;
-const PUT = `INSERT OR REPLACE INTO returned (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const PUT = `INSERT OR REPLACE INTO returned (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const REMOVE = "DELETE FROM returned WHERE sequence = ?";
 // by returned_ready
 const READY = `SELECT ${COLUMNS} FROM returned WHERE state = 1 AND priority = ? AND (rank_ms, sequence) > (?, ?)
@@ -37,6 +37,7 @@ interface Row {
   redrives: number;
   key: string | null;
   log: string;
+  death: string | null;
 }
 
 function rowOf(row: Row): ReturnRow {
@@ -55,6 +56,7 @@ function rowOf(row: Row): ReturnRow {
     redrives,
     key,
     log: JSON.parse(row.log) as AttemptLogEntry[],
+    death: row.death === null ? null : (JSON.parse(row.death) as StoredDeath),
   };
 }
 
@@ -74,19 +76,17 @@ export class SqlReturnStore implements ReturnStore {
     const { sequence, segment, index, priority, rankMs, state, availableMs, attempts, failures } = row;
     const { firstSentMs, redrives, key } = row;
     const log = JSON.stringify(row.log);
+    const death = row.death === null ? null : JSON.stringify(row.death);
     const counts = [attempts, failures, firstSentMs, redrives] as const;
-    this.sql.run(PUT, sequence, segment, index, priority, rankMs, state, availableMs, ...counts, key, log);
+    const place = [sequence, segment, index, priority, rankMs] as const;
+    this.sql.run(PUT, ...place, state, availableMs, ...counts, key, log, death);
   }
 
   remove(sequence: number): void {
     this.sql.run(REMOVE, sequence);
   }
 
-  ready(
-    priority: number,
-    after: Pick<ReturnRow, "rankMs" | "sequence"> | null,
-    limit: number,
-  ): ReturnRow[] {
+  ready(priority: number, after: Pick<ReturnRow, "rankMs" | "sequence"> | null, limit: number): ReturnRow[] {
     return this.sql.all<Row>(READY, priority, after?.rankMs ?? 0, after?.sequence ?? 0, limit).map(rowOf);
   }
 

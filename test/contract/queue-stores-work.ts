@@ -136,11 +136,11 @@ export function identityTests(open: Make): void {
   });
 }
 
-export function workTests(open: Make): void {
-  const move = (number: number, target: string, changes: Partial<OutboxRow> = {}): OutboxRow => {
-    return { number, target, count: 2, batch: Uint8Array.of(number), notBeforeMs: 10, tries: 0, ...changes };
-  };
+function move(number: number, target: string, changes: Partial<OutboxRow> = {}): OutboxRow {
+  return { number, target, count: 2, batch: Uint8Array.of(number), notBeforeMs: 10, tries: 0, ...changes };
+}
 
+export function workTests(open: Make): void {
   it("sends each target's moves in order, and holds up no other target", () => {
     const { work } = open();
     expect([work.firstOutbox(99), work.nextOutboxMs(), work.outboxCount()]).toEqual([null, null, 0]);

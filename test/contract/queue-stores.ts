@@ -197,6 +197,7 @@ function returned(sequence: number, changes: Partial<ReturnRow> = {}): ReturnRow
     redrives: 0,
     key: null,
     log: [],
+    death: null,
     ...changes,
   };
 }

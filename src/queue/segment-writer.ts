@@ -1,0 +1,90 @@
+/**
+ * Writes a turn's segments and what is kept beside them: when their messages are due or die of age, and by which
+ * names single messages are found.
+ */
+import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
+import { readRecord } from "../protocol/record.ts";
+import { configOf, type QueueContext } from "./context.ts";
+import { segmentId } from "./lane.ts";
+import { assemble, type SegmentPlan } from "./plan.ts";
+import { giveWay } from "./remove.ts";
+import { Segment } from "./segments.ts";
+
+interface CancelKey {
+  readonly order: number;
+  readonly key: string;
+  readonly sequence: number;
+  readonly segment: number;
+}
+
+export class SegmentWriter {
+  private readonly queue: QueueContext;
+  private readonly nowMs: number;
+  private readonly isMoved: boolean;
+  private readonly cancelKeys: CancelKey[] = [];
+
+  constructor(queue: QueueContext, nowMs: number, isMoved: boolean) {
+    this.queue = queue;
+    this.nowMs = nowMs;
+    this.isMoved = isMoved;
+  }
+
+  write(plan: SegmentPlan, producers: string | null): void {
+    const { queue } = this;
+    const header = { origin: queue.stored.origin, firstSequence: plan.first, timeMs: this.nowMs };
+    const { bytes, table } = assemble(queue.codec, plan, header);
+    const head = {
+      id: segmentId(plan.lane.lane, plan.first),
+      count: plan.count,
+      timeMs: this.nowMs,
+      ttlMs: configOf(queue).ttlMs ?? 0,
+      flags: table.allFlags(),
+      recordBytes: bytes.byteLength - BATCH_HEADER_BYTES,
+    };
+    queue.ledger.openLane(plan.lane.lane);
+    const segment = new Segment(head, bytes, table);
+    queue.segments.add(segment, producers);
+    queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
+    writeTimers(queue, segment);
+    this.writeHandles(segment, plan);
+  }
+
+  private writeHandles(segment: Segment, plan: SegmentPlan): void {
+    if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
+    let i = 0;
+    for (const entry of plan.entries) {
+      for (let n = 0; n < entry.slice.count; n++, i++) {
+        if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
+        const { id, cancelKey: key } = readRecord(segment.bytes, segment.table.offset(i));
+        const sequence = segment.first + i;
+        if (id !== undefined) this.queue.stores.identities.putHandle("id", id, sequence, segment.id);
+        if (key === undefined) continue;
+        this.cancelKeys.push({ order: entry.order + n, key, sequence, segment: segment.id });
+      }
+    }
+  }
+
+  /** In the order of publishing, which is not that of the segments: the last one with a key must win. */
+  writeCancelKeys(): void {
+    for (const { key, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
+      if (!this.isMoved) giveWay(this.queue, key);
+      this.queue.stores.identities.putHandle("cancelKey", key, sequence, segment);
+    }
+  }
+}
+
+function writeTimers(queue: QueueContext, segment: Segment): void {
+  if (segment.isDelayed) {
+    queue.stores.timers.putDelayed({
+      segment: segment.id,
+      dueMs: segment.rankMs(0),
+      lastDueMs: segment.rankMs(segment.count - 1),
+      nextIndex: 0,
+      remaining: segment.count,
+    });
+  }
+  if (!segment.mayExpire) return;
+  let first = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < segment.count; i++) first = Math.min(first, segment.expiresMs(i) ?? first);
+  if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
+}
