@@ -11,6 +11,7 @@ import {
   drain,
   inBothLives,
   must,
+  numbered,
   settleMessage,
   takeOne,
 } from "../../support/queue-lives.ts";
@@ -248,6 +249,17 @@ describe("a dead message", () => {
     expect(death.log.length).toBeGreaterThan(0);
     expect(death.log.length).toBeLessThanOrEqual(LIMITS.attemptLogMax);
     expect(new TextEncoder().encode(JSON.stringify(death)).length).toBeLessThanOrEqual(LIMITS.deathBytesMax);
+  });
+
+  inBothLives("keeps the newest attempts and counts the others, where it stays here too", (make) => {
+    const q = make({ config: { ...config, maxFailures: 39, deadLetter: null } });
+    must(q.publish("x"));
+    for (let i = 1; i <= 40; i++) settleMessage(q, takeOne(q, "x"), "reject");
+    const page = must(q.run((queue, nowMs) => queue.peek({ state: "dead", limit: 9 }, nowMs)));
+    expect(page.messages[0]).toMatchObject({ attempts: 40, failures: 40 });
+    expect(page.messages[0]!.log!.map(({ attempt }) => attempt)).toEqual(
+      numbered(LIMITS.attemptLogMax).map((i) => Number(i) + 25),
+    );
   });
 
   inBothLives("waits for no key in a FIFO dead-letter queue but its own", (make) => {
