@@ -6,9 +6,9 @@ import type {
   PeekCommand,
   PeekPage,
 } from "../protocol/commands.ts";
-import type { DeathRecord } from "../protocol/commands.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { idAt, recordAt, type QueueContext } from "./context.ts";
+import { deathOf } from "./dead-letter.ts";
 import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
 import { locate } from "./remove.ts";
 import type { Segment } from "./segments.ts";
@@ -110,15 +110,8 @@ export function viewOf(
   states: SegmentStates,
   nowMs: number,
 ): MessageView {
-  const {
-    id: _id,
-    timeMs,
-    delayMs: _delay,
-    ttlMs: _ttl,
-    death,
-    priority: _priority,
-    ...fields
-  } = recordAt(segment, index);
+  const record = recordAt(segment, index);
+  const { id: _id, timeMs, delayMs: _delay, ttlMs: _ttl, death, priority: _priority, ...fields } = record;
   const row = states.row(index);
   const lease = states.lease(index);
   const state: MessageState = states.of(index, nowMs) ?? "ready";
@@ -139,7 +132,7 @@ export function viewOf(
     ...(expiresMs === null ? {} : { expiresMs }),
     ...(lease === null ? {} : { consumer: lease.consumer, leaseUntilMs: lease.untilMs }),
     ...(row === null ? {} : { log: row.log }),
-    ...(death === undefined ? {} : { death: JSON.parse(death) as DeathRecord }),
+    ...(death === undefined && !row?.death ? {} : { death: deathOf(queue, record, segment, row) }),
   };
 }
 

@@ -69,6 +69,32 @@ function keepDead(
   if (row?.key) queue.keys.offer(queue, row.key);
 }
 
+/** The record it came with; of a message that died here, what its row tells. */
+export function deathOf(
+  queue: QueueContext,
+  record: MessageRecord,
+  segment: Segment,
+  row: ReturnRow | null,
+): DeathRecord {
+  const earlier = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
+  if (earlier !== null && (row === null || row.death === null)) return earlier;
+  const { attempts = 0, failures = 0, log = [], redrives = 0 } = row ?? {};
+  return {
+    reason: row?.death?.reason ?? "failed",
+    queue: queue.stored.queue,
+    atMs: row?.death?.atMs ?? 0,
+    publishedMs: record.timeMs ?? segment.timeMs,
+    attempts,
+    failures,
+    log,
+    hops: earlier?.hops ?? 0,
+    redrives: (earlier?.redrives ?? 0) + redrives,
+    ...(record.routingKey === undefined ? {} : { routingKey: record.routingKey }),
+    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+    ...(row?.death?.note === undefined ? {} : { note: row.death.note }),
+  };
+}
+
 /** The record as it arrives in another queue: same id and time; delay and time to live are over. */
 export function movedRecord(
   queue: QueueContext,

@@ -3,12 +3,12 @@
  * death record, or in the queue it died in, in state dead. Both are found by one filter. A dry run only counts;
  * a real run is a task that goes on in steps, so that it can be paced and stopped and survives eviction.
  */
-import { FIELD, type MessageRecord } from "../protocol/batch.ts";
+import { FIELD } from "../protocol/batch.ts";
 import type { DeathRecord, RedriveCommand, RedriveFilter, RedriveStatus } from "../protocol/commands.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { lanesFrom } from "./browse.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
-import { movedRecord } from "./dead-letter.ts";
+import { deathOf, movedRecord } from "./dead-letter.ts";
 import { LANE_SPAN } from "./lane.ts";
 import { putReturn, removeMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
@@ -190,32 +190,6 @@ function matches(queue: QueueContext, { segment, index, row }: Candidate, filter
         String(record.headers[name]) === text,
     )
   );
-}
-
-/** The record it came with; of a message that died here, what its row tells. */
-function deathOf(
-  queue: QueueContext,
-  record: MessageRecord,
-  segment: Segment,
-  row: ReturnRow | null,
-): DeathRecord {
-  const earlier = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
-  if (earlier !== null && row?.state !== RETURN_STATE.dead) return earlier;
-  const { attempts = 0, failures = 0, log = [], redrives = 0 } = row ?? {};
-  return {
-    reason: row?.death?.reason ?? "failed",
-    queue: queue.stored.queue,
-    atMs: row?.death?.atMs ?? 0,
-    publishedMs: record.timeMs ?? segment.timeMs,
-    attempts,
-    failures,
-    log,
-    hops: earlier?.hops ?? 0,
-    redrives: (earlier?.redrives ?? 0) + redrives,
-    ...(record.routingKey === undefined ? {} : { routingKey: record.routingKey }),
-    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
-    ...(row?.death?.note === undefined ? {} : { note: row.death.note }),
-  };
 }
 
 function redriveOne(

@@ -27,7 +27,7 @@ describe("a request that is wrong", () => {
     ],
     [PublishRequest, { messages: [{ priority: 1.5 }] }, "messages[0].priority: must be a whole number"],
     [PublishRequest, { messages: [{ delayMS: 5 }] }, "messages[0].delayMS: is not a known field"],
-    [PublishRequest, { messages: [{ ttlMs: 0 }] }, "messages[0].ttlMs: must be at least 1"],
+    [PublishRequest, { messages: [{ ttlMs: -1 }] }, "messages[0].ttlMs: must be at least 0"],
     [
       PublishRequest,
       { messages: [{ headers: { a: [] } }] },

@@ -117,7 +117,7 @@ describe("replacing", () => {
     const replace = (batch: Uint8Array): unknown =>
       q.run((queue, nowMs) => queue.replace({ cancelKey: "k" }, batch, nowMs));
     expect(replace(tooLarge)).toMatchObject({ code: "body_too_large" });
-    expect(replace(tooMany)).toMatchObject({ code: "queue_full" });
+    expect(replace(tooMany)).toMatchObject({ code: "batch_too_large" });
     expect(replace(q.batch("a", "b"))).toMatchObject({ code: "queue_full" });
     expect(bodies(drain(q))).toEqual(["old", "other"]);
   });

@@ -57,7 +57,7 @@ const ENDINGS: readonly {
     name: "a consumer that leaves",
     failures: 0,
     state: "ready",
-    logged: "nack",
+    logged: "released",
     end: (q) => {
       const id = q.attach();
       q.dispatch();

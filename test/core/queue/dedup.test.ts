@@ -88,7 +88,7 @@ describe("a message with a dedup id", () => {
 
   inBothLives("is not remembered when its batch was refused", (make) => {
     const q = make({ config: { ...config, maxMessages: 1 } });
-    expect(q.publish({ dedupId: "a" }, { dedupId: "b" })).toMatchObject({ code: "queue_full" });
+    expect(q.publish({ dedupId: "a" }, { dedupId: "b" })).toMatchObject({ code: "batch_too_large" });
     expect(publish(q, "a").duplicates).toEqual([]);
   });
 

@@ -174,7 +174,12 @@ describe("a key whose message has used up its failures", () => {
     publish(q, "a3");
     expect(q.take(9)).toEqual([]);
     const page = must(q.run((queue, nowMs) => queue.peek({ state: "parked", limit: 9 }, nowMs)));
-    expect(page.messages.map(({ body }) => new TextDecoder().decode(body))).toEqual(["a1", "a2", "a3"]);
+    expect(page.messages.map(({ body }) => new TextDecoder().decode(body))).toEqual(["a1"]);
+    expect(page.messages[0]!.death).toMatchObject({
+      reason: "failed",
+      atMs: 1_000_000,
+      log: [{ error: "broken" }],
+    });
   });
 
   inBothLives("skips: it dies and its line goes on", (make) => {

@@ -40,7 +40,7 @@ describe("the publishes of one turn", () => {
       { batch: q.batch("4") },
     ]);
     const codes = answers.map((answer) => (answer.ok ? sequencesOf(answer.value) : answer.code));
-    expect(codes).toEqual([[1], "bad_batch", "body_too_large", "queue_full", [2, 3], "queue_full"]);
+    expect(codes).toEqual([[1], "bad_batch", "body_too_large", "batch_too_large", [2, 3], "queue_full"]);
     expect(bodies(drain(q))).toEqual(["1", "2", "3"]);
   });
 

@@ -63,7 +63,7 @@ describe("a queue that rejects over its limit", () => {
 
   inBothLives("tells a batch that never fits from one that does not fit now", (make) => {
     const q = make({ config: { maxMessages: 2 } });
-    expect(q.publish("1", "2", "3")).toMatchObject({ code: "queue_full", detail: NEVER });
+    expect(q.publish("1", "2", "3")).toMatchObject({ code: "batch_too_large", detail: NEVER });
     const commands = [{ batch: q.batch("1", "2") }, { batch: q.batch("3") }];
     const [, second] = q.run((queue, nowMs) => queue.publish(commands, nowMs));
     expect(second).toMatchObject({ code: "queue_full", detail: NOT_NOW });
@@ -141,7 +141,7 @@ describe("a queue that drops its oldest over its limit", () => {
   inBothLives("refuses a batch larger than it may be, and drops nothing for it", (make) => {
     const q = make({ config });
     must(q.publish("1", "2"));
-    expect(q.publish("a", "b", "c", "d")).toMatchObject({ code: "queue_full" });
+    expect(q.publish("a", "b", "c", "d")).toMatchObject({ code: "batch_too_large" });
     expect(q.info().counts.ready).toBe(2);
   });
 

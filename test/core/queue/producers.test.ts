@@ -99,7 +99,7 @@ describe("a producer", () => {
   inBothLives("whose first batch was refused is never told that it was taken", (make) => {
     const q = make({ config: { maxMessages: 2 } });
     const [one, two] = sendAll(q, ["p", 1, "1", "2", "3"], ["p", 4, "4"]);
-    expect(one).toMatchObject({ code: "queue_full" });
+    expect(one).toMatchObject({ code: "batch_too_large" });
     // Nothing is known of the producer, so its fourth message may be taken as its first here…
     must(two!);
     // …but then the ones before it are refused for good, and not answered as if they were here.
