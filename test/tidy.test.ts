@@ -26,21 +26,32 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Packages and platform modules, by the files that may import them. */
 const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readonly instead: string }[] = [
-  { name: /^zod/, where: /^src\/(protocol\/schemas\.ts|edge\/)/, instead: "validate with protocol/schemas.ts" },
+  {
+    name: /^zod/,
+    where: /^src\/(protocol\/schemas\.ts|edge\/)/,
+    instead: "validate with protocol/schemas.ts",
+  },
   { name: /^(@hono\/|hono)/, where: /^src\/edge\//, instead: "only the edge knows HTTP" },
   { name: /^cloudflare:/, where: /^src\/objects\//, instead: "only objects know the platform" },
-  { name: /^node:/, where: /^src\/edge\/site\//, instead: "the Worker has no Node; only the site's build runs in it" },
+  {
+    name: /^node:/,
+    where: /^src\/edge\/site\//,
+    instead: "the Worker has no Node; only the site's build runs in it",
+  },
 ];
 
 const PURE = /^src\/(protocol|routing|queue)\//;
 const BANNED_IN_CORE: readonly [RegExp, string][] = [
   [/\bDate\.now\(|\bnew Date\(\)|\bperformance\./, "take nowMs as an argument"],
   [/\bMath\.random\(|\bcrypto\./, "take the random source as an argument"],
-  [/\basync\b|\bawait\b|\bPromise\.|\bsetTimeout\b/, "the core never waits; that belongs to objects/ or edge/"],
+  [
+    /\basync\b|\bawait\b|\bPromise\.|\bsetTimeout\b/,
+    "the core never waits; that belongs to objects/ or edge/",
+  ],
   [/\bconsole\./, "the core says nothing; return what is worth saying"],
 ];
 
-const SQL = /["'`]\s*(SELECT|INSERT|UPDATE|DELETE|CREATE TABLE|CREATE INDEX)\b/;
+const SQL = /["'`]\s*(SELECT\s|INSERT\s+(INTO|OR)\s|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX))/;
 
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
@@ -69,7 +80,8 @@ describe("imports", () => {
         const resolved = resolve(path, target);
         if (!resolved.startsWith("src/")) continue;
         const other = folderOf(resolved);
-        if (other !== folder && !MAY_IMPORT[folder]?.includes(other)) offences.push(`${path} imports ${resolved}`);
+        if (other !== folder && !MAY_IMPORT[folder]?.includes(other))
+          offences.push(`${path} imports ${resolved}`);
       }
     }
     expect(offences).toEqual([]);
@@ -136,7 +148,9 @@ describe("the core", () => {
 
 describe("every file", () => {
   it("compares error codes, not prose", () => {
-    const offenders = SOURCES.filter((path) => /\.(message|detail)\.(includes|match|startsWith)\(/.test(read(path)));
+    const offenders = SOURCES.filter((path) =>
+      /\.(message|detail)\.(includes|match|startsWith)\(/.test(read(path)),
+    );
     expect(offenders).toEqual([]);
   });
 
@@ -149,13 +163,17 @@ describe("every file", () => {
     const later = /\b(TODO|FIXME|XXX|HACK)\b/;
     const skipped = /\b(it|test|describe)\.(skip|todo|only)\b/;
     const own = normalize("test/tidy.test.ts");
-    const files = [...SOURCES, ...TESTS, ...glob("wasm/*.ts"), ...glob("examples/**/*.ts")].filter((path) => path !== own);
+    const files = [...SOURCES, ...TESTS, ...glob("wasm/*.ts"), ...glob("examples/**/*.ts")].filter(
+      (path) => path !== own,
+    );
     expect(files.filter((path) => later.test(read(path)) || skipped.test(read(path)))).toEqual([]);
   });
 
   it("sleeps in no test", () => {
     const layers = /^test\/(core|contract|simulation|fuzz)\//;
-    expect(TESTS.filter((path) => layers.test(path) && /\bsetTimeout\(|\bscheduler\.wait\(/.test(read(path)))).toEqual([]);
+    expect(
+      TESTS.filter((path) => layers.test(path) && /\bsetTimeout\(|\bscheduler\.wait\(/.test(read(path))),
+    ).toEqual([]);
   });
 });
 
@@ -173,13 +191,24 @@ describe("documents", () => {
 
   it("name only scripts that exist", () => {
     const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
-    const texts = [read("README.md"), read("test/README.md"), read("src/ARCHITECTURE.md"), read("wasm/README.md")];
+    const texts = [
+      read("README.md"),
+      read("test/README.md"),
+      read("src/ARCHITECTURE.md"),
+      read("wasm/README.md"),
+    ];
     const named = texts.flatMap((text) => [...text.matchAll(/npm run ([a-z:]+)/g)].map((match) => match[1]!));
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
   });
 
   it("point to files that exist", () => {
-    const documents = ["README.md", "src/ARCHITECTURE.md", "src/protocol/PROTOCOL.md", "test/README.md", "wasm/README.md"];
+    const documents = [
+      "README.md",
+      "src/ARCHITECTURE.md",
+      "src/protocol/PROTOCOL.md",
+      "test/README.md",
+      "wasm/README.md",
+    ];
     const broken = documents.flatMap((path) =>
       [...read(path).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
         .map((match) => resolve(path, match[1]!))

@@ -13,7 +13,7 @@ export interface Progress {
 }
 
 export class Screen {
-  private readonly isTerminal = process.stdout.isTTY === true;
+  private readonly isTerminal = process.stdout.isTTY;
   private drawn = 0;
   private lastLineMs = 0;
 

@@ -227,7 +227,7 @@ function recordFields(headings: Headings, headers: Record<string, HeaderValue>):
     headers: Object.keys(headers).length === 0 ? undefined : headers,
   };
   const set = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(set) as Omit<MessageRecord, "body">;
+  return Object.fromEntries(set);
 }
 
 function messageHeaders(headers: Headers): Record<string, HeaderValue> {

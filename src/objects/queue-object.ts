@@ -164,7 +164,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   private catalogue(): NamespaceApi {
-    return this.env.NAMESPACES.getByName(splitObjectName(this.name).namespace) as unknown as NamespaceApi;
+    return this.env.NAMESPACES.getByName(splitObjectName(this.name).namespace);
   }
 
   /** Takes the queue off the catalogue; a declare that came in between puts it back. */
