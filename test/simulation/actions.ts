@@ -57,7 +57,6 @@ export function receive(world: World, site: Site, command: ReceiveCommand, rando
     random,
     work: (queue) => queue.receive(command, world.nowMs),
     apply: (answer) => {
-      check(answer.ok, "receive", () => JSON.stringify(answer));
       const { consumer, attemptId = null } = command;
       const earlier = [...site.model.leases.values()].find(
         (one) =>
@@ -67,7 +66,14 @@ export function receive(world: World, site: Site, command: ReceiveCommand, rando
           one.untilMs > site.model.clockMs &&
           site.model.open(one).length === one.messages.length,
       );
+      const kept = keptFrom(site, consumer);
+      check(answer.ok || (kept === "exclusive" && !earlier), "receive", () => JSON.stringify(answer));
+      if (!answer.ok) return;
       lease = answer.value.lease === 0 ? null : answer.value.lease;
+      if (!earlier && kept !== null) {
+        check(kept === "other" && lease === null, "receive", () => `${consumer} gets ${lease}, ${kept}`);
+        return;
+      }
       if (earlier)
         check(lease === earlier.id, "receive", () => `attempt ${attemptId} is answered with ${lease}`);
       else site.took(answer.value, { consumer, consumerId: 0, attemptId }, command.max);
@@ -77,6 +83,16 @@ export function receive(world: World, site: Site, command: ReceiveCommand, rando
     },
   });
   return lease;
+}
+
+/** An exclusive consumer keeps all receivers out; a single active one gets everything alone. */
+function keptFrom({ core, model }: Site, receiver: string): "exclusive" | "other" | null {
+  if (model.paused) return null;
+  const sockets = [...core.sockets.values()];
+  if (sockets.some(({ isExclusive }) => isExclusive)) return "exclusive";
+  if (!model.config.singleActiveConsumer) return null;
+  const holders = [...model.leases.values()].filter((lease) => model.open(lease).length > 0);
+  return sockets.length > 0 || holders.some(({ consumer }) => consumer !== receiver) ? "other" : null;
 }
 
 export function settle(world: World, site: Site, settlement: Settlement, random: Random): boolean {
@@ -149,10 +165,8 @@ function found(site: Site, handle: MessageHandle): ModelMessage | null {
   return site.model.messages.get(site.model.cancelKeys.get(handle.cancelKey) ?? 0) ?? null;
 }
 
-/** What must be answered; of a drained message that is too old it is not known yet whether it is gone. */
-function cancelCode(site: Site, message: ModelMessage | null, actual: string | null): string | null {
+function cancelCode(message: ModelMessage | null): string | null {
   if (message === null) return "message_not_found";
-  if (message.isDrained && site.model.isExpired(message)) return actual;
   return message.state === "leased" ? "message_leased" : null;
 }
 
@@ -164,7 +178,7 @@ export function cancel(world: World, site: Site, handle: MessageHandle, random: 
     apply: (answer) => {
       const message = found(site, handle);
       const actual = answer.ok ? null : answer.code;
-      const code = cancelCode(site, message, actual);
+      const code = cancelCode(message);
       world.log(`${site.name} cancel ${JSON.stringify(handle)}: ${code ?? "done"}`);
       check(actual === code, "cancel", () => `${JSON.stringify(handle)} is ${actual}, must be ${code}`);
       if (message && code === null) site.model.cancel(message);
@@ -187,10 +201,10 @@ export function replace(
     apply: (answer) => {
       const message = found(site, handle);
       const actual = answer.ok ? null : answer.code;
-      const code = cancelCode(site, message, actual);
+      const code = cancelCode(message);
       world.log(`${site.name} replace ${JSON.stringify(handle)}: ${actual ?? "done"}`);
       // Refused for room it changed nothing: what is there is still compared.
-      if (actual === "queue_full") return;
+      if (actual === "queue_full" || actual === "batch_too_large") return;
       check(actual === code, "replace", () => `${JSON.stringify(handle)} is ${actual}, must be ${code}`);
       if (!message || code !== null) return;
       site.model.cancel(message);
@@ -262,6 +276,7 @@ export function resumeKey(
   world.turn({
     site,
     random,
+    isDrain: action === "drain",
     work: (queue) => queue.resumeKey(key, action, world.nowMs),
     apply: (answer) => {
       const { model } = site;
@@ -270,7 +285,7 @@ export function resumeKey(
       check(answer.ok === parked.length > 0, "resume", () => JSON.stringify(answer));
       for (const message of parked) {
         if (action === "retry") model.bringBack(message);
-        else model.bury(message, "failed");
+        else model.bury(message, message.parkedFor);
       }
       if (action === "drain" && parked.length > 0) model.drain(key);
     },

@@ -102,15 +102,11 @@ export class ModelAcceptance {
       (slot, i): slot is Slot => typeof slot !== "number" && slot.facts === facts[i],
     );
     const taken = together.slots.map((slot) => slot.facts);
-    if (
-      fresh.length > 0 &&
-      !this.hasRoom(
-        taken,
-        fresh.map((slot) => slot.facts),
-      )
-    ) {
-      const mayGiveWay = taken.length > 0 && this.queue.config.overflow === "dropOldest";
-      return mayGiveWay ? null : () => ({ ok: false, code: "queue_full" });
+    const batch = fresh.map((slot) => slot.facts);
+    const mayGiveWay = taken.length > 0 && this.queue.config.overflow === "dropOldest";
+    if (batch.length > 0 && !this.hasRoom(taken, batch)) {
+      const code = this.fits(batch) ? "queue_full" : "batch_too_large";
+      return mayGiveWay ? null : () => ({ ok: false, code });
     }
     together.slots.push(...fresh);
     for (const [id, slot] of own) together.dedups.set(id, slot);
@@ -129,13 +125,15 @@ export class ModelAcceptance {
   }
 
   private hasRoom(taken: readonly Facts[], batch: readonly Facts[]): boolean {
-    const { maxMessages, maxBytes, overflow } = this.queue.config;
-    const fits = (facts: readonly Facts[]): boolean =>
-      facts.length <= (maxMessages ?? Infinity) && bytesOf(facts) <= (maxBytes ?? Infinity);
-    const staying = overflow === "dropOldest" ? this.live(({ state }) => state === "leased") : this.live();
-    return (
-      fits(batch) && (fits([...this.live(), ...taken, ...batch]) || fits([...staying, ...taken, ...batch]))
-    );
+    if (!this.fits(batch)) return false;
+    const isDropping = this.queue.config.overflow === "dropOldest";
+    const staying = isDropping ? this.live(({ state }) => state === "leased") : this.live();
+    return this.fits([...this.live(), ...taken, ...batch]) || this.fits([...staying, ...taken, ...batch]);
+  }
+
+  private fits(facts: readonly Facts[]): boolean {
+    const { maxMessages, maxBytes } = this.queue.config;
+    return facts.length <= (maxMessages ?? Infinity) && bytesOf(facts) <= (maxBytes ?? Infinity);
   }
 
   private live(isMeant: (message: ModelMessage) => boolean = () => true): Facts[] {
@@ -147,11 +145,9 @@ export class ModelAcceptance {
 
   /** Under dropOldest the oldest that waits gives way, as long as there is one. */
   private makeRoom(facts: readonly Facts[]): void {
-    const { maxMessages, maxBytes, overflow } = this.queue.config;
-    if (overflow !== "dropOldest") return;
+    if (this.queue.config.overflow !== "dropOldest") return;
     for (;;) {
-      const whole = [...this.live(), ...facts];
-      if (whole.length <= (maxMessages ?? Infinity) && bytesOf(whole) <= (maxBytes ?? Infinity)) return;
+      if (this.fits([...this.live(), ...facts])) return;
       const oldest = this.queue
         .all()
         .filter(({ state }) => state !== "leased" && state !== "dead")
@@ -195,6 +191,7 @@ export class ModelAcceptance {
       availableMs: 0,
       attempts: 0,
       failures: 0,
+      parkedFor: "failed",
       isDrained: false,
     };
     if (facts.cancelKey !== null) {

@@ -23,6 +23,8 @@ export interface ModelMessage {
   availableMs: number;
   attempts: number;
   failures: number;
+  /** Why it was parked, and will have died when its key is freed without it. */
+  parkedFor: DeathReason;
   /** It is to die when it comes up: its key was drained. */
   isDrained: boolean;
 }
@@ -205,6 +207,7 @@ export class ModelQueue {
     const { onKeyFailure } = this.config;
     if (message.key !== null && onKeyFailure === "park") {
       message.state = "parked";
+      message.parkedFor = reason;
       return;
     }
     this.bury(message, reason);
@@ -248,7 +251,7 @@ export class ModelQueue {
     for (const lease of [...this.leases.values()].filter((one) => one.consumerId === consumerId)) {
       for (const entry of this.open(lease)) {
         this.end(entry, {
-          outcome: how === "released" ? "nack" : "lost",
+          outcome: "lost",
           isFailure: isCharged,
           delayMs: isCharged ? undefined : 0,
         });

@@ -1,7 +1,7 @@
 // One queue of the world: the core, the model beside it, and what clients of it remember.
 import type { PublishCommand, RedriveCommand } from "../../src/protocol/commands.ts";
 import { deliveryToJson } from "../../src/protocol/message-json.ts";
-import type { Delivery } from "../../src/protocol/commands.ts";
+import type { DeathRecord, Delivery } from "../../src/protocol/commands.ts";
 import type { OutboxRow } from "../../src/queue/stores.ts";
 import { check, type Checkers } from "./checkers.ts";
 import type { Role } from "./configs.ts";
@@ -172,7 +172,7 @@ export class Site {
     for (const { number, target, batch } of this.core.outbox(this.lastMove)) {
       const facts = factsOf(this.core.codec, batch);
       const ids = facts.map(({ id }) => id ?? "");
-      facts.forEach(({ death }, i) => this.left(ids[i]!, target, death?.reason ?? null, isRedriving));
+      facts.forEach(({ death }, i) => this.left(ids[i]!, target, death, isRedriving));
       this.model.outbox.push({ number, target, ids });
       this.moves.set(number, { target, notBeforeMs: nowMs, tries: 0 });
       this.lastMove = number;
@@ -182,12 +182,15 @@ export class Site {
     this.observeDead(isRedriving);
   }
 
-  private left(id: string, target: string, reason: string | null, isRedriving: boolean): void {
+  private left(id: string, target: string, death: DeathRecord | null, isRedriving: boolean): void {
     const { model } = this;
-    const drained = model.byId(id);
-    if (drained?.isDrained && reason === "failed") model.bury(drained, "failed");
-    if (drained?.isDrained && reason === "expired" && model.isExpired(drained))
-      model.bury(drained, "expired");
+    const hasDiedHere = death?.queue === this.name && death.redrivenMs === undefined;
+    const reason = hasDiedHere ? death.reason : null;
+    const early = model.byId(id);
+    if (early?.isDrained && reason === "failed") model.bury(early, "failed");
+    // Picked over before the alarm came.
+    else if (reason === "expired" && early && isWaiting(early) && model.isExpired(early))
+      model.bury(early, "expired");
     const at = model.departures.findIndex((one) => one.id === id && one.target === target);
     if (at !== -1) {
       const [departure] = model.departures.splice(at, 1);
@@ -199,7 +202,7 @@ export class Site {
       return;
     }
     const message = model.byId(id);
-    const isDead = message?.state === "dead" || (message?.facts.death ?? null) !== null;
+    const isDead = message?.state === "dead" || isDeadLetter(message);
     check(message && isRedriving && isDead && message.state !== "leased", "conservation", () => {
       return `${id} (${message?.state ?? "gone"}) left ${this.name} for ${target}`;
     });
@@ -237,6 +240,11 @@ export class Site {
         return `${this.name} has ${dead.size} dead messages, ${known.length} died`;
       },
     );
+  }
+
+  /** Messages may die because their key is drained, at once or when they come up. */
+  get isDraining(): boolean {
+    return this.model.config.onKeyFailure === "drain" || this.model.all().some(({ isDrained }) => isDrained);
   }
 
   /** When the first move to any target may be tried. */
@@ -282,4 +290,14 @@ export class Site {
     purge(world, this, undefined, random);
     check(this.model.messages.size === 0, "drain", () => `${this.name} is not empty`);
   }
+}
+
+/** It came dead from another queue and was not brought back since. */
+function isDeadLetter(message: ModelMessage | null): boolean {
+  const death = message?.facts.death;
+  return death !== null && death !== undefined && death.redrivenMs === undefined;
+}
+
+function isWaiting({ state }: ModelMessage): boolean {
+  return state !== "leased" && state !== "dead";
 }

@@ -25,6 +25,8 @@ export interface Turn<T> {
   readonly apply: (value: T) => void;
   /** Moves messages that no prediction names: nothing is dispatched in the same transaction. */
   readonly isRedrive?: boolean;
+  /** The same, because a key is drained by hand. */
+  readonly isDrain?: boolean;
 }
 
 export class World {
@@ -58,7 +60,9 @@ export class World {
       this.failTurn(site, random, work);
       if (random.chance(0.5)) return false;
     }
-    const isSplit = turn.isRedrive === true || site.tasks.size > 0;
+    // What only an observation can tell must be known before the next thing happens.
+    const isRedriving = turn.isRedrive === true || site.tasks.size > 0;
+    const isSplit = isRedriving || turn.isDrain === true || site.isDraining;
     const isLate = random.chance(this.faults.lateAlarmProbability);
     if (isSplit && !isLate) this.alarm(site);
     const done = site.core.run(this.nowMs, (queue) => {
@@ -70,13 +74,13 @@ export class World {
     site.model.clockMs = this.clockOf(site);
     apply(done.value);
     this.dispatched(site, done.dispatched);
-    if (isSplit) site.observe(this.nowMs, true);
+    if (isSplit) site.observe(this.nowMs, isRedriving);
     this.rest(site);
     return true;
   }
 
   private failTurn(site: Site, random: Random, work: (queue: Queue) => unknown): void {
-    const atMs = this.clockOf(site);
+    const atMs = Math.max(this.nowMs, this.clockOf(site));
     const before = site.core.inspect(atMs);
     site.core.runFailing(this.nowMs, random.between(0, 40), (queue) => {
       queue.tick(this.nowMs);
@@ -90,10 +94,7 @@ export class World {
 
   /** The queue's own time. A clock that moved nothing is not stored: it may be earlier after the queue is reopened. */
   private clockOf(site: Site): number {
-    return Math.max(
-      this.nowMs,
-      site.core.run(this.nowMs, (queue) => queue.clockMs),
-    );
+    return site.core.run(this.nowMs, (queue) => queue.clockMs);
   }
 
   /** Lets the alarm come until nothing is left to do now, then looks at everything. */
@@ -156,7 +157,7 @@ export class World {
 
   /** The object goes out of memory and comes back; nothing that a client can see may change. */
   evict(site: Site, lost: readonly Consumer[] = []): void {
-    const atMs = this.clockOf(site);
+    const atMs = Math.max(this.nowMs, this.clockOf(site));
     const before = site.core.inspect(atMs);
     for (const { id } of lost) site.core.sockets.delete(id);
     site.core.evict();
