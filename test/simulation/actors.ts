@@ -30,11 +30,9 @@ const encoder = new TextEncoder();
 const PRODUCERS = ["p1", "p2", "p3"];
 const KEYS = ["a", "b", "c"];
 
-function drawRecord(world: World, random: Random, used: Set<string>): MessageRecord {
+function drawRecord(world: World, random: Random): MessageRecord {
   const number = ++world.published;
   const cancelKey = `c${random.between(1, 6)}`;
-  const hasCancelKey = random.chance(0.12) && !used.has(cancelKey);
-  if (hasCancelKey) used.add(cancelKey);
   return {
     body: encoder.encode(`m${number}`),
     ...(random.chance(0.7) ? { orderingKey: random.pick(KEYS) } : {}),
@@ -42,11 +40,11 @@ function drawRecord(world: World, random: Random, used: Set<string>): MessageRec
     ...(random.chance(0.2) ? { delayMs: random.pick([1, 40, 40, 400, 3_000]) } : {}),
     ...(random.chance(0.1) ? { ttlMs: random.pick([0, 1, 100, 2_000]) } : {}),
     ...(random.chance(0.15) ? { dedupId: `d${random.between(1, 8)}` } : {}),
-    ...(hasCancelKey ? { cancelKey } : {}),
+    ...(random.chance(0.12) ? { cancelKey } : {}),
   };
 }
 
-function drawBatch(world: World, site: Site, random: Random, used: Set<string>): Uint8Array {
+function drawBatch(world: World, site: Site, random: Random): Uint8Array {
   const isPlain = random.chance(0.3);
   const count = random.weighted([
     [6, 1],
@@ -54,7 +52,7 @@ function drawBatch(world: World, site: Site, random: Random, used: Set<string>):
     [1, random.between(5, 9)],
   ]);
   const records = Array.from({ length: count }, () => {
-    const record = drawRecord(world, random, used);
+    const record = drawRecord(world, random);
     return isPlain ? { body: record.body } : record;
   });
   return encodeBatch(site.core.codec, records);
@@ -62,12 +60,11 @@ function drawBatch(world: World, site: Site, random: Random, used: Set<string>):
 
 /** A turn's publishes: some plain, some of a producer that repeats what was not answered. */
 const produce: Act = (world, site, random) => {
-  const used = new Set<string>();
   const producers = new Set<string>();
   const commands = Array.from(
     { length: random.chance(0.7) ? 1 : random.between(2, 3) },
     (): PublishCommand => {
-      const batch = drawBatch(world, site, random, used);
+      const batch = drawBatch(world, site, random);
       const id = random.pick(PRODUCERS);
       if (random.chance(0.6) || producers.has(id)) return { batch };
       producers.add(id);
@@ -96,7 +93,7 @@ const produceOutOfTurn: Act = (world, site, random) => {
   if (!memory || memory.unconfirmed !== null) return;
   const sequence = random.between(1, memory.next + 3);
   if (sequence === memory.next) return;
-  const batch = drawBatch(world, site, random, new Set());
+  const batch = drawBatch(world, site, random);
   publish(world, site, [{ batch, producer: { id: "p1", sequence } }], random);
 };
 
@@ -188,10 +185,7 @@ const operate: Act = (world, site, random) => {
         purge(world, site, random.chance(0.2) ? undefined : random.between(1, model.nextSequence), random),
     ],
     [4, () => cancel(world, site, drawHandle(site, random), random)],
-    [
-      2,
-      () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random, new Set()), random),
-    ],
+    [2, () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random), random)],
     [2, () => update(world, site, drawUpdate(random), random)],
     [3, () => redriveSome(world, site, random)],
     [4, () => resumeKey(world, site, random.pick(KEYS), random.pick(["retry", "skip", "drain"]), random)],

@@ -43,6 +43,10 @@ export class ModelAcceptance {
     this.queue = queue;
   }
 
+  windowEnds(): number[] {
+    return [...this.dedup.values()].map(({ untilMs }) => untilMs);
+  }
+
   /** Takes a turn's batches, each whole or not at all, and answers them in order. */
   publish(commands: readonly ModelCommand[], nowMs: number, replaced = 0): ModelConfirm[] {
     const { queue } = this;
@@ -173,6 +177,8 @@ export class ModelAcceptance {
       );
     for (const { slot } of order) slot.sequence = queue.nextSequence++;
     for (const { slot } of order) this.add(slot);
+    // In the order of publishing, so that the last one with a key stays.
+    for (const slot of slots) this.takeCancelKey(slot);
     queue.totals.published += slots.length;
   }
 
@@ -194,14 +200,17 @@ export class ModelAcceptance {
       parkedFor: "failed",
       isDrained: false,
     };
-    if (facts.cancelKey !== null) {
-      const earlier = queue.messages.get(queue.cancelKeys.get(facts.cancelKey) ?? 0);
-      // A waiting message gives way to the new one of the same key. A moved message takes nobody's place.
-      const isWaiting = earlier && earlier.state !== "leased" && earlier.state !== "dead";
-      if (isWaiting && facts.id === null) queue.cancel(earlier);
-      queue.cancelKeys.set(facts.cancelKey, sequence);
-    }
     queue.add(message);
+  }
+
+  /** A waiting message gives way to a later one of the same key. A moved message takes nobody's place. */
+  private takeCancelKey({ facts, sequence }: Slot): void {
+    const { queue } = this;
+    if (facts.cancelKey === null) return;
+    const earlier = queue.messages.get(queue.cancelKeys.get(facts.cancelKey) ?? 0);
+    const isWaiting = earlier && earlier.state !== "leased" && earlier.state !== "dead";
+    if (isWaiting && facts.id === null) queue.cancel(earlier);
+    queue.cancelKeys.set(facts.cancelKey, sequence);
   }
 }
 

@@ -69,6 +69,12 @@ function passTime(world: World, random: Random): void {
     world.nowMs += clockBackwards && random.chance(0.5) ? -jump : jump;
     return;
   }
+  const edges = random.chance(0.12) ? world.edges() : [];
+  if (edges.length > 0) {
+    // Just before, at, or just after the moment at which something is due.
+    world.nowMs = Math.max(world.nowMs, random.pick(edges) + random.between(-1, 1));
+    return;
+  }
   world.nowMs += random.weighted([
     [5, 0],
     [6, random.between(1, 20)],

@@ -49,6 +49,14 @@ export class World {
     return this.sites.get(name)!;
   }
 
+  /** Moments to come at which something is due somewhere, or a dedup window ends. */
+  edges(): number[] {
+    return [...this.sites.values()]
+      .flatMap(({ model, acceptance }) => [model.nextDueMs(true), ...acceptance.windowEnds()])
+      .filter((ms) => ms !== null && ms >= this.nowMs)
+      .map(Number);
+  }
+
   log(line: string): void {
     this.history.push(`${this.nowMs} ${line}`);
   }
