@@ -48,7 +48,7 @@ export class Outbound {
     try {
       const stub = this.ports.env.QUEUES.getByName(name);
       const answer = await stub.acceptMoved({ from, number: row.number, batch: row.batch });
-      return answer.ok;
+      return answer.ok && answer.value.isDone;
     } catch (error) {
       console.error("a move was not taken", {
         queue: stored.queue,

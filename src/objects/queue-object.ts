@@ -249,7 +249,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     from: string;
     number: number;
     batch: Uint8Array;
-  }): Promise<Result<{ accepted: number }>> {
+  }): Promise<Result<{ accepted: number; isDone: boolean }>> {
     const allotted = await this.makeAllotment(command.batch.byteLength);
     if (allotted) return allotted;
     return this.whenDeclared((queue, nowMs) =>

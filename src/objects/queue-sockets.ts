@@ -45,6 +45,7 @@ export class QueueSockets {
   private readonly byId = new Map<number, WebSocket>();
   /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
   private readonly heard = new WeakMap<WebSocket, number>();
+  private leaving: WebSocket | null = null;
   private lastId = 0;
 
   constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn) {
@@ -59,7 +60,10 @@ export class QueueSockets {
   reattach(queue: Queue): Set<number> {
     const live = new Set<number>();
     this.byId.clear();
-    for (const socket of this.ctx.getWebSockets()) {
+    // A socket whose closing woke the object may not be listed any more, but it has not been lost by a restart.
+    const sockets = new Set(this.ctx.getWebSockets());
+    if (this.leaving) sockets.add(this.leaving);
+    for (const socket of sockets) {
       const state = stateOf(socket);
       this.byId.set(state.id, socket);
       this.lastId = Math.max(this.lastId, state.id);
@@ -250,6 +254,9 @@ export class QueueSockets {
   }
 
   async onClose(socket: WebSocket, code: number): Promise<void> {
+    this.leaving = socket;
+    this.turn.open();
+    this.leaving = null;
     const state = stateOf(socket);
     this.byId.delete(state.id);
     if (state.consumer === null) return;

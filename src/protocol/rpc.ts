@@ -49,12 +49,15 @@ export interface QueueApi {
   /** Frees a parked key: tries its message again, or treats it as the other two policies would. */
   resumeKey(key: string, action: "retry" | "skip" | "drain"): Promise<Result<{ messages: number }>>;
 
-  /** For other queues: takes dead or redriven messages. Repeatable: `from` and `number` are remembered. */
+  /**
+   * For other queues: takes dead or redriven messages. Repeatable: `from` and `number` are remembered. Not done: a
+   * part was taken, and the same must be sent again.
+   */
   acceptMoved(command: {
     from: string;
     number: number;
     batch: Uint8Array;
-  }): Promise<Result<{ accepted: number }>>;
+  }): Promise<Result<{ accepted: number; isDone: boolean }>>;
   /** Opens a consumer's socket. Claims come in the header `Millrace-Claims`, which only the edge may set. */
   fetch(request: Request): Promise<Response>;
 }

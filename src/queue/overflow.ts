@@ -53,6 +53,20 @@ export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<
   return ok(undefined);
 }
 
+/** What could be taken now: the limits without what stays. */
+export function capacity(queue: QueueContext): Load {
+  const limits = limitsOf(queue);
+  const { now } = queue.ledger;
+  const staying =
+    configOf(queue).overflow === "dropOldest"
+      ? leasedLoad(queue)
+      : { messages: now.messages - now.dead, bytes: now.bytes - now.deadBytes };
+  return {
+    messages: limits.messages - staying.messages,
+    bytes: Math.min(limits.bytes - staying.bytes, queue.stored.allottedBytes - now.bytes),
+  };
+}
+
 function atLeast(judged: Load, batch: Load): Load {
   return {
     messages: Math.max(0, judged.messages) + batch.messages,

@@ -37,6 +37,7 @@ import { openContext, type QueueContext } from "./context.ts";
 import { deliveryOf, DELIVERY_BYTES_MAX, EMPTY_DELIVERY, grant } from "./grant.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
+import { acceptMove, type Moved } from "./moved.ts";
 import { Picker } from "./pick.ts";
 import { purge } from "./purge.ts";
 import { cancelRedrive, redriveStatus, startRedrive } from "./redrive.ts";
@@ -106,12 +107,8 @@ export class Queue {
   }
 
   /** Takes messages that another queue sends. The same move again is answered and not taken twice. */
-  acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<{ accepted: number }> {
-    if (number <= this.context.stores.identities.inbound(from)) return ok({ accepted: 0 });
-    const [answer] = acceptAll(this.context, [{ batch }], nowMs, { isMoved: true });
-    if (!answer!.ok) return answer!;
-    this.context.stores.identities.putInbound(from, number);
-    return ok({ accepted: answer!.value.sequences.reduce((sum, [, count]) => sum + count, 0) });
+  acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<Moved> {
+    return acceptMove(this.context, from, number, batch, nowMs);
   }
 
   replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {

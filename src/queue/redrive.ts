@@ -18,6 +18,8 @@ import { RETURN_STATE, type ReturnRow, type TaskRow } from "./stores.ts";
 /** Messages looked at in one step. */
 const STEP_SCAN_MAX = 2_000;
 const STEP_MOVE_MAX = 500;
+/** Messages a dry run looks at: it answers at once, so it can't go on for ever. */
+const DRY_SCAN_MAX = 200_000;
 const STEP_MS = 100;
 
 interface Candidate {
@@ -45,6 +47,7 @@ export function startRedrive(
     let scanned = 0;
     let matched = 0;
     for (const candidate of candidates(queue, START)) {
+      if (scanned === DRY_SCAN_MAX) break;
       scanned++;
       if (matches(queue, candidate, command.filter)) matched++;
       if (matched === command.limit) break;

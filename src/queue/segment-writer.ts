@@ -68,6 +68,8 @@ export class SegmentWriter {
   writeCancelKeys(): void {
     for (const { key, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
       if (!this.isMoved) giveWay(this.queue, key);
+      // A message that moved here must not take the key from one that waits.
+      else if (this.queue.stores.identities.handle("cancelKey", key) !== null) continue;
       this.queue.stores.identities.putHandle("cancelKey", key, sequence, segment);
     }
   }

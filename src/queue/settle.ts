@@ -3,6 +3,7 @@
  * the same again is harmless; saying something else, or saying it too late, is refused and changes nothing.
  */
 import type { SequenceRun, Settlement, SettlementResult, Verdict } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { endDelivery } from "./fail.ts";
@@ -37,7 +38,8 @@ function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): 
   if (named === null) settleOpen(queue, lease, settlement, nowMs, result);
   else for (const run of named) settleRun(queue, lease, run, settlement, nowMs, result);
   if (settlement.verdict === "extend" && result.settled > 0) {
-    queue.leases.extend(lease, nowMs + (settlement.leaseMs ?? configOf(queue).leaseMs));
+    const untilMs = nowMs + (settlement.leaseMs ?? configOf(queue).leaseMs);
+    queue.leases.extend(lease, Math.min(untilMs, lease.grantedMs + LIMITS.leaseMsMax));
     result.untilMs = lease.untilMs;
   }
   return result;

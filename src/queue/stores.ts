@@ -194,9 +194,9 @@ export interface IdentityStore {
   producer(id: string): string | null;
   putProducer(id: string, state: string, touchedMs: number): void;
   removeProducersBefore(touchedMs: number): void;
-  /** The last move taken from another queue. */
-  inbound(from: string): number;
-  putInbound(from: string, number: number): void;
+  /** The last move taken from another queue; `taken` counts its messages where only a part is, else null. */
+  inbound(from: string): { number: number; taken: number | null };
+  putInbound(from: string, number: number, taken: number | null): void;
 }
 
 /** A batch on its way to another queue. */

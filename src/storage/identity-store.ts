@@ -13,8 +13,8 @@ const REMOVE_HANDLE = "DELETE FROM handle WHERE kind = ? AND value = ? AND seque
 const PRODUCER = "SELECT state FROM producer WHERE id = ?";
 const PUT_PRODUCER = "INSERT OR REPLACE INTO producer (id, state, touched_ms) VALUES (?, ?, ?)";
 const SWEEP_PRODUCERS = "DELETE FROM producer WHERE touched_ms < ?";
-const INBOUND = "SELECT number AS value FROM inbound WHERE sender = ?";
-const PUT_INBOUND = "INSERT OR REPLACE INTO inbound (sender, number) VALUES (?, ?)";
+const INBOUND = "SELECT number, taken FROM inbound WHERE sender = ?";
+const PUT_INBOUND = "INSERT OR REPLACE INTO inbound (sender, number, taken) VALUES (?, ?, ?)";
 
 export class SqlIdentityStore implements IdentityStore {
   private readonly sql: Sql;
@@ -64,11 +64,12 @@ export class SqlIdentityStore implements IdentityStore {
     this.sql.run(SWEEP_PRODUCERS, touchedMs);
   }
 
-  inbound(from: string): number {
-    return this.sql.value(INBOUND, from) ?? 0;
+  inbound(from: string): { number: number; taken: number | null } {
+    const row = this.sql.first<{ number: number; taken: number | null }>(INBOUND, from);
+    return row ? { number: row.number, taken: row.taken } : { number: 0, taken: null };
   }
 
-  putInbound(from: string, number: number): void {
-    this.sql.run(PUT_INBOUND, from, number);
+  putInbound(from: string, number: number, taken: number | null): void {
+    this.sql.run(PUT_INBOUND, from, number, taken);
   }
 }

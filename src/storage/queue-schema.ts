@@ -102,7 +102,8 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE inbound (
         sender TEXT PRIMARY KEY,         -- a queue that moves messages here
-        number INTEGER NOT NULL          -- the last move taken
+        number INTEGER NOT NULL,         -- the last move taken
+        taken INTEGER                    -- how many of its messages, where only a part is
       ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE outbox (
         number INTEGER PRIMARY KEY,

@@ -129,10 +129,12 @@ export function identityTests(open: Make): void {
     identities.putProducer("r", "three", 30);
     identities.removeProducersBefore(30);
     expect([identities.producer("p"), identities.producer("r")]).toEqual([null, "three"]);
-    expect(identities.inbound("q#1")).toBe(0);
-    identities.putInbound("q#1", 4);
-    identities.putInbound("q#1", 5);
-    expect([identities.inbound("q#1"), identities.inbound("q#2")]).toEqual([5, 0]);
+    expect(identities.inbound("q#1")).toEqual({ number: 0, taken: null });
+    identities.putInbound("q#1", 4, 17);
+    expect(identities.inbound("q#1")).toEqual({ number: 4, taken: 17 });
+    identities.putInbound("q#1", 5, null);
+    expect(identities.inbound("q#1")).toEqual({ number: 5, taken: null });
+    expect(identities.inbound("q#2").number).toBe(0);
   });
 }
 

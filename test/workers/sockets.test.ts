@@ -106,6 +106,24 @@ describe("a socket", () => {
     ]);
   });
 
+  it("charges a failure even when its closing is what wakes the object", async () => {
+    const stub = await declare("wakeup", { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume" });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    await evictDurableObject(stub);
+    socket.close(1011);
+    await socket.closed;
+    const heir = await TestSocket.open(stub);
+    heir.send({ type: "consume" });
+    await heir.next("consuming");
+    expect((await heir.next("deliver")).head.messages).toMatchObject([
+      { body: "a", attempt: 2, failures: 1 },
+    ]);
+  });
+
   it("keeps others out when it is exclusive, and lets them in when it goes", async () => {
     const stub = await declare("exclusive");
     const one = await TestSocket.open(stub);

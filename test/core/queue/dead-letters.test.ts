@@ -147,9 +147,34 @@ describe("a dead message", () => {
     const [row] = carried(q);
     const accept = (): unknown =>
       dlq.run((queue, nowMs) => queue.acceptMoved("q#1", row!.number, row!.batch.slice(), nowMs));
-    expect(accept()).toEqual({ ok: true, value: { accepted: 1 } });
-    expect(accept()).toEqual({ ok: true, value: { accepted: 0 } });
+    expect(accept()).toEqual({ ok: true, value: { accepted: 1, isDone: true } });
+    expect(accept()).toEqual({ ok: true, value: { accepted: 0, isDone: true } });
     expect(dlq.info().counts.ready).toBe(1);
+  });
+
+  inBothLives("arrives in parts where it is more than its target may ever hold", (make) => {
+    const q = make({ config });
+    const dlq = make({ name: "dlq", config: { maxMessages: 2 } });
+    must(q.publish("1", "2", "3", "4", "5"));
+    const { lease } = q.receive(5);
+    q.settle({ lease, verdict: "reject", dead: true });
+    const row = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+    const send = (): { accepted: number; isDone: boolean } | string => {
+      const answer = dlq.run((queue, nowMs) =>
+        queue.acceptMoved("q#1", row.number, row.batch.slice(), nowMs),
+      );
+      return answer.ok ? answer.value : answer.code;
+    };
+    const seen: (string | undefined)[] = [];
+    expect(send()).toEqual({ accepted: 2, isDone: false });
+    expect(send()).toBe("batch_too_large");
+    seen.push(...drain(dlq).map(({ body }) => body));
+    expect(send()).toEqual({ accepted: 2, isDone: false });
+    seen.push(...drain(dlq).map(({ body }) => body));
+    expect(send()).toEqual({ accepted: 1, isDone: true });
+    seen.push(...drain(dlq).map(({ body }) => body));
+    expect(send()).toEqual({ accepted: 0, isDone: true });
+    expect(seen).toEqual(["1", "2", "3", "4", "5"]);
   });
 
   inBothLives("waits here when its target can't take it, longer each time", (make) => {

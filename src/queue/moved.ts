@@ -1,0 +1,69 @@
+/**
+ * Taking what another queue sends: its dead or redriven messages. Repeatable: the last move of each sender is
+ * remembered. A move that has more messages than this queue may ever hold is taken in parts, as there is room.
+ */
+import { assert } from "../protocol/assert.ts";
+import { ok, type Result } from "../protocol/result.ts";
+import { acceptAll } from "./accept.ts";
+import type { QueueContext } from "./context.ts";
+import { capacity } from "./overflow.ts";
+
+export interface Moved {
+  readonly accepted: number;
+  /** False: a part of it is still to come, and the same move must be sent again. */
+  readonly isDone: boolean;
+}
+
+export function acceptMove(
+  queue: QueueContext,
+  from: string,
+  number: number,
+  batch: Uint8Array,
+  nowMs: number,
+): Result<Moved> {
+  const { identities } = queue.stores;
+  const known = identities.inbound(from);
+  if (number < known.number || (number === known.number && known.taken === null)) {
+    return ok({ accepted: 0, isDone: true });
+  }
+  const taken = number === known.number ? (known.taken ?? 0) : 0;
+  const rest = taken === 0 ? batch : sliceOf(queue, batch, taken, Number.POSITIVE_INFINITY);
+  const whole = acceptAll(queue, [{ batch: rest }], nowMs, { isMoved: true })[0]!;
+  if (whole.ok) {
+    identities.putInbound(from, number, null);
+    return ok({ accepted: whole.value.sequences.reduce((sum, [, count]) => sum + count, 0), isDone: true });
+  }
+  if (whole.code !== "batch_too_large") return whole;
+  const count = fitting(queue, rest);
+  if (count === 0) return whole;
+  const part = acceptAll(queue, [{ batch: sliceOf(queue, batch, taken, count) }], nowMs, {
+    isMoved: true,
+  })[0]!;
+  if (!part.ok) return part;
+  identities.putInbound(from, number, taken + count);
+  return ok({ accepted: count, isDone: false });
+}
+
+function sliceOf(queue: QueueContext, batch: Uint8Array, from: number, countMax: number): Uint8Array {
+  const scanned = queue.codec.scan(batch, "broker");
+  assert(scanned.ok, "a move that was accepted in part is damaged now");
+  const table = scanned.value;
+  const count = Math.min(table.count - from, countMax);
+  const last = from + count - 1;
+  const offset = table.offset(from);
+  const slice = { bytes: batch, offset, size: table.offset(last) + table.size(last) - offset, count };
+  return queue.codec.join([slice], { origin: 0, firstSequence: 0, timeMs: 0 });
+}
+
+/** How many messages from the start of a batch there is room for. */
+function fitting(queue: QueueContext, batch: Uint8Array): number {
+  const scanned = queue.codec.scan(batch, "broker");
+  assert(scanned.ok, "a move that was judged is damaged now");
+  const room = capacity(queue);
+  let bytes = 0;
+  for (let i = 0; i < scanned.value.count; i++) {
+    bytes += scanned.value.size(i);
+    if (i + 1 > room.messages || bytes > room.bytes) return i;
+  }
+  return scanned.value.count;
+}
