@@ -51,6 +51,7 @@ export class Leases {
   private readonly ended = new Map<number, Lease>();
   private readonly changed = new Set<Lease>();
   private slots = 0;
+  private freeSlots: number[] = [];
   openCount = 0;
   /** Open messages of each consumer's socket. */
   private readonly openOf = new Map<number, number>();
@@ -167,7 +168,17 @@ export class Leases {
       else store.write(rowOf(lease), 0, "{}");
     }
     this.changed.clear();
+    this.forgetOldest();
     return true;
+  }
+
+  /** Slots of leases that ended long ago are free for others. */
+  private forgetOldest(): void {
+    for (const [id, { slot }] of this.ended) {
+      if (this.ended.size <= ENDED_MAX) return;
+      this.ended.delete(id);
+      this.freeSlots.push(slot);
+    }
   }
 
   openBy(consumerId: number): number {
@@ -182,6 +193,8 @@ export class Leases {
   }
 
   private takeSlot(): number {
+    const free = this.freeSlots.pop();
+    if (free !== undefined) return free;
     if (this.ended.size >= ENDED_MAX) {
       for (const [id, lease] of this.ended) {
         // A lease that still waits to be written keeps its slot until it is.

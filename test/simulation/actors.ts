@@ -1,6 +1,6 @@
 // Who acts on the queues: producers, consumers over sockets and over HTTP, an operator, the platform. Each act is
 // drawn from what may happen now.
-import type { MessageRecord } from "../../src/protocol/batch.ts";
+import { readBatchHeader, type MessageRecord } from "../../src/protocol/batch.ts";
 import type { PublishCommand, Settlement } from "../../src/protocol/commands.ts";
 import type { Consumer } from "../../src/queue/consumers.ts";
 import {
@@ -82,8 +82,7 @@ const produce: Act = (world, site, random) => {
     if (!memory || memory.unconfirmed !== command) return;
     if (answers[i] && random.chance(world.faults.confirmLostProbability)) return;
     memory.unconfirmed = null;
-    if (answers[i])
-      memory.next += new DataView(command.batch.buffer, command.batch.byteOffset).getUint32(12, true);
+    if (answers[i]) memory.next += readBatchHeader(command.batch).count;
   });
 };
 
@@ -95,6 +94,31 @@ const produceOutOfTurn: Act = (world, site, random) => {
   if (sequence === memory.next) return;
   const batch = drawBatch(world, site, random);
   publish(world, site, [{ batch, producer: { id: "p1", sequence } }], random);
+};
+
+/** Says a dedup id again just before, at, or just after the end of its window. */
+const produceAtEdge: Act = (world, site, random) => {
+  const windows = site.acceptance.windows().filter(({ untilMs }) => untilMs > world.nowMs);
+  if (windows.length === 0) return;
+  const { id, untilMs } = random.pick(windows);
+  world.nowMs = untilMs + random.between(-1, 1);
+  const record = { ...drawRecord(world, random), dedupId: id };
+  publish(world, site, [{ batch: encodeBatch(site.core.codec, [record]) }], random);
+};
+
+/** One producer publishes in several turns, then the object is evicted and the last batch comes once more. */
+const produceInARow: Act = (world, site, random) => {
+  const memory = site.producers.get("p4") ?? { next: 1, unconfirmed: null };
+  site.producers.set("p4", memory);
+  for (let i = random.between(2, 4); i > 0; i--) {
+    const batch = drawBatch(world, site, random);
+    const command = { batch, producer: { id: "p4", sequence: memory.next } };
+    if (!publish(world, site, [command], random)?.[0]) return;
+    memory.next += readBatchHeader(batch).count;
+    if (i > 1) continue;
+    world.evict(site);
+    publish(world, site, [command], random);
+  }
 };
 
 const receiveSome: Act = (world, site, random) => {
@@ -222,6 +246,8 @@ const wait: Act = (world, site, random) => {
 export const ACTS: readonly (readonly [weight: number, act: Act])[] = [
   [24, produce],
   [2, produceOutOfTurn],
+  [1, produceAtEdge],
+  [1, produceInARow],
   [14, receiveSome],
   [26, settleSome],
   [5, attachOne],

@@ -43,8 +43,9 @@ export class ModelAcceptance {
     this.queue = queue;
   }
 
-  windowEnds(): number[] {
-    return [...this.dedup.values()].map(({ untilMs }) => untilMs);
+  /** Dedup ids with the end of their windows. */
+  windows(): { readonly id: string; readonly untilMs: number }[] {
+    return [...this.dedup].map(([id, { untilMs }]) => ({ id, untilMs }));
   }
 
   /** Takes a turn's batches, each whole or not at all, and answers them in order. */
@@ -70,13 +71,19 @@ export class ModelAcceptance {
     return answers.map((answer) => answer());
   }
 
-  /** Moved messages: no duplicates are looked for and no producer counts. */
-  takeMoved(facts: readonly Facts[], nowMs: number): boolean {
+  /**
+   * Moved messages: no duplicates are looked for and no producer counts. How many were taken: all or none, but of
+   * more than the queue may ever hold as many as there is room for.
+   */
+  takeMoved(facts: readonly Facts[], nowMs: number): number {
     const { queue } = this;
     queue.clockMs = Math.max(queue.clockMs, nowMs);
-    if (!this.hasRoom([], facts)) return false;
-    this.store(facts.map((one) => ({ facts: one, sequence: 0 })));
-    return true;
+    let count = facts.length;
+    if (!this.fits(facts)) while (count > 0 && !this.hasRoom([], facts.slice(0, count))) count--;
+    const taken = facts.slice(0, count);
+    if (!this.hasRoom([], taken)) return 0;
+    this.store(taken.map((one) => ({ facts: one, sequence: 0 })));
+    return count;
   }
 
   /** The answer, to be completed when sequences are given; null when what was taken before must be written first. */
@@ -203,13 +210,13 @@ export class ModelAcceptance {
     queue.add(message);
   }
 
-  /** A waiting message gives way to a later one of the same key. A moved message takes nobody's place. */
+  /** A waiting message gives way to a later one of the same key. A moved message takes neither place nor key. */
   private takeCancelKey({ facts, sequence }: Slot): void {
     const { queue } = this;
     if (facts.cancelKey === null) return;
     const earlier = queue.messages.get(queue.cancelKeys.get(facts.cancelKey) ?? 0);
-    const isWaiting = earlier && earlier.state !== "leased" && earlier.state !== "dead";
-    if (isWaiting && facts.id === null) queue.cancel(earlier);
+    if (earlier && facts.id !== null) return;
+    if (earlier && earlier.state !== "leased" && earlier.state !== "dead") queue.cancel(earlier);
     queue.cancelKeys.set(facts.cancelKey, sequence);
   }
 }

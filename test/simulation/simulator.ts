@@ -36,7 +36,7 @@ export function simulate(seed: number, steps: readonly number[]): Run {
     world.drain(new Random(seed, DRAIN));
     return { history: world.history, failure: null };
   } catch (error) {
-    const message = error instanceof Error ? `${error.message}` : String(error);
+    const message = error instanceof Error ? error.message : String(error);
     const place = error instanceof Error && error.constructor === Error ? `\n${error.stack}` : "";
     return { history: world.history, failure: { step: at, message: message + place } };
   } finally {

@@ -49,12 +49,10 @@ export class World {
     return this.sites.get(name)!;
   }
 
-  /** Moments to come at which something is due somewhere, or a dedup window ends. */
+  /** Moments to come at which something is due somewhere. */
   edges(): number[] {
-    return [...this.sites.values()]
-      .flatMap(({ model, acceptance }) => [model.nextDueMs(true), ...acceptance.windowEnds()])
-      .filter((ms) => ms !== null && ms >= this.nowMs)
-      .map(Number);
+    const dues = [...this.sites.values()].map(({ model }) => model.nextDueMs(true));
+    return dues.filter((ms) => ms !== null && ms >= this.nowMs).map(Number);
   }
 
   log(line: string): void {
