@@ -160,7 +160,10 @@ export class Leases {
 
   /** Writes changed leases, the last one with the ledger's snapshot; tells whether it wrote one. */
   commit(store: LeaseStore, ledger: Ledger): boolean {
-    if (this.changed.size === 0) return false;
+    if (this.changed.size === 0) {
+      this.forgetOldest();
+      return false;
+    }
     const { version, json } = ledger.save();
     let left = this.changed.size;
     for (const lease of this.changed) {
