@@ -263,11 +263,13 @@ export class Site {
       site: this,
       random,
       work: (queue) => {
-        queue.store({ paused: false });
+        // A message with its death record may be larger than its target may ever be: then somebody raises the limit.
+        queue.store({ paused: false, config: { ...queue.config, maxBytes: null } });
         for (const task of tasks) queue.redriveCancel(task);
       },
       apply: () => {
         this.model.paused = false;
+        this.model.config = { ...this.model.config, maxBytes: null };
       },
     });
   }
