@@ -356,7 +356,7 @@ describe("over a socket", () => {
       "checksum",
       encodeBinaryFrame({ type: "publish", ref: 1 }, damagedBatch(goodBatch().length - 1)),
     ],
-    ["a publish of nothing", "bad_batch", "batch", '{"type":"publish","ref":1}'],
+    ["a publish of nothing", "bad_request", "messages", '{"type":"publish","ref":1}'],
     ["credit without a consumer", "not_consuming", "consum", '{"type":"credit","credit":5}'],
   ])("%s is %s", async (_name, code, says, frame) => {
     const client = await open();
