@@ -93,7 +93,7 @@ export class Order {
   /** Before the model takes note of the delivery. */
   delivered(queue: ModelQueue, message: ModelMessage, given: DeliveredJson, isFirst: boolean): void {
     check(!queue.paused, "order", () => `${queue.name} is paused and delivers ${message.id}`);
-    check(mayGoOut(queue, message), "order", () => {
+    check(mayGoOut(queue, message, true), "order", () => {
       const { state, key, isDrained } = message;
       const others = queue.all().filter((one) => one.key === key && key !== null);
       const line = others.map((one) => `${one.sequence}:${one.state}`).join(" ");

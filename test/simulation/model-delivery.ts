@@ -21,11 +21,13 @@ export function outOfKey(queue: ModelQueue, key: string): number {
 }
 
 /** Whether something of its key stands in a message's way. */
-function isHeldBack(queue: ModelQueue, message: ModelMessage): boolean {
+function isHeldBack(queue: ModelQueue, message: ModelMessage, isPicked: boolean): boolean {
   const { key } = message;
   if (key === null) return false;
   if (outOfKey(queue, key) >= queue.config.maxPerKey) return true;
-  const others = queue.all().filter((one) => one.key === key && one !== message);
+  // One that is too old is buried when it comes up, before the alarm: whether it has, the delivery shows.
+  const isThere = (one: ModelMessage): boolean => !isPicked || one.state !== "ready" || !queue.isTooOld(one);
+  const others = queue.all().filter((one) => one.key === key && one !== message && isThere(one));
   if (others.some(({ state }) => state === "parked")) return true;
   const returned = others.filter(({ state }) => state === "waiting" || state === "ready");
   if (message.state === "ready") {
@@ -37,12 +39,13 @@ function isHeldBack(queue: ModelQueue, message: ModelMessage): boolean {
   );
 }
 
-export function mayGoOut(queue: ModelQueue, message: ModelMessage): boolean {
-  return isAlive(queue, message) && !isHeldBack(queue, message);
+/** `isPicked`: it was delivered, and the question is whether it could be. */
+export function mayGoOut(queue: ModelQueue, message: ModelMessage, isPicked: boolean): boolean {
+  return isAlive(queue, message) && !isHeldBack(queue, message, isPicked);
 }
 
 export function eligible(queue: ModelQueue): ModelMessage[] {
-  return queue.all().filter((message) => mayGoOut(queue, message));
+  return queue.all().filter((message) => mayGoOut(queue, message, false));
 }
 
 /** A message back from an earlier attempt whose next failure is its end: it goes out alone. */

@@ -8,25 +8,30 @@ function run(seed: number, steps = STEPS): void {
   expect(failure, failure ? `${replayLine(seed, failure)}\n${failure.message}` : "").toBeNull();
 }
 
-/** Seeds that failed once, with what they found. They run as far as they did then, and on. */
+/** Seeds that fail when the mending of what the simulation found is undone, with what it was. */
 const FOUND: readonly (readonly [seed: number, found: string])[] = [
-  [2, "a fresh message overtook one of its key that stood in line from a delayed lane"],
-  [4, "a returned message overtook a parked one of its key"],
-  [7, "inspect and receive disagreed after the clock had gone back"],
-  [10, "the row of a message that was redriven before its first attempt stayed when it was acked"],
-  [14, "of two messages due in the same millisecond the later published went first"],
-  [16, "a raised maxPerKey left free keys standing"],
-  [20, "a message of high priority stood in line behind its key and was overtaken by lower ones"],
-  [21, "a delayed message that was cancelled or expired still counted as delayed"],
-  [25, "a message that came back overtook an earlier one of its key that was backing off"],
-  [28, "with several out a key, its line stood still when a returned message went out again"],
-  [125, "a drain ended at the first later message of the key, with earlier ones still to come"],
+  [2, "a delayed message stood in line behind later ones of its key"],
+  [
+    4,
+    "with several out a key, its line stood still when a returned message went out; returned ones passed parked",
+  ],
+  [6, "a message of high priority stood in line behind its key and was overtaken by lower ones"],
+  [8, "a drain ended at the first later message of its key, and what was left of the key was delivered"],
+  [29, "a message that was parked after its time had passed unseen never expired"],
+  [37, "inspect and receive disagreed after the clock had gone back"],
+  [55, "the row of a message that was redriven before its first attempt stayed when it was acked"],
+  [70, "a message that came back overtook an earlier one of its key that was backing off"],
+  [134, "rows that their keys hold back filled the page and hid those that could go out"],
+  [142, "a raised maxPerKey left keys standing"],
+  [148, "of messages due in the same millisecond the later published went first"],
+  [388, "replacing a dead message made room in a full queue"],
+  [746, "a key was served in the turn of a priority whose message was gone"],
 ];
 
 describe("the queues under faults", () => {
   for (const [seed, found] of FOUND) it(`keeps its promises with seed ${seed}: ${found}`, () => run(seed));
 
-  for (let seed = 20_000; seed < 20_060; seed++) it(`keeps its promises with seed ${seed}`, () => run(seed));
+  for (let seed = 20_000; seed < 20_040; seed++) it(`keeps its promises with seed ${seed}`, () => run(seed));
 
   it("keeps its promises in a long history", () => run(31, 1_500));
 
