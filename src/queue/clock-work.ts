@@ -22,6 +22,8 @@ export function tick(queue: QueueContext, nowMs: number): void {
   stepTasks(queue, clockMs);
   const swept = queue.stores.identities.removeDedupBefore(clockMs, STEP_MAX);
   queue.ledger.sweepProducers(queue.stores.identities);
+  // What was swept is over for good: the clock that said so must outlive an eviction.
+  if (swept > 0) queue.ledger.isDirty = true;
   if (swept === STEP_MAX) queue.hasMoreWork = true;
 }
 
