@@ -29,13 +29,13 @@ import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { CLAIMS_HEADER, type NamespaceApi, type QueueApi, type SocketClaims } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
+import { refuseChanges, refuseRedeclare, refuseTarget } from "../queue/config-rules.ts";
 import { Queue } from "../queue/queue.ts";
 import { migrate } from "../storage/migrations.ts";
 import { QUEUE_MIGRATIONS } from "../storage/queue-schema.ts";
 import { SqlQueueStores } from "../storage/queue-stores.ts";
 import { Sql } from "../storage/sql.ts";
 import { allotmentFor } from "./allotment.ts";
-import { differences } from "./config-difference.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Outbound } from "./outbound.ts";
 import { QueueSockets } from "./queue-sockets.ts";
@@ -45,6 +45,8 @@ const codec = new WasmBatchCodec(kernels);
 
 class Gathered {
   readonly commands: PublishCommand[] = [];
+  /** Of all that the turn may store. */
+  bytes = 0;
   results: Result<PublishConfirm>[] | null = null;
 }
 
@@ -82,9 +84,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     if (missing) return missing;
     const known = this.open();
     if (known) {
-      const fields = differences(known.config, config);
-      if (fields.length === 0) return ok({ created: false, info: known.inspect(Date.now()) });
-      return refuse("queue_exists", `the queue exists and differs in: ${fields.join(", ")}`);
+      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
     }
     const registered = await this.catalogue().registerQueue(splitObjectName(this.name).queue);
     if (!registered.ok) return registered;
@@ -93,7 +93,9 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   private create(config: QueueConfig): Result<{ created: boolean; info: QueueInfo }> {
     const known = this.open();
-    if (known) return ok({ created: false, info: known.inspect(Date.now()) });
+    // Another declare may have come in between.
+    if (known)
+      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
     const { namespace, queue } = splitObjectName(this.name);
     const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
     const createdMs = Date.now();
@@ -102,12 +104,11 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
-    if (changes.fifo !== undefined && this.open() && changes.fifo !== this.open()!.config.fifo) {
-      return refuse("bad_request", "fifo: can't be changed; declare another queue");
-    }
     const missing = await this.checkTarget(changes);
     if (missing) return missing;
     return this.whenDeclared((queue) => {
+      const refused = refuseChanges(queue.config, changes);
+      if (refused) return refused;
       queue.store({ config: { ...queue.config, ...changes } });
       return ok(queue.inspect(Date.now()));
     });
@@ -116,8 +117,8 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private async checkTarget(config: Partial<QueueConfig>): Promise<Refusal | null> {
     const target = config.deadLetter?.queue;
     if (target === undefined) return null;
-    if (target === splitObjectName(this.name).queue)
-      return refuse("bad_request", "deadLetter.queue: a queue can't be its own dead-letter queue");
+    const refused = refuseTarget(splitObjectName(this.name).queue, target);
+    if (refused) return refused;
     const found = await this.catalogue().hasQueue(target);
     if (!found.ok) return found;
     return found.value ? null : refuse("dead_letter_missing", `deadLetter.queue: "${target}" does not exist`);
@@ -180,6 +181,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     if (!this.open()) return this.notFound();
     const { gathered } = this;
     const at = gathered.commands.push(command) - 1;
+    gathered.bytes += command.batch.byteLength;
     return this.group.add(() => {
       const queue = this.open();
       if (!queue) return this.notFound();
@@ -209,6 +211,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   async replace(handle: MessageHandle, batch: Uint8Array): Promise<Result<PublishConfirm>> {
+    this.gathered.bytes += batch.byteLength;
     return this.whenDeclared((queue, nowMs) => queue.replace(handle, batch, nowMs));
   }
 
@@ -250,8 +253,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     number: number;
     batch: Uint8Array;
   }): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    const allotted = await this.makeAllotment(command.batch.byteLength);
-    if (allotted) return allotted;
+    this.gathered.bytes += command.batch.byteLength;
     return this.whenDeclared((queue, nowMs) =>
       queue.acceptMoved(command.from, command.number, command.batch, nowMs),
     );
@@ -334,8 +336,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private async flush(run: () => void): Promise<void> {
     const { gathered } = this;
     this.gathered = new Gathered();
-    const bytes = gathered.commands.reduce((sum, command) => sum + command.batch.byteLength, 0);
-    if (bytes > 0) await this.makeAllotment(bytes);
+    if (gathered.bytes > 0) await this.makeAllotment(gathered.bytes);
     let dispatched: Dispatched[] = [];
     this.transition((nowMs) => {
       run();
@@ -362,16 +363,20 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     }
   }
 
-  /** Asks the namespace for room when the batch would go past what it granted. */
-  private async makeAllotment(bytes: number): Promise<Refusal | null> {
+  /**
+   * Asks the namespace for room when the turn may go past what it granted. Whatever comes of it, the turn goes on:
+   * what does not fit is refused then, and settlements need no room.
+   */
+  private async makeAllotment(bytes: number): Promise<void> {
     const queue = this.open();
-    if (!queue) return null;
-    const wanted = allotmentFor(queue.bytes + bytes, queue.stored.allottedBytes);
-    if (wanted === null) return null;
-    const answer = await this.catalogue().allotBytes(splitObjectName(this.name).queue, wanted);
-    if (!answer.ok) return answer;
-    this.transition(() => this.open()?.store({ allottedBytes: answer.value.bytes }));
-    return null;
+    const wanted = queue && allotmentFor(queue.bytes + bytes, queue.stored.allottedBytes);
+    if (!queue || wanted === null) return;
+    try {
+      const answer = await this.catalogue().allotBytes(splitObjectName(this.name).queue, wanted);
+      if (answer.ok) this.transition(() => this.open()?.store({ allottedBytes: answer.value.bytes }));
+    } catch (error) {
+      console.error("no allotment", { queue: this.name, error: String(error) });
+    }
   }
 
   /** The alarm is never later than the earliest due time; it is only moved forward, because moving it costs a row. */

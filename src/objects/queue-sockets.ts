@@ -43,6 +43,8 @@ export class QueueSockets {
   private readonly codec: BatchCodec;
   private readonly turn: QueueTurn;
   private readonly byId = new Map<number, WebSocket>();
+  /** Those of them that are consumers: the only ones a turn has to look at. */
+  private readonly consuming = new Map<number, WebSocket>();
   /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
   private readonly heard = new WeakMap<WebSocket, number>();
   private leaving: WebSocket | null = null;
@@ -60,6 +62,7 @@ export class QueueSockets {
   reattach(queue: Queue): Set<number> {
     const live = new Set<number>();
     this.byId.clear();
+    this.consuming.clear();
     // A socket whose closing woke the object may not be listed any more, but it has not been lost by a restart.
     const sockets = new Set(this.ctx.getWebSockets());
     if (this.leaving) sockets.add(this.leaving);
@@ -70,6 +73,7 @@ export class QueueSockets {
       const consumer = consumerOf(state);
       if (consumer === null) continue;
       queue.attach(consumer);
+      this.consuming.set(state.id, socket);
       live.add(state.id);
     }
     return live;
@@ -80,7 +84,7 @@ export class QueueSockets {
     this.ctx.acceptWebSocket(server);
     // Later than every id given before, in this life of the object or an earlier one.
     this.lastId = Math.max(this.lastId + 1, Date.now());
-    saveState(server, { id: this.lastId, claims, consumer: null });
+    this.save(server, { id: this.lastId, claims, consumer: null });
     this.byId.set(this.lastId, server);
     const { queue } = splitObjectName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
@@ -213,7 +217,7 @@ export class QueueSockets {
       const attached = queue.attach(consumerOf(next)!);
       if (!attached.ok) return attached;
       const isActive = queue.isActive(queue.consumer(state.id)!);
-      saveState(socket, { ...next, consumer: { ...consumer, isActive } });
+      this.save(socket, { ...next, consumer: { ...consumer, isActive } });
       // Said inside the turn, so that it comes before the first delivery.
       send(socket, { type: "consuming", consumer: consumer.name, credit: consumer.credit, active: isActive });
       return ok(undefined);
@@ -231,7 +235,7 @@ export class QueueSockets {
       if (state.consumer === null || known === null)
         return refuse("not_consuming", "this socket has no consumer");
       const consumer = change(state.consumer);
-      saveState(socket, { ...state, consumer });
+      this.save(socket, { ...state, consumer });
       known.credit = consumer.credit;
       known.isDraining = consumer.isDraining;
       return ok(undefined);
@@ -259,6 +263,7 @@ export class QueueSockets {
     this.leaving = null;
     const state = stateOf(socket);
     this.byId.delete(state.id);
+    this.consuming.delete(state.id);
     if (state.consumer === null) return;
     // A consumer that drained said goodbye; any other took its messages with it.
     const isFarewell = state.consumer.isDraining && code === CLOSE.normal;
@@ -270,9 +275,15 @@ export class QueueSockets {
     if (state.consumer === null) return;
     await this.turn.whenDeclared((queue, nowMs) => {
       queue.detach(state.id, how, nowMs);
-      saveState(socket, { ...state, consumer: null });
+      this.save(socket, { ...state, consumer: null });
       return ok(undefined);
     });
+  }
+
+  private save(socket: WebSocket, state: SocketState): void {
+    saveState(socket, state);
+    if (state.consumer !== null && this.byId.has(state.id)) this.consuming.set(state.id, socket);
+    else this.consuming.delete(state.id);
   }
 
   private silentFromMs(socket: WebSocket, consumer: SocketConsumer): number {
@@ -285,7 +296,7 @@ export class QueueSockets {
   /** When to look again at the consumers that hold messages; null: nothing here waits for time. */
   nextDeadlineMs(queue: Queue): number | null {
     let next = Number.POSITIVE_INFINITY;
-    for (const [id, socket] of this.byId) {
+    for (const [id, socket] of this.consuming) {
       const { consumer, claims } = stateOf(socket);
       if (consumer === null || queue.unsettledOf(id) === 0) continue;
       next = Math.min(next, this.silentFromMs(socket, consumer), claims.expiresMs ?? next);
@@ -295,7 +306,7 @@ export class QueueSockets {
 
   /** Inside a turn: consumers whose peer fell silent, or whose token ran out, are gone. */
   dropDead(queue: Queue, nowMs: number): void {
-    for (const socket of this.byId.values()) {
+    for (const socket of this.consuming.values()) {
       const state = stateOf(socket);
       const { consumer, claims } = state;
       if (consumer === null) continue;
@@ -303,7 +314,7 @@ export class QueueSockets {
       const isExpired = claims.expiresMs !== null && claims.expiresMs <= nowMs;
       if (!isSilent && !isExpired) continue;
       queue.detach(state.id, isSilent ? "lost" : "released", nowMs);
-      saveState(socket, { ...state, consumer: null });
+      this.save(socket, { ...state, consumer: null });
       sendCancelled(socket, consumer.name, isSilent ? "heartbeat_lost" : "token_expired");
       closeSocket(socket, CLOSE.policy, isSilent ? "heartbeat_lost" : "token_expired");
     }
@@ -317,11 +328,11 @@ export class QueueSockets {
       const state = stateOf(socket);
       sendDelivery(socket, state.consumer?.format ?? "json", delivery, this.codec);
       if (consumer.isOnce && state.consumer) {
-        saveState(socket, { ...state, consumer: null });
+        this.save(socket, { ...state, consumer: null });
         sendCancelled(socket, consumer.name, "once");
       }
     }
-    for (const socket of this.byId.values()) this.tellChanges(queue, socket);
+    for (const socket of this.consuming.values()) this.tellChanges(queue, socket);
   }
 
   private tellChanges(queue: Queue, socket: WebSocket): void {
@@ -329,12 +340,12 @@ export class QueueSockets {
     const known = state.consumer && queue.consumer(state.id);
     if (!state.consumer || !known) return;
     if (!state.consumer.isActive && queue.isActive(known)) {
-      saveState(socket, { ...state, consumer: { ...state.consumer, isActive: true } });
+      this.save(socket, { ...state, consumer: { ...state.consumer, isActive: true } });
       send(socket, { type: "active", consumer: known.name });
     }
     if (known.isDraining && queue.unsettledOf(state.id) === 0) {
       queue.detachDrained(state.id);
-      saveState(socket, { ...state, consumer: null });
+      this.save(socket, { ...state, consumer: null });
       send(socket, { type: "drained" });
     }
   }
@@ -343,7 +354,7 @@ export class QueueSockets {
     for (const socket of this.byId.values()) {
       const state = stateOf(socket);
       if (state.consumer) sendCancelled(socket, state.consumer.name, reason);
-      saveState(socket, { ...state, consumer: null });
+      this.save(socket, { ...state, consumer: null });
       closeSocket(socket, CLOSE.goingAway, reason);
     }
   }

@@ -1,13 +1,14 @@
 // The queue's stores beside its messages: timers, lines of keys, identities, and work for elsewhere.
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { laneOf, segmentId } from "../../src/queue/lane.ts";
 import type { OutboxRow, QueueStores, TaskRow } from "../../src/queue/stores.ts";
 
 type Make = () => QueueStores;
+export type Claim = (text: string, body: () => void) => void;
 
 const DELAYED = laneOf(0, true);
 
-export function timerTests(open: Make): void {
+export function timerTests(open: Make, claim: Claim): void {
   const delayed = (first: number, dueMs: number, lastDueMs = dueMs, lane = DELAYED) => ({
     segment: segmentId(lane, first),
     dueMs,
@@ -16,7 +17,7 @@ export function timerTests(open: Make): void {
     remaining: 2,
   });
 
-  it("lists a lane's segments in the order of their next due time", () => {
+  claim("lists a lane's segments in the order of their next due time", () => {
     const { timers } = open();
     const other = laneOf(3, true);
     for (const row of [delayed(1, 30), delayed(3, 10), delayed(5, 10), delayed(7, 5, 5, other)])
@@ -35,7 +36,7 @@ export function timerTests(open: Make): void {
     expect(timers.delayed(segmentId(DELAYED, 1))).toBeNull();
   });
 
-  it("sums what is not due, and lists the segments that are due in part", () => {
+  claim("sums what is not due, and lists the segments that are due in part", () => {
     const { timers } = open();
     expect(timers.sumDelayed(0)).toEqual({ count: 0, partly: [] });
     for (const row of [delayed(1, 10, 20), delayed(3, 15, 15), delayed(5, 30, 90)]) timers.putDelayed(row);
@@ -44,7 +45,7 @@ export function timerTests(open: Make): void {
     expect(timers.sumDelayed(99)).toEqual({ count: 0, partly: [] });
   });
 
-  it("keeps the earliest expiry of a segment", () => {
+  claim("keeps the earliest expiry of a segment", () => {
     const { timers } = open();
     expect(timers.nextExpiryMs()).toBeNull();
     timers.putExpiry(1, 20);
@@ -58,8 +59,8 @@ export function timerTests(open: Make): void {
   });
 }
 
-export function keyTests(open: Make): void {
-  it("keeps a line of each key and segment, and tells the first", () => {
+export function keyTests(open: Make, claim: Claim): void {
+  claim("keeps a line of each key and segment, and tells the first", () => {
     const { keys } = open();
     const rows = [
       { key: "b", segment: 9, indexes: Uint8Array.of(1) },
@@ -82,7 +83,7 @@ export function keyTests(open: Make): void {
     expect(keys.firstBlocked("c")).toBeNull();
   });
 
-  it("remembers up to where a key was drained", () => {
+  claim("remembers up to where a key was drained", () => {
     const { keys } = open();
     keys.putDrain("k", 5);
     keys.putDrain("k", 9);
@@ -92,8 +93,8 @@ export function keyTests(open: Make): void {
   });
 }
 
-export function identityTests(open: Make): void {
-  it("remembers dedup ids until they are swept, the oldest first", () => {
+export function identityTests(open: Make, claim: Claim): void {
+  claim("remembers dedup ids until they are swept, the oldest first", () => {
     const { identities } = open();
     for (const [id, untilMs] of [
       ["a", 30],
@@ -110,7 +111,7 @@ export function identityTests(open: Make): void {
     expect(identities.nextDedupMs()).toBe(40);
   });
 
-  it("gives a handle to the last message that took it, and takes it only from that one", () => {
+  claim("gives a handle to the last message that took it, and takes it only from that one", () => {
     const { identities } = open();
     identities.putHandle("cancelKey", "k", 1, 100);
     identities.putHandle("id", "k", 2, 200);
@@ -122,7 +123,7 @@ export function identityTests(open: Make): void {
     expect(identities.handle("cancelKey", "k")).toBeNull();
   });
 
-  it("remembers producers and moves from other queues", () => {
+  claim("remembers producers and moves from other queues", () => {
     const { identities } = open();
     identities.putProducer("p", "one", 10);
     identities.putProducer("p", "two", 20);
@@ -142,8 +143,8 @@ function move(number: number, target: string, changes: Partial<OutboxRow> = {}):
   return { number, target, count: 2, batch: Uint8Array.of(number), notBeforeMs: 10, tries: 0, ...changes };
 }
 
-export function workTests(open: Make): void {
-  it("sends each target's moves in order, and holds up no other target", () => {
+export function workTests(open: Make, claim: Claim): void {
+  claim("sends each target's moves in order, and holds up no other target", () => {
     const { work } = open();
     expect([work.firstOutbox(99), work.nextOutboxMs(), work.outboxCount()]).toEqual([null, null, 0]);
     for (const row of [move(1, "a"), move(2, "a"), move(3, "b")]) work.putOutbox(row);
@@ -158,7 +159,7 @@ export function workTests(open: Make): void {
     expect(work.firstOutbox(50)).toEqual(move(2, "a"));
   });
 
-  it("remembers tasks, running ones for ever and others for a while", () => {
+  claim("remembers tasks, running ones for ever and others for a while", () => {
     const { work } = open();
     const task: TaskRow = {
       task: 1,
@@ -182,7 +183,7 @@ export function workTests(open: Make): void {
     expect(work.runningTasks()).toEqual([]);
   });
 
-  it("keeps the references of bodies to delete, each once", () => {
+  claim("keeps the references of bodies to delete, each once", () => {
     const { work } = open();
     for (const reference of ["a", "b", "a"]) work.putGarbage(reference);
     expect([work.garbage(9).length, work.garbage(1).length]).toEqual([2, 1]);

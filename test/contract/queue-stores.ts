@@ -12,12 +12,15 @@ import {
   type ReturnRow,
   type SegmentRow,
 } from "../../src/queue/stores.ts";
-import { identityTests, keyTests, timerTests, workTests } from "./queue-stores-work.ts";
+import { type Claim, identityTests, keyTests, timerTests, workTests } from "./queue-stores-work.ts";
 
 export interface MadeStores {
   readonly stores: QueueStores;
   readonly done?: () => void;
 }
+
+/** Runs a test's body where the stores may be used: at once, or inside an object. */
+export type Within = (body: () => void) => void | Promise<void>;
 
 type Make = () => QueueStores;
 
@@ -25,7 +28,11 @@ const HIGH = laneOf(31, false);
 const PLAIN = laneOf(0, false);
 const DELAYED = laneOf(0, true);
 
-export function queueStoresContract(name: string, make: () => MadeStores): void {
+export function queueStoresContract(
+  name: string,
+  make: () => MadeStores,
+  within: Within = (body) => body(),
+): void {
   describe(`${name} as QueueStores`, () => {
     let made: MadeStores | null = null;
     afterEach(() => {
@@ -36,14 +43,15 @@ export function queueStoresContract(name: string, make: () => MadeStores): void 
       made = make();
       return made.stores;
     };
-    queueTests(open);
-    segmentTests(open);
-    leaseTests(open);
-    returnTests(open);
-    timerTests(open);
-    keyTests(open);
-    identityTests(open);
-    workTests(open);
+    const claim: Claim = (text, body) => it(text, () => within(body));
+    queueTests(open, claim);
+    segmentTests(open, claim);
+    leaseTests(open, claim);
+    returnTests(open, claim);
+    timerTests(open, claim);
+    keyTests(open, claim);
+    identityTests(open, claim);
+    workTests(open, claim);
   });
 }
 
@@ -53,7 +61,7 @@ function segment(lane: number, first: number, changes: Partial<SegmentRow> = {})
   return { id: segmentId(lane, first), ...head, producers: null, bytes, ...changes };
 }
 
-function queueTests(open: Make): void {
+function queueTests(open: Make, claim: Claim): void {
   const stored = {
     queue: "q",
     namespace: "n",
@@ -64,7 +72,7 @@ function queueTests(open: Make): void {
     config: QUEUE_DEFAULTS,
   };
 
-  it("reads the queue it wrote, and null before", () => {
+  claim("reads the queue it wrote, and null before", () => {
     const stores = open();
     expect(stores.readQueue()).toBeNull();
     stores.writeQueue(stored);
@@ -72,7 +80,7 @@ function queueTests(open: Make): void {
     expect(stores.readQueue()).toEqual({ ...stored, paused: true });
   });
 
-  it("forgets the queue and its messages when it is cleared", () => {
+  claim("forgets the queue and its messages when it is cleared", () => {
     const stores = open();
     stores.writeQueue(stored);
     stores.segments.insert(segment(PLAIN, 1));
@@ -86,8 +94,8 @@ function queueTests(open: Make): void {
   });
 }
 
-function segmentTests(open: Make): void {
-  it("reads a segment's bytes and numbers as they were written, at the far ends of its key", () => {
+function segmentTests(open: Make, claim: Claim): void {
+  claim("reads a segment's bytes and numbers as they were written, at the far ends of its key", () => {
     const { segments } = open();
     for (const row of [
       segment(PLAIN, 1),
@@ -107,7 +115,7 @@ function segmentTests(open: Make): void {
     expect(segments.read(segmentId(PLAIN, 2))).toBeNull();
   });
 
-  it("finds the segment at, below and above a place, within its bounds", () => {
+  claim("finds the segment at, below and above a place, within its bounds", () => {
     const { segments } = open();
     for (const row of [segment(HIGH, 5), segment(PLAIN, 10), segment(PLAIN, 20)]) segments.insert(row);
     const floor = PLAIN * LANE_SPAN;
@@ -121,7 +129,7 @@ function segmentTests(open: Make): void {
     expect(segments.atOrAbove(segmentId(HIGH, 6), (HIGH + 1) * LANE_SPAN)).toBeNull();
   });
 
-  it("lists heads in order, bounded, with the producers and without the bytes", () => {
+  claim("lists heads in order, bounded, with the producers and without the bytes", () => {
     const { segments } = open();
     for (const first of [30, 10, 20]) segments.insert(segment(PLAIN, first, { producers: `{"p":${first}}` }));
     const ceiling = (PLAIN + 1) * LANE_SPAN;
@@ -136,7 +144,7 @@ function segmentTests(open: Make): void {
     expect(segments.heads(0, ceiling, 9)).toHaveLength(2);
   });
 
-  it("keeps the newest progress of a segment apart from it", () => {
+  claim("keeps the newest progress of a segment apart from it", () => {
     const { segments } = open();
     expect(segments.progress(7)).toBeNull();
     segments.writeProgress(7, { settled: Uint8Array.of(1, 2), settledBytes: 10 });
@@ -147,7 +155,7 @@ function segmentTests(open: Make): void {
   });
 }
 
-function leaseTests(open: Make): void {
+function leaseTests(open: Make, claim: Claim): void {
   const lease: LeaseRow = {
     slot: 1,
     lease: 2 ** 52,
@@ -160,7 +168,7 @@ function leaseTests(open: Make): void {
     outcomes: null,
   };
 
-  it("reads every slot and the newest snapshot, whichever row carries it", () => {
+  claim("reads every slot and the newest snapshot, whichever row carries it", () => {
     const { leases } = open();
     expect(leases.readAll()).toEqual({ leases: [], snapshot: null });
     const second = { ...lease, slot: 2, attemptId: "a", outcomes: Uint8Array.of(0, 1, 4) };
@@ -174,7 +182,7 @@ function leaseTests(open: Make): void {
     expect(leases.readAll().leases[0]).toMatchObject({ slot: 1, lease: 9, consumer: "d" });
   });
 
-  it("tells versions by number and not as text", () => {
+  claim("tells versions by number and not as text", () => {
     const { leases } = open();
     leases.write(lease, 9, "nine");
     leases.writeSnapshot(10, "ten");
@@ -206,8 +214,8 @@ function sequences(rows: readonly ReturnRow[]): number[] {
   return rows.map(({ sequence }) => sequence);
 }
 
-function returnTests(open: Make): void {
-  it("reads, replaces and removes a row that came back", () => {
+function returnTests(open: Make, claim: Claim): void {
+  claim("reads, replaces and removes a row that came back", () => {
     const { returns } = open();
     const log = [{ attempt: 1, consumer: "ä", atMs: 5, outcome: "reject", error: "€" }] as const;
     const row = returned(3, { key: "k", log, attempts: 2, failures: 1, redrives: 4, priority: 31 });
@@ -218,7 +226,7 @@ function returnTests(open: Make): void {
     expect(returns.get(3)).toBeNull();
   });
 
-  it("lists what is ready of a priority by rank, then sequence", () => {
+  claim("lists what is ready of a priority by rank, then sequence", () => {
     const { returns } = open();
     for (const row of [
       returned(5, { rankMs: 2_000 }),
@@ -236,7 +244,7 @@ function returnTests(open: Make): void {
     expect(sequences(returns.ready(7, null, 9))).toEqual([4]);
   });
 
-  it("lists what waits when its time has come, and tells the next time", () => {
+  claim("lists what waits when its time has come, and tells the next time", () => {
     const { returns } = open();
     expect(returns.nextAvailableMs()).toBeNull();
     for (const [sequence, availableMs] of [
@@ -253,7 +261,7 @@ function returnTests(open: Make): void {
     expect(returns.due(99, 1).map(({ sequence }) => sequence)).toEqual([2]);
   });
 
-  it("pages through each state by sequence", () => {
+  claim("pages through each state by sequence", () => {
     const { returns } = open();
     let sequence = 0;
     for (const state of Object.values(RETURN_STATE)) {
@@ -268,7 +276,7 @@ function returnTests(open: Make): void {
     expect(returns.between(2, 4).map((row) => row.sequence)).toEqual([2, 3, 4]);
   });
 
-  it("tells a key that is held back from one that is with a consumer", () => {
+  claim("tells a key that is held back from one that is with a consumer", () => {
     const { returns } = open();
     returns.put(returned(1, { key: "a", state: RETURN_STATE.leased }));
     expect(returns.hasKey("a")).toBe(false);

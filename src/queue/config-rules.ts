@@ -1,0 +1,30 @@
+// What may be said of a queue's configuration beyond the form of each field.
+import type { QueueConfig } from "../protocol/queue-config.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+
+/** A declare of a queue that exists is harmless when it says the same. */
+export function refuseRedeclare(known: QueueConfig, wanted: QueueConfig): Refusal | null {
+  const fields = (Object.keys(known) as (keyof QueueConfig)[]).filter(
+    (field) => canonical(known[field]) !== canonical(wanted[field]),
+  );
+  if (fields.length === 0) return null;
+  return refuse("queue_exists", `the queue exists and differs in: ${fields.join(", ")}`);
+}
+
+/** What waits was put in its place under `fifo`, so that can't change under it. */
+export function refuseChanges(known: QueueConfig, changes: Partial<QueueConfig>): Refusal | null {
+  if (changes.fifo === undefined || changes.fifo === known.fifo) return null;
+  return refuse("bad_request", "fifo: can't be changed; declare another queue");
+}
+
+export function refuseTarget(queue: string, target: string): Refusal | null {
+  if (target !== queue) return null;
+  return refuse("bad_request", "deadLetter.queue: a queue can't be its own dead-letter queue");
+}
+
+/** Two objects with the same fields have the same text, whatever the order of their fields. */
+function canonical(value: unknown): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "";
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(entries.map(([name, inner]) => [name, canonical(inner)]));
+}
