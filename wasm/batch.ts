@@ -54,6 +54,7 @@ function scanRecord(at: usize, batchEnd: usize, row: usize, isClient: bool): usi
   store<u64>(row, 0, 16);
   store<u64>(row, 0, 32);
   store<u64>(row, 0, 40);
+  store<u64>(row, 0, 48);
   const body = scanFields(at + format.RECORD_HEADER_BYTES, end, row, flags);
   if (body == 0) return 0;
   if (<u32>(end - body) > limits.BODY_BYTES_MAX) return refuse(refusals.FIELD_OVER, format.BODY);
@@ -69,7 +70,13 @@ function scanFields(at: usize, end: usize, row: usize, flags: u32): usize {
     at = scanWhole(at, end, format.TIME, format.SAFE_INTEGER_MAX);
     if (at == 0) return 0;
   }
-  if ((flags & (1 << format.ROUTING_KEY)) != 0 && (at = scanText(at, end, format.ROUTING_KEY)) == 0) return 0;
+  if ((flags & (1 << format.ROUTING_KEY)) != 0) {
+    const key = at + 1;
+    at = scanText(at, end, format.ROUTING_KEY);
+    if (at == 0) return 0;
+    store<u32>(row, <u32>(key - BATCH), 48);
+    store<u32>(row, <u32>(at - key), 52);
+  }
   if ((flags & (1 << format.ORDERING_KEY)) != 0) {
     const key = at + 1;
     at = scanText(at, end, format.ORDERING_KEY);

@@ -4,7 +4,7 @@
 //   …        HEADER_NAMES    1 KiB   batch.ts, the names of one record's headers
 //   …        STAGE           2 KiB   encode.ts, the fields of the record to append
 //   …        STAGE_BYTES    96 KiB   encode.ts, the bytes of its texts and headers
-//   ARENA    TABLE         192 KiB   one row of 48 bytes per record
+//   ARENA    TABLE         224 KiB   one row of 56 bytes per record
 //            BATCH         grows     the batch being read or written
 //
 // A module with other state (a trie, say) adds its own `memory.data`, or takes ARENA in an instance of its own:
@@ -27,7 +27,7 @@ export const STAGE_HEADERS: usize = memory.data(64 * 24, 16);
 // unit makes 3 bytes, so 8 texts of 255 units, headers up to their limit and one value more, and a death.
 export const STAGE_BYTES: usize = memory.data(96 * 1024, 16);
 
-export const TABLE_ROW_BYTES: u32 = 48;
+export const TABLE_ROW_BYTES: u32 = 56;
 export const TABLE: usize = (__heap_base + 15) & ~15;
 export const BATCH: usize = TABLE + RECORDS_MAX * TABLE_ROW_BYTES;
 

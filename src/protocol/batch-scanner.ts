@@ -99,7 +99,12 @@ class BatchScanner {
   private earlyFields(at: number, end: number, row: number, flags: number): number {
     if (flags & FIELD.id && (at = this.text(at, end, FIELD_NUMBER.id)) === 0) return 0;
     if (flags & FIELD.time && (at = this.whole(at, end, FIELD_NUMBER.timeMs)) === 0) return 0;
-    if (flags & FIELD.routingKey && (at = this.text(at, end, FIELD_NUMBER.routingKey)) === 0) return 0;
+    if (flags & FIELD.routingKey) {
+      const key = at + 1;
+      if ((at = this.text(at, end, FIELD_NUMBER.routingKey)) === 0) return 0;
+      this.words[row + 12] = key;
+      this.words[row + 13] = at - key;
+    }
     if (flags & FIELD.orderingKey) {
       const key = at + 1;
       if ((at = this.text(at, end, FIELD_NUMBER.orderingKey)) === 0) return 0;

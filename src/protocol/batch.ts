@@ -113,15 +113,16 @@ export interface BatchCodec {
 }
 
 /** Words of 32 bits a record takes in a RecordTable. */
-export const TABLE_STRIDE = 12;
+export const TABLE_STRIDE = 14;
 
 /**
- * What a scan found, as numbers: one row of 48 bytes a record, so that a batch of a thousand makes one buffer
+ * What a scan found, as numbers: one row of 56 bytes a record, so that a batch of a thousand makes one buffer
  * and no objects. Offsets count from the start of the batch.
  *
  *   u32 index: 0 record offset  1 record size (with its u32)  2 flags  3 priority  4 ordering key offset
  *              5 ordering key size  6 body offset  7 body size
  *   f64 at byte 32: delayMs   at byte 40: ttlMs      (0 when absent; the flag tells absent from zero)
+ *   u32 index: 12 routing key offset  13 routing key size      (0 and 0 when absent; an empty key has a place)
  */
 export class RecordTable {
   readonly count: number;
@@ -150,6 +151,12 @@ export class RecordTable {
   }
   keySize(index: number): number {
     return this.words[index * TABLE_STRIDE + 5]!;
+  }
+  routingKeyOffset(index: number): number {
+    return this.words[index * TABLE_STRIDE + 12]!;
+  }
+  routingKeySize(index: number): number {
+    return this.words[index * TABLE_STRIDE + 13]!;
   }
   bodyOffset(index: number): number {
     return this.words[index * TABLE_STRIDE + 6]!;

@@ -49,7 +49,7 @@ function scanTests(codec: BatchCodec): void {
     const records = [
       { orderingKey: "key", priority: 7, delayMs: 5e9, ttlMs: 1, routingKey: "a.b", body: text("one") },
       { body: text("two") },
-      { ttlMs: 31_622_400_000, body: text("") },
+      { ttlMs: 31_622_400_000, routingKey: "", body: text("") },
     ];
     const batch = accepted(codec.encode(records, HEADER, "client"));
     const table = accepted(codec.scan(batch, "client"));
@@ -63,6 +63,9 @@ function scanTests(codec: BatchCodec): void {
     expect(slice(batch, table.bodyOffset(1), table.bodySize(1))).toBe("two");
     expect([table.priority(1), table.delayMs(1), table.ttlMs(1), table.keySize(1)]).toEqual([0, 0, 0, 0]);
     expect([table.keyOffset(1), table.flags(1), table.ttlMs(2)]).toEqual([0, 0, 31_622_400_000]);
+    expect(slice(batch, table.routingKeyOffset(0), table.routingKeySize(0))).toBe("a.b");
+    expect([table.routingKeyOffset(1), table.routingKeySize(1)]).toEqual([0, 0]);
+    expect([table.routingKeyOffset(2), table.routingKeySize(2)]).toEqual([table.offset(2) + 7, 0]);
     const early = FIELD.orderingKey | FIELD.priority | FIELD.delayMs | FIELD.ttlMs | FIELD.routingKey;
     expect(table.flags(0)).toBe(early);
     expect(table.allFlags()).toBe(early);

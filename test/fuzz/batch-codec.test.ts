@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BATCH_HEADER_BYTES, BATCH_MAGIC, FIELD, RECORD_HEADER_BYTES } from "../../src/protocol/batch.ts";
+import { TABLE_STRIDE } from "../../src/protocol/batch.ts";
 import type { BatchSource, MessageRecord } from "../../src/protocol/batch.ts";
 import { crc32c } from "../../src/protocol/crc32c.ts";
 import { readRecord } from "../../src/protocol/record.ts";
@@ -30,7 +31,7 @@ function answer(
   const t = result.value;
   return Array.from({ length: t.count }, (_, i) => [
     [t.offset(i), t.size(i), t.flags(i), t.priority(i), t.keyOffset(i), t.keySize(i)],
-    [t.bodyOffset(i), t.bodySize(i), t.delayMs(i), t.ttlMs(i)],
+    [t.bodyOffset(i), t.bodySize(i), t.delayMs(i), t.ttlMs(i), t.routingKeyOffset(i), t.routingKeySize(i)],
   ]);
 }
 
@@ -235,7 +236,9 @@ describe(`reading within the batch, FUZZ_SEED=${run.seed}`, () => {
     expect(after.every((byte) => byte === poison)).toBe(true);
     expect(Buffer.compare(memory.subarray(batchAt, batchAt + bytes.length), bytes)).toBe(0);
     if (result < 0) return [result, kernel.refusedField()];
-    return Array.from(memory.subarray(kernel.tableAddress(), kernel.tableAddress() + result * 48));
+    return Array.from(
+      memory.subarray(kernel.tableAddress(), kernel.tableAddress() + result * TABLE_STRIDE * 4),
+    );
   }
 
   it("depends on no byte outside, and writes none but the table's, in wasm", () => {
