@@ -4,7 +4,7 @@ import { createApp } from "./edge/app.ts";
 import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
-import { queueObjectName } from "./protocol/names.ts";
+import { objectName } from "./protocol/names.ts";
 import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
 
@@ -21,7 +21,7 @@ let services: EdgeServices | undefined;
 function servicesOf(env: Env): EdgeServices {
   return {
     queue: (namespace, queue) =>
-      env.QUEUES.getByName(queueObjectName(namespace, queue)) as unknown as QueueApi,
+      env.QUEUES.getByName(objectName(namespace, queue)) as unknown as QueueApi,
     namespace: (namespace) => env.NAMESPACES.getByName(namespace),
     codec,
     identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),

@@ -16,9 +16,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   protocol: [],
   routing: ["protocol"],
   queue: ["protocol"],
-  storage: ["protocol", "routing", "queue"],
-  objects: ["protocol", "routing", "queue", "storage", "env.ts"],
-  edge: ["protocol"],
+  exchange: ["protocol", "routing"],
+  hub: ["protocol", "routing"],
+  storage: ["protocol", "routing", "queue", "exchange"],
+  objects: ["protocol", "routing", "queue", "exchange", "hub", "storage", "env.ts"],
+  // Grants are patterns of the topic grammar.
+  edge: ["protocol", "routing"],
   client: ["protocol"],
   "env.ts": ["objects"],
   "worker.ts": ["edge", "objects", "protocol", "env.ts"],
@@ -28,7 +31,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readonly instead: string }[] = [
   {
     name: /^zod/,
-    where: /^src\/(protocol\/schemas\.ts|edge\/)/,
+    where: /^src\/(protocol\/(exchange-)?schemas\.ts|edge\/)/,
     instead: "validate with protocol/schemas.ts",
   },
   { name: /^(@hono\/|hono)/, where: /^src\/edge\//, instead: "only the edge knows HTTP" },
@@ -40,7 +43,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readon
   },
 ];
 
-const PURE = /^src\/(protocol|routing|queue)\//;
+const PURE = /^src\/(protocol|routing|queue|exchange|hub)\//;
 const BANNED_IN_CORE: readonly [RegExp, string][] = [
   [/\bDate\.now\(|\bnew Date\(\)|\bperformance\./, "take nowMs as an argument"],
   [/\bMath\.random\(|\bcrypto\./, "take the random source as an argument"],
@@ -133,7 +136,7 @@ describe("the core", () => {
     const offences: string[] = [];
     for (const path of SOURCES.filter((one) => PURE.test(one))) {
       // The object interfaces are asynchronous: they are types, called by the shells.
-      if (path === "src/protocol/rpc.ts") continue;
+      if (path === "src/protocol/rpc.ts" || path === "src/protocol/exchange-rpc.ts") continue;
       const text = withoutComments(read(path));
       for (const [ban, instead] of BANNED_IN_CORE) if (ban.test(text)) offences.push(`${path}: ${instead}`);
     }

@@ -4,7 +4,7 @@
  * that it may be done twice but never forgotten.
  */
 import type { Env } from "../env.ts";
-import { queueObjectName } from "../protocol/names.ts";
+import { objectName } from "../protocol/names.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { OutboxRow, WorkStore } from "../queue/stores.ts";
 
@@ -42,7 +42,7 @@ export class Outbound {
   }
 
   private async carry({ stored }: Queue, row: OutboxRow): Promise<boolean> {
-    const name = queueObjectName(stored.namespace, row.target);
+    const name = objectName(stored.namespace, row.target);
     // The origin tells this queue from an earlier one of its name, whose numbers the target may remember.
     const from = `${stored.queue}#${stored.origin}`;
     try {

@@ -86,7 +86,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     if (known) {
       return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
     }
-    const registered = await this.catalogue().registerQueue(splitObjectName(this.name).queue);
+    const registered = await this.catalogue().registerQueue(splitObjectName(this.name).name);
     if (!registered.ok) return registered;
     return this.create(config);
   }
@@ -96,7 +96,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     // Another declare may have come in between.
     if (known)
       return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
-    const { namespace, queue } = splitObjectName(this.name);
+    const { namespace, name: queue } = splitObjectName(this.name);
     const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
     const createdMs = Date.now();
     this.stores.writeQueue({ queue, namespace, origin, createdMs, paused: false, allottedBytes: 0, config });
@@ -117,7 +117,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   private async checkTarget(config: Partial<QueueConfig>): Promise<Refusal | null> {
     const target = config.deadLetter?.queue;
     if (target === undefined) return null;
-    const refused = refuseTarget(splitObjectName(this.name).queue, target);
+    const refused = refuseTarget(splitObjectName(this.name).name, target);
     if (refused) return refused;
     const found = await this.catalogue().hasQueue(target);
     if (!found.ok) return found;
@@ -170,7 +170,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   /** Takes the queue off the catalogue; a declare that came in between puts it back. */
   private async unlist(): Promise<void> {
-    const { queue } = splitObjectName(this.name);
+    const { name: queue } = splitObjectName(this.name);
     await this.catalogue().unregisterQueue(queue);
     if (this.stores.readQueue() !== null) await this.catalogue().registerQueue(queue);
   }
@@ -228,7 +228,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   async redrive(command: RedriveCommand): Promise<Result<RedriveStatus>> {
     const { to } = command;
-    if (to !== undefined && to !== splitObjectName(this.name).queue) {
+    if (to !== undefined && to !== splitObjectName(this.name).name) {
       const found = await this.catalogue().hasQueue(to);
       if (!found.ok) return found;
       if (!found.value) return refuse("queue_not_found", `to: there is no queue "${to}"`);
@@ -306,7 +306,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   notFound(): Refusal {
-    const { queue } = splitObjectName(this.name);
+    const { name: queue } = splitObjectName(this.name);
     return refuse("queue_not_found", `queue: there is no queue "${queue}"`);
   }
 
@@ -372,7 +372,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     const wanted = queue && allotmentFor(queue.bytes + bytes, queue.stored.allottedBytes);
     if (!queue || wanted === null) return;
     try {
-      const answer = await this.catalogue().allotBytes(splitObjectName(this.name).queue, wanted);
+      const answer = await this.catalogue().allotBytes(splitObjectName(this.name).name, wanted);
       if (answer.ok) this.transition(() => this.open()?.store({ allottedBytes: answer.value.bytes }));
     } catch (error) {
       console.error("no allotment", { queue: this.name, error: String(error) });

@@ -86,7 +86,7 @@ export class QueueSockets {
     this.lastId = Math.max(this.lastId + 1, Date.now());
     this.save(server, { id: this.lastId, claims, consumer: null });
     this.byId.set(this.lastId, server);
-    const { queue } = splitObjectName(this.turn.name);
+    const { name: queue } = splitObjectName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
     return new Response(null, { status: 101, webSocket: client });
   }

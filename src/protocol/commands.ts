@@ -17,6 +17,8 @@ export interface PublishCommand {
   /** A batch (PROTOCOL §2). All of it is accepted or none; duplicates are left out and answered. */
   readonly batch: Uint8Array;
   readonly producer?: ProducerStamp;
+  /** Refused with `no_responders` when nobody consumes the queue: what a request wants to know at once. */
+  readonly needsConsumer?: boolean;
   /**
    * Who encoded the batch. `broker` only from the edge, for a message whose body it has put into the bucket; absent
    * is `client`, and then a batch with fields of the broker is refused.

@@ -57,6 +57,38 @@ export const ERRORS = {
     retry: false,
     title: "The dead-letter queue does not exist",
   },
+  exchange_not_found: { status: 404, closes: false, retry: false, title: "There is no such exchange" },
+  exchange_exists: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The exchange exists with another configuration",
+  },
+  exchange_in_use: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The exchange still has bindings or subscribers",
+  },
+  exchange_internal: {
+    status: 403,
+    closes: false,
+    retry: false,
+    title: "The exchange takes messages from other exchanges only",
+  },
+  binding_not_found: { status: 404, closes: false, retry: false, title: "There is no such binding" },
+  destination_missing: {
+    status: 409,
+    closes: false,
+    retry: false,
+    title: "The queue or exchange that a binding names does not exist",
+  },
+  too_many_bindings: {
+    status: 429,
+    closes: false,
+    retry: false,
+    title: "The exchange has as many bindings or destinations as it takes",
+  },
   quota_exceeded: { status: 429, closes: false, retry: true, title: "The namespace's quota is used up" },
   // Leases and consumers
   lease_lost: {
@@ -99,6 +131,27 @@ export const ERRORS = {
     retry: false,
     title: "The producer's sequence does not follow on",
   },
+  unroutable: { status: 422, closes: false, retry: false, title: "No binding leads to a queue" },
+  rate_limited: { status: 429, closes: false, retry: true, title: "The token's rate is used up" },
+  exchange_busy: {
+    status: 429,
+    closes: false,
+    retry: true,
+    title: "Too much waits in the exchange for its destinations",
+  },
+  // Sessions, requests and replies
+  not_subscribed: { status: 409, closes: false, retry: false, title: "The session has no such subscription" },
+  too_many_subscriptions: {
+    status: 429,
+    closes: false,
+    retry: false,
+    title: "The session has as many subscriptions as it takes",
+  },
+  too_slow: { status: 429, closes: true, retry: true, title: "The subscriber does not keep up" },
+  hub_full: { status: 503, closes: true, retry: true, title: "The hub has as many sessions as it takes" },
+  no_responders: { status: 503, closes: false, retry: true, title: "Nobody consumes the queue to answer" },
+  call_timeout: { status: 504, closes: false, retry: false, title: "No reply came in time" },
+  requester_gone: { status: 410, closes: false, retry: false, title: "Nobody waits for this reply any more" },
   // Us
   internal: { status: 500, closes: true, retry: true, title: "The broker failed; nothing was confirmed" },
   unavailable: { status: 503, closes: true, retry: true, title: "The broker can't answer just now" },

@@ -76,4 +76,60 @@ export const LIMITS = {
   revocationLagMs: 10_000,
   /** Revoked tokens a namespace remembers; those that have run out are forgotten. */
   revokedMax: 10_000,
+  /** Exchanges in a namespace; its quota may be lower. */
+  exchangesMax: 1_000,
+  /** Bindings of one exchange, and the distinct queues and exchanges they lead to. */
+  bindingsMax: 20_000,
+  destinationsMax: 1_000,
+  /** Wildcards `#` in one pattern: each multiplies the ways a topic can match. */
+  manyWordWildcardsMax: 2,
+  /** Headers that one binding's filter asks for. */
+  filterHeadersMax: 16,
+  bindingWeightMax: 100,
+  /** Exchanges that one publish may visit, and how many may stand in a row. */
+  exchangesVisitedMax: 64,
+  exchangeDepthMax: 16,
+  /** Bindings that one explain tells of, and one page lists. */
+  explainMax: 1_000,
+  /** Bytes of publishes that wait in one exchange for their destinations; beyond them it refuses. */
+  exchangeInFlightBytesMax: 32 * 1024 ** 2,
+  /** What one exchange keeps. */
+  historyEventsMax: 1_000_000,
+  historyBytesMax: 256 * 1024 ** 2,
+  /** What an exchange that is not durable keeps: it lies in memory. */
+  memoryHistoryEventsMax: 10_000,
+  memoryHistoryBytesMax: 4 * 1024 ** 2,
+  lastValuesMax: 100_000,
+  memoryLastValuesMax: 1_000,
+  delayedBytesMax: 1024 ** 3,
+  /** What a subscriber gets of the past in one go; more is a gap. */
+  replayEventsMax: 10_000,
+  replayBytesMax: 8 * 1024 ** 2,
+  /** How long an exchange pushes to a hub, and a queue delivers to one, that has not renewed. */
+  hubLeaseMs: 300_000,
+  /** A push that takes longer than this counts as failed: the hub is told to subscribe anew. */
+  hubPushMs: 10_000,
+  /** Sessions on one hub, and hubs in a namespace. */
+  sessionsMax: 10_000,
+  hubsMax: 64,
+  /** Subscriptions, consumed queues and presence watches of one session, and their names and patterns together. */
+  subscriptionsMax: 100,
+  subscriptionBytesMax: 8_192,
+  consumedQueuesMax: 20,
+  /** Bytes of events sent to a session that has not said `seen`; beyond them it is slow. */
+  unseenBytesMax: 1024 ** 2,
+  /** Event frames after which a client says `seen`, at the latest. */
+  seenEveryFrames: 32,
+  /** Topics, and their bytes, that conflation holds for one slow session. */
+  conflatedTopicsMax: 1_000,
+  conflatedBytesMax: 256 * 1024,
+  presenceMembersMax: 1_000,
+  /** How long changes of presence are gathered before they are told. */
+  presenceGatherMs: 500,
+  /** The time a caller may give a request. */
+  callTimeoutMsDefault: 30_000,
+  callTimeoutMsMax: 300_000,
+  /** How long replies wait for a requester whose connection broke, and how many bytes of them. */
+  replyGraceMs: 60_000,
+  replyGraceBytesMax: 1024 ** 2,
 } as const;

@@ -14,12 +14,12 @@ export function parseName(field: string, name: string): Result<string> {
   );
 }
 
-/** The name of a queue's object. The namespace is part of it, so that one tenant can never address another's. */
-export function queueObjectName(namespace: string, queue: string): string {
-  return `${namespace}/${queue}`;
+/** The name of an object: of a queue, an exchange, a hub. The namespace keeps one tenant from addressing another's. */
+export function objectName(namespace: string, name: string): string {
+  return `${namespace}/${name}`;
 }
 
-export function splitObjectName(name: string): { namespace: string; queue: string } {
-  const slash = name.indexOf("/");
-  return { namespace: name.slice(0, slash), queue: name.slice(slash + 1) };
+export function splitObjectName(objectName: string): { namespace: string; name: string } {
+  const slash = objectName.indexOf("/");
+  return { namespace: objectName.slice(0, slash), name: objectName.slice(slash + 1) };
 }

@@ -11,12 +11,11 @@ export interface RetryPolicy {
   readonly jitter: number;
 }
 
-export interface DeadLetterTarget {
-  /** A queue of the same namespace. It must exist when it is named here. */
-  readonly queue: string;
+/** A queue or an exchange of the same namespace. It must exist when it is named here. */
+export type DeadLetterTarget = ({ readonly queue: string } | { readonly exchange: string }) & {
   /** Replaces the message's routing key on its way. */
   readonly routingKey?: string;
-}
+};
 
 /** What happens to the rest of a key when one of its messages has used up its failures (FIFO queues). */
 export type OnKeyFailure = "park" | "skip" | "drain";

@@ -15,6 +15,7 @@ import type {
   Settlement,
   SettlementResult,
 } from "./commands.ts";
+import type { Destination } from "./exchange-commands.ts";
 import type { QueueConfig } from "./queue-config.ts";
 import type { Result } from "./result.ts";
 
@@ -29,6 +30,8 @@ export interface QueueApi {
 
   /** Resolves when the messages are durable: this is the confirm. Safe to repeat only with a producer stamp. */
   publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
+  /** Several publishes in one call, each accepted or refused on its own, in their order. */
+  publishAll(commands: readonly PublishCommand[]): Promise<Result<PublishConfirm>[]>;
   /** Takes what is ready now; never waits. To wait, open a socket with `once` (frames.ts). */
   receive(command: ReceiveCommand): Promise<Result<Delivery>>;
   settle(settlements: readonly Settlement[]): Promise<Result<SettlementResult[]>>;
@@ -58,13 +61,48 @@ export interface QueueApi {
     number: number;
     batch: Uint8Array;
   }): Promise<Result<{ accepted: number; isDone: boolean }>>;
+
+  // For hubs: consumers whose socket is theirs
+
+  /** Deliveries go to the hub (HubApi.deliver) while the lease runs. Attaching again with the same id renews it. */
+  attachRemote(consumer: RemoteConsumer): Promise<Result<{ id: number; active: boolean; leaseMs: number }>>;
+  changeRemote(id: number, change: { credit: number }): Promise<Result<void>>;
+  /** released: asked to, what it held goes back to its place. lost: counts as a socket that broke. */
+  detachRemote(id: number, how: "released" | "lost"): Promise<Result<void>>;
+
   /** Opens a consumer's socket. Claims come in the header `Millrace-Claims`, which only the edge may set. */
   fetch(request: Request): Promise<Response>;
+}
+
+/** A consumer that speaks through a hub. */
+export interface RemoteConsumer {
+  /** Absent: a new one. */
+  readonly id?: number;
+  readonly hub: string;
+  /** The session on that hub. */
+  readonly session: number;
+  readonly name: string;
+  readonly credit: number;
+  readonly leaseMs?: number;
+  readonly priority?: number;
+  readonly exclusive?: boolean;
+}
+
+export interface RemoteDelivery {
+  /** The remote consumer's id, and its session on the hub. */
+  readonly id: number;
+  readonly session: number;
+  /** Absent when only `ended` is told. */
+  readonly delivery?: Delivery;
+  /** The consumer is one no more. */
+  readonly ended?: "queue_deleted" | "lease_lost";
 }
 
 export interface NamespaceUsage {
   readonly queues: number;
   readonly queuesMax: number;
+  readonly exchanges: number;
+  readonly exchangesMax: number;
   readonly bytesAllotted: number;
   readonly bytesMax: number;
 }
@@ -79,6 +117,25 @@ export interface NamespaceApi {
     limit: number;
     after: string;
   }): Promise<Result<{ queues: string[]; after?: string }>>;
+  /** As for queues. */
+  registerExchange(exchange: string): Promise<Result<{ isNew: boolean }>>;
+  unregisterExchange(exchange: string): Promise<Result<void>>;
+  hasExchange(exchange: string): Promise<Result<boolean>>;
+  listExchanges(options: {
+    prefix: string;
+    limit: number;
+    after: string;
+  }): Promise<Result<{ exchanges: string[]; after?: string }>>;
+  /**
+   * Notes that an exchange leads to a destination, so that a destination that goes can tell. Repeatable.
+   * `destination_missing` when it is not in the catalogue.
+   */
+  noteBinding(exchange: string, destination: Destination): Promise<Result<void>>;
+  forgetBinding(exchange: string, destination: Destination): Promise<Result<void>>;
+  /** The exchanges that lead to a destination. */
+  boundTo(destination: Destination): Promise<Result<string[]>>;
+  /** A hub has sessions of tokens that can be revoked; it is told of revocations until `untilMs`. */
+  registerHub(hub: string, untilMs: number): Promise<Result<void>>;
   usage(): Promise<Result<NamespaceUsage>>;
   setQuota(quota: { queuesMax?: number; bytesMax?: number }): Promise<Result<NamespaceUsage>>;
   /** A queue asks to hold up to `bytes` in all, and is told how many it may. Lower numbers give back. */
@@ -101,8 +158,16 @@ export type GrantVerb = "publish" | "consume" | "subscribe" | "manage";
 
 export interface Grant {
   readonly verb: GrantVerb;
-  /** A pattern of the topic grammar over the queue's name: `*` one word, `#` zero or more. */
+  /**
+   * A pattern of the topic grammar (PROTOCOL §7.16). Without `exchange` it is matched against the names of queues and
+   * exchanges, and against topics in every exchange; with it, against topics in that exchange only.
+   */
   readonly pattern: string;
+  readonly exchange?: string;
+  /** Messages a second under this grant, for each connection and each part of the edge. Absent: no limit. */
+  readonly ratePerSecond?: number;
+  /** When this grant ends before its token, in ms since 1970. */
+  readonly expiresMs?: number;
 }
 
 /** The header by which the edge hands a socket's rights to an object. A client's own is overwritten. */
@@ -111,6 +176,8 @@ export const CLAIMS_HEADER = "Millrace-Claims";
 /** What a queue's object needs of the claims: it is kept in the socket's attachment. */
 export interface SocketClaims {
   readonly subject: string;
+  /** Of a token that can be revoked. */
+  readonly jti?: string;
   readonly publish: boolean;
   readonly consume: boolean;
   readonly expiresMs: number | null;

@@ -44,7 +44,7 @@ export function whole(min: number, max: number): z.ZodNumber {
 }
 
 export const sequence = whole(1, Number.MAX_SAFE_INTEGER);
-const leaseMs = whole(LIMITS.leaseMsMin, LIMITS.leaseMsMax);
+export const leaseMs = whole(LIMITS.leaseMsMin, LIMITS.leaseMsMax);
 const delayMs = whole(0, LIMITS.delayMsMax);
 const SequenceRun = z.tuple([sequence, whole(1, LIMITS.leasedMax)]);
 
@@ -95,17 +95,17 @@ function bodyForms(message: {
   return [message.body, message.json, message.bodyBase64].filter((form) => form !== undefined).length;
 }
 
-const messages = z.array(Message).min(1).max(LIMITS.recordsMax);
+export const messages = z.array(Message).min(1).max(LIMITS.recordsMax);
 
 /** A producer stamp is whole or absent. */
-const stamp = { producer: Name.optional(), sequence: sequence.optional() } as const;
-function isWholeStamp(value: {
+export const stamp = { producer: Name.optional(), sequence: sequence.optional() } as const;
+export function isWholeStamp(value: {
   readonly producer?: string | undefined;
   readonly sequence?: number | undefined;
 }): boolean {
   return (value.producer === undefined) === (value.sequence === undefined);
 }
-const STAMP_MESSAGE = { message: "needs producer and sequence together" };
+export const STAMP_MESSAGE = { message: "needs producer and sequence together" };
 
 export const PublishRequest = z.strictObject({ messages, ...stamp }).refine(isWholeStamp, STAMP_MESSAGE);
 
@@ -155,7 +155,7 @@ function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
   });
 }
 
-const LeaseSettlement = z
+export const LeaseSettlement = z
   .strictObject({
     lease: sequence,
     sequences: z.array(SequenceRun).min(1).max(LIMITS.settlementsMax).optional(),
@@ -200,7 +200,16 @@ export const QueueChanges = z.strictObject({
   maxFailures: whole(0, 1_000).optional(),
   retry: RetryPolicy.optional(),
   nackDelayMs: delayMs.optional(),
-  deadLetter: z.strictObject({ queue: Name, routingKey: shortText.optional() }).nullable().optional(),
+  deadLetter: z
+    .union(
+      [
+        z.strictObject({ queue: Name, routingKey: shortText.optional() }),
+        z.strictObject({ exchange: Name, routingKey: shortText.optional() }),
+      ],
+      { error: "must name a queue or an exchange, and may name a routingKey" },
+    )
+    .nullable()
+    .optional(),
   ttlMs: whole(0, LIMITS.delayMsMax).nullable().optional(),
   maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
   maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),
@@ -253,7 +262,7 @@ export const RevokeRequest = z.strictObject({
   untilMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
 });
 
-const ref = whole(0, Number.MAX_SAFE_INTEGER).optional();
+export const ref = whole(0, Number.MAX_SAFE_INTEGER).optional();
 
 const ConsumeFrame = z.strictObject({
   type: z.literal("consume"),
@@ -289,7 +298,11 @@ const Frame = z.discriminatedUnion("type", [
  * has no type we know, is `bad_frame`, because nothing after it can be trusted to mean what the client thinks.
  */
 export function parseClientFrame(head: unknown): Result<ClientFrame> {
-  const parsed = Frame.safeParse(head);
+  return parseFrame(Frame, head);
+}
+
+export function parseFrame<S extends z.ZodType>(schema: S, head: unknown): Result<Present<z.output<S>>> {
+  const parsed = schema.safeParse(head);
   if (parsed.success) return ok(present(parsed.data));
   const refusal = refusalOf(parsed.error, head, "frame");
   const { path, code } = parsed.error.issues[0]!;
@@ -390,7 +403,7 @@ function unit(origin: string, count: number | bigint): string {
 }
 
 // The schemas say what the types of this folder say; where the two drift apart, these lines fail to compile.
-type Fits<T, U extends T> = U;
+export type Fits<T, U extends T> = U;
 export type SchemasFit = [
   Fits<MessageJson, Present<z.output<typeof Message>>>,
   Fits<Settlement, Present<z.output<typeof LeaseSettlement>>>,

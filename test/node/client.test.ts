@@ -14,7 +14,7 @@ import {
   type WebSocketLike,
 } from "../../src/client/index.ts";
 import { decodeFrame } from "../../src/protocol/frames.ts";
-import { queueObjectName } from "../../src/protocol/names.ts";
+import { objectName } from "../../src/protocol/names.ts";
 
 const server = createTestHarness({
   workers: [{ configPath: "../../wrangler.toml" }],
@@ -43,7 +43,7 @@ async function fresh(config: Parameters<Queue["declare"]>[0] = {}, options: Part
   return queue;
 }
 function evict(queue: Queue): Promise<void> {
-  return server.getWorker().evictDurableObject("QUEUES", { name: queueObjectName("default", queue.name) });
+  return server.getWorker().evictDurableObject("QUEUES", { name: objectName("default", queue.name) });
 }
 /** Consumes until `count` messages came, and acks them. */
 async function take(queue: Queue, count: number): Promise<Message[]> {

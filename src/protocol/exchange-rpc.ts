@@ -1,0 +1,94 @@
+// What exchanges and hubs offer their callers. As in rpc.ts, every method answers with a Result.
+import type {
+  BindingView,
+  Binding,
+  Destination,
+  ExchangeInfo,
+  ExplainAnswer,
+  ExplainCommand,
+  HubInfo,
+  HubPush,
+  PresenceAnswer,
+  PresenceDelta,
+  ReplayAnswer,
+  ReplayCommand,
+  ReplyCommand,
+  RouteConfirm,
+  RoutePublishCommand,
+  RouteStep,
+} from "./exchange-commands.ts";
+import type { ExchangeConfig } from "./exchange-config.ts";
+import type { Result } from "./result.ts";
+import type { Grant, RemoteDelivery } from "./rpc.ts";
+
+export interface ExchangeApi {
+  /** Makes the exchange, or finds it with an equal configuration. `exchange_exists` when the configurations differ. */
+  declare(config: ExchangeConfig): Promise<Result<{ created: boolean; info: ExchangeInfo }>>;
+  /** Changes the named fields; the kind and `durable` can't be changed. */
+  update(changes: Partial<ExchangeConfig>): Promise<Result<ExchangeInfo>>;
+  inspect(): Promise<Result<ExchangeInfo>>;
+  /** Takes its bindings, history and delayed messages with it, and tells the subscribers. */
+  remove(options: { ifUnused: boolean }): Promise<Result<{ bindings: number; delayed: number }>>;
+
+  /** Repeatable: an equal binding is found, not made twice. Seen by every publish that comes after the answer. */
+  bind(binding: Binding): Promise<Result<{ created: boolean; binding: BindingView }>>;
+  unbind(id: number): Promise<Result<BindingView>>;
+  bindings(options: {
+    after: number;
+    limit: number;
+  }): Promise<Result<{ bindings: BindingView[]; after?: number }>>;
+  explain(command: ExplainCommand): Promise<Result<ExplainAnswer>>;
+
+  /** Resolves when every destination has answered and every hub has the events: this is the confirm. */
+  publish(command: RoutePublishCommand): Promise<Result<RouteConfirm>>;
+
+  // For other objects
+
+  /** For an exchange that leads here: what this one makes of the batch. Its own subscribers and history get it. */
+  step(batch: Uint8Array): Promise<Result<RouteStep>>;
+  /** For queues: takes dead letters. Repeatable, as QueueApi.acceptMoved; `unroutable` holds them back at the sender. */
+  acceptMoved(command: {
+    from: string;
+    number: number;
+    batch: Uint8Array;
+  }): Promise<Result<{ accepted: number; isDone: boolean }>>;
+  /** For a destination that is going: takes away the bindings that lead to it. Repeatable. */
+  unbindAll(destination: Destination): Promise<Result<{ bindings: number }>>;
+  /** For hubs: events are pushed from the answer's offset on, as long as the lease runs. Renewing is attaching again. */
+  attach(hub: string): Promise<Result<{ epoch: string; offset: number; leaseMs: number; presence: boolean }>>;
+  detach(hub: string): Promise<Result<void>>;
+  replay(command: ReplayCommand): Promise<Result<ReplayAnswer>>;
+  /** Asks all hubs with subscribers whose pattern overlaps. */
+  presence(pattern: string): Promise<Result<PresenceAnswer>>;
+  /** From a hub with changes, for the other hubs' watchers. */
+  reportPresence(delta: PresenceDelta): Promise<Result<void>>;
+}
+
+/** The rights of a session, kept in its socket's attachment. */
+export interface SessionClaims {
+  readonly namespace: string;
+  readonly subject: string;
+  readonly jti?: string;
+  readonly expiresMs?: number;
+  readonly grants: readonly Grant[];
+}
+
+export interface HubApi {
+  /** Opens a session's socket. Claims come in the header `Millrace-Claims` as SessionClaims. `hub_full` as a 503. */
+  fetch(request: Request): Promise<Response>;
+  inspect(): Promise<Result<HubInfo>>;
+
+  // For other objects
+
+  /** Events for this hub's subscribers. `isWanted` false: nobody here subscribes, and the lease may end. */
+  push(pushes: readonly HubPush[]): Promise<Result<{ isWanted: boolean }>>;
+  /** The exchange is gone, or could not reach this hub in time: its subscribers must subscribe anew. */
+  interrupt(exchange: string, reason: "exchange_deleted" | "interrupted"): Promise<Result<void>>;
+  reply(command: ReplyCommand): Promise<Result<void>>;
+  /** Deliveries for sessions that consume here. The answer names the remote consumers that are gone. */
+  deliver(queue: string, deliveries: readonly RemoteDelivery[]): Promise<Result<{ gone: number[] }>>;
+  presence(exchange: string, pattern: string): Promise<Result<PresenceAnswer>>;
+  presenceChanged(exchange: string, delta: PresenceDelta): Promise<Result<{ isWatched: boolean }>>;
+  /** Ends the sessions of a token. */
+  revoke(jti: string): Promise<Result<void>>;
+}
