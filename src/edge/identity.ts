@@ -4,9 +4,9 @@ import { decode, sign, verify } from "hono/jwt";
 import { JwtTokenExpired, JwtTokenNotBefore, JwtTokenSignatureMismatched } from "hono/utils/jwt/types";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
-import type { Claims } from "../protocol/rpc.ts";
-import { check } from "../protocol/schemas.ts";
-import { TokenClaims } from "./parameters.ts";
+import type { Claims, Grant } from "../protocol/rpc.ts";
+import { check, present } from "../protocol/schemas.ts";
+import { TokenClaims, type TokenGrant } from "./parameters.ts";
 
 export interface IdentityKeys {
   /** MILLRACE_SECRET. */
@@ -76,8 +76,23 @@ export class Identity {
     if (expiresMs > nowMs + LIMITS.tokenLifeMsMax) {
       return refuse("unauthenticated", "token: exp: lies more than a year ahead");
     }
-    return ok({ namespace: ns, subject: sub, expiresMs, grants, ...(jti === undefined ? {} : { jti }) });
+    return ok({
+      namespace: ns,
+      subject: sub,
+      expiresMs,
+      grants: grants.map((grant) => fromToken(present(grant))),
+      ...(jti === undefined ? {} : { jti }),
+    });
   }
+}
+
+function fromToken({ exp, ...grant }: TokenGrant): Grant {
+  return exp === undefined ? grant : { ...grant, expiresMs: exp * 1_000 };
+}
+
+/** Seconds are cut, never rounded up: no right lasts longer than was said. */
+function toToken({ expiresMs, ...grant }: Grant): TokenGrant {
+  return expiresMs === undefined ? grant : { ...grant, exp: Math.floor(expiresMs / 1_000) };
 }
 
 /** Makes a token. For the command line and tests: the broker itself issues none. */
@@ -87,7 +102,7 @@ export async function signToken(claims: Claims, secret: string): Promise<string>
     {
       ns: namespace,
       sub: subject,
-      grants,
+      grants: grants.map(toToken),
       ...(jti === undefined ? {} : { jti }),
       ...(expiresMs === undefined ? {} : { exp: Math.floor(expiresMs / 1_000) }),
     },

@@ -1,7 +1,9 @@
 // What the edge reads that is not JSON, as schemas: queries, paths, headers, and a token's payload.
 import { z } from "zod";
+import { ReplayFields } from "../protocol/exchange-schemas.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { key, messageShape, Name, text, tokenId, whole } from "../protocol/schemas.ts";
+import { key, messageShape, Name, shortText, text, tokenId, whole, type Present } from "../protocol/schemas.ts";
+import { ANY_WORDS_MAX, parsePattern } from "../routing/topic.ts";
 
 /** A whole number that arrives as text, in a query or a header. */
 export function wholeText(min: number, max: number): z.ZodType<number, string> {
@@ -34,6 +36,61 @@ export const PublishHeaders = z.looseObject({
   "Content-Type": messageShape.contentType,
 });
 
+/** Of messages to an exchange. It takes no producer's stamp, which is read here to be refused by its name. */
+export const RouteHeaders = z.looseObject({
+  ...PublishHeaders.shape,
+  "Millrace-Mandatory": Flag.optional(),
+});
+
+export const RouteBatchHeaders = z.looseObject({
+  ...ProducerHeaders.shape,
+  "Millrace-Mandatory": Flag.optional(),
+});
+
+export const ReplyHeaders = z.looseObject({
+  "Millrace-Reply-To": key,
+  "Millrace-Correlation-Id": key,
+  "Millrace-Error": text(LIMITS.errorBytesMax).optional(),
+  "Content-Type": messageShape.contentType,
+});
+
+export const CallQuery = z.strictObject({ timeoutMs: wholeText(1, LIMITS.callTimeoutMsMax).optional() });
+
+export const RemoveExchangeQuery = z.strictObject({ ifUnused: Flag.optional() });
+
+export const BindingListQuery = z.strictObject({
+  limit: wholeText(1, LIMITS.explainMax).optional(),
+  after: wholeText(0, Number.MAX_SAFE_INTEGER).optional(),
+});
+export const BindingId = wholeText(1, Number.MAX_SAFE_INTEGER);
+
+const Pattern = shortText.refine((pattern) => parsePattern("pattern", pattern).ok, {
+  message: `must have at most ${ANY_WORDS_MAX} words "#"`,
+});
+
+export const PresenceQuery = z.strictObject({ pattern: Pattern.default("#") });
+
+export const EventsQuery = z
+  .strictObject({
+    pattern: Pattern,
+    since: ReplayFields.since,
+    last: wholeText(1, LIMITS.replayEventsMax).optional(),
+    lastValues: Flag.optional(),
+  })
+  .refine((query) => query.since === undefined || query.last === undefined, {
+    path: ["last"],
+    message: "does not go with since",
+  });
+
+/** What an EventSource sends when it connects again. */
+export const EventsHeaders = z.looseObject({ "Last-Event-ID": ReplayFields.since });
+
+export const HubName = z
+  .string()
+  .refine((hub) => /^(?:0|[1-9]\d?)$/.test(hub) && Number(hub) < LIMITS.hubsMax, {
+    message: `must be 0 to ${LIMITS.hubsMax - 1}`,
+  });
+
 export const RemoveQuery = z.strictObject({ ifEmpty: Flag.optional(), ifUnused: Flag.optional() });
 
 export const ListQuery = z.strictObject({
@@ -55,24 +112,31 @@ export const MessageId = key;
 
 export const TaskId = wholeText(1, Number.MAX_SAFE_INTEGER);
 
-/** Patterns of the topic grammar: words between dots, each a name's part, `*` or `#`. */
-const GRANT_PATTERN = /^(?:[A-Za-z0-9_-]*|\*|#)(?:\.(?:[A-Za-z0-9_-]*|\*|#))*$/;
+/** Seconds since 1970, as in RFC 7519. */
+const numericDate = z.number().positive().max(8_640_000_000_000);
 
+const RATE_PER_SECOND_MAX = 1_000_000;
+
+/** Strict, though the payload is not: a restriction that is misspelt must not be passed over. */
 const Grant = z.strictObject({
   verb: z.enum(["publish", "consume", "subscribe", "manage"]),
-  pattern: z
-    .string()
-    .min(1)
-    .max(LIMITS.nameBytesMax)
-    .regex(GRANT_PATTERN, 'must be words between dots, "*" and "#" standing alone'),
+  /** Topics may have any characters, so patterns may too. */
+  pattern: key.refine((pattern) => parsePattern("pattern", pattern).ok, {
+    message: `must have at most ${ANY_WORDS_MAX} words "#"`,
+  }),
+  exchange: Name.optional(),
+  ratePerSecond: z.number().positive().max(RATE_PER_SECOND_MAX).optional(),
+  exp: numericDate.optional(),
 });
+
+/** A grant as a token has it. */
+export type TokenGrant = Present<z.output<typeof Grant>>;
 
 /** A token's payload. Not strict: issuers add claims of their own. */
 export const TokenClaims = z.object({
   ns: Name,
   sub: text(LIMITS.textBytesMax),
   jti: tokenId.optional(),
-  /** Seconds since 1970, as in RFC 7519. */
-  exp: z.number().positive().max(8_640_000_000_000),
+  exp: numericDate,
   grants: z.array(Grant).max(256),
 });

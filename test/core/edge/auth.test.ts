@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sign } from "hono/jwt";
-import { signToken } from "../../../src/edge/identity.ts";
+import { Identity, signToken } from "../../../src/edge/identity.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import { ok, refuse } from "../../../src/protocol/result.ts";
 import type { Claims, Grant } from "../../../src/protocol/rpc.ts";
@@ -71,8 +71,28 @@ describe("with a secret", () => {
     ],
     [
       "a pattern that is none",
-      () => sign({ ...good, grants: [{ verb: "publish", pattern: "a*" }] }, SECRET, "HS256"),
-      "grants[0].pattern",
+      () => sign({ ...good, grants: [{ verb: "publish", pattern: "#.#.#" }] }, SECRET, "HS256"),
+      'grants[0].pattern: must have at most 2 words "#"',
+    ],
+    [
+      "an empty pattern",
+      () => sign({ ...good, grants: [{ verb: "publish", pattern: "" }] }, SECRET, "HS256"),
+      "grants[0].pattern: must not be empty",
+    ],
+    [
+      "a pattern over the limit",
+      () => sign({ ...good, grants: [{ verb: "publish", pattern: "é".repeat(128) }] }, SECRET, "HS256"),
+      "grants[0].pattern: must be at most 255 bytes",
+    ],
+    [
+      "a grant with a restriction that it does not know",
+      () => sign({ ...good, grants: [{ ...manageAll, expires: 1 }] }, SECRET, "HS256"),
+      "grants[0].expires",
+    ],
+    [
+      "a rate of nothing",
+      () => sign({ ...good, grants: [{ ...manageAll, ratePerSecond: 0 }] }, SECRET, "HS256"),
+      "grants[0].ratePerSecond",
     ],
     [
       "a token over the limit",
@@ -109,6 +129,33 @@ describe("with a secret", () => {
       code: "forbidden",
       detail: 'token: has no grant to manage "mail"',
     });
+  });
+
+  it("takes a grant until its own end", async () => {
+    let nowMs = Date.now();
+    const broker = closed({ nowMs: () => nowMs });
+    const grants = [{ ...manageAll, expiresMs: nowMs + 30_000 }];
+    const token = await signToken(claims({ grants }), SECRET);
+    expect((await pause(broker, token)).status).toBe(200);
+    nowMs += 30_000;
+    expect((await pause(broker, token)).status).toBe(403);
+  });
+
+  it("takes no grant over an exchange's topics for one over queues", async () => {
+    const token = await signToken(claims({ grants: [{ ...manageAll, exchange: "orders" }] }), SECRET);
+    expect((await pause(closed(), token)).status).toBe(403);
+  });
+
+  it("reads what signToken wrote", async () => {
+    const grants: Grant[] = [
+      { verb: "subscribe", pattern: "Größe/a b.#", exchange: "events", ratePerSecond: 0.5, expiresMs: 9_000 },
+      manageAll,
+    ];
+    const verified = await new Identity({ secret: SECRET }).verify(
+      await signToken(claims({ grants }), SECRET),
+      Date.now(),
+    );
+    expect(verified).toMatchObject({ ok: true, value: { namespace: "acme", grants } });
   });
 
   it("asks for the whole namespace where the whole namespace is concerned", async () => {

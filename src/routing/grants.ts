@@ -1,0 +1,213 @@
+/**
+ * What a token allows (PROTOCOL §8.3).
+ *
+ * A grant's pattern is one of the topic grammar. A grant without `exchange` is over the names of queues and exchanges,
+ * taken as words between dots, and over the topics of every exchange. A grant with `exchange` is over the topics of that
+ * exchange and over no name at all. A grant may end before its token does, so every question has a time.
+ */
+import type { Binding } from "../protocol/exchange-commands.ts";
+import type { ExchangeKind } from "../protocol/exchange-config.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+import type { Claims, Grant, GrantVerb } from "../protocol/rpc.ts";
+import { ANY_WORDS, covers, matches, overlaps } from "./topic.ts";
+
+function isLive(grant: Grant, nowMs: number): boolean {
+  return grant.expiresMs === undefined || nowMs < grant.expiresMs;
+}
+
+function isOverName(grant: Grant, verb: GrantVerb, name: string, nowMs: number): boolean {
+  return (
+    grant.verb === verb &&
+    grant.exchange === undefined &&
+    isLive(grant, nowMs) &&
+    matches(grant.pattern, name)
+  );
+}
+
+function isOverExchange(grant: Grant, verb: GrantVerb, exchange: string, nowMs: number): boolean {
+  const isHere = grant.exchange === undefined || grant.exchange === exchange;
+  return grant.verb === verb && isHere && isLive(grant, nowMs);
+}
+
+/** Whether one of these verbs is granted over a queue or an exchange as such. */
+export function allowsName(
+  grants: readonly Grant[],
+  verbs: readonly GrantVerb[],
+  name: string,
+  nowMs: number,
+): boolean {
+  return grants.some((grant) => verbs.some((verb) => isOverName(grant, verb, name, nowMs)));
+}
+
+/** Whether a verb is granted over one topic in an exchange. */
+export function allowsTopic(
+  grants: readonly Grant[],
+  verb: GrantVerb,
+  exchange: string,
+  topic: string,
+  nowMs: number,
+): boolean {
+  return grants.some(
+    (grant) => isOverExchange(grant, verb, exchange, nowMs) && matches(grant.pattern, topic),
+  );
+}
+
+/** Whether the token governs every queue there is or will be: what quotas and revocations need. */
+export function managesAll(grants: readonly Grant[], nowMs: number): boolean {
+  return grants.some(
+    (grant) =>
+      grant.verb === "manage" &&
+      grant.pattern === ANY_WORDS &&
+      grant.exchange === undefined &&
+      isLive(grant, nowMs),
+  );
+}
+
+export function lacksGrant(
+  claims: Claims,
+  verbs: readonly GrantVerb[],
+  name: string,
+  nowMs: number,
+): Refusal | null {
+  if (allowsName(claims.grants, verbs, name, nowMs)) return null;
+  return refuse("forbidden", `token: has no grant to ${verbs.join(" or ")} "${name}"`);
+}
+
+export function lacksTopicGrant(
+  claims: Claims,
+  verb: GrantVerb,
+  exchange: string,
+  topic: string,
+  nowMs: number,
+): Refusal | null {
+  if (allowsTopic(claims.grants, verb, exchange, topic, nowMs)) return null;
+  return refuse("forbidden", `token: has no grant to ${verb} "${topic}" in "${exchange}"`);
+}
+
+/**
+ * When a right over a name that is held now ends: the last of the grants that give it counts. With several verbs, the
+ * first right to end counts; a verb that is not granted now does not. Null: none ends before the token.
+ */
+export function rightsEndMs(
+  grants: readonly Grant[],
+  verbs: readonly GrantVerb[],
+  name: string,
+  nowMs: number,
+): number | null {
+  const ends = verbs.flatMap((verb) => {
+    const giving = grants.filter((grant) => isOverName(grant, verb, name, nowMs));
+    return giving.length === 0 ? [] : [Math.max(...giving.map((grant) => grant.expiresMs ?? Infinity))];
+  });
+  const first = Math.min(...ends);
+  return first === Infinity ? null : first;
+}
+
+/**
+ * all       whatever the subscription's pattern matches may be seen
+ * none      nothing of it
+ * filtered  what one of these patterns matches too, in the order of their code units
+ */
+export type SubscriptionScope =
+  | { readonly kind: "all" }
+  | { readonly kind: "none" }
+  | { readonly kind: "filtered"; readonly patterns: readonly string[] };
+
+/** What a subscription with this pattern may see. It takes one grant to cover it; several together give `filtered`. */
+export function subscriptionScope(
+  grants: readonly Grant[],
+  exchange: string,
+  pattern: string,
+  nowMs: number,
+): SubscriptionScope {
+  const patterns = grants
+    .filter((grant) => isOverExchange(grant, "subscribe", exchange, nowMs))
+    .map((grant) => grant.pattern)
+    .filter((one) => overlaps(one, pattern));
+  if (patterns.some((one) => covers(one, pattern))) return { kind: "all" };
+  if (patterns.length === 0) return { kind: "none" };
+  return { kind: "filtered", patterns: [...new Set(patterns)].sort() };
+}
+
+/** When `subscriptionScope` may next give another answer: the first live grant of its kind to end. Null: never. */
+export function scopeEndMs(grants: readonly Grant[], exchange: string, nowMs: number): number | null {
+  const ends = grants
+    .filter((grant) => isOverExchange(grant, "subscribe", exchange, nowMs))
+    .map((grant) => grant.expiresMs ?? Infinity);
+  const first = Math.min(...ends);
+  return first === Infinity ? null : first;
+}
+
+/** An exchange that is bound from. */
+export interface BoundExchange {
+  readonly name: string;
+  readonly kind: ExchangeKind;
+}
+
+export function mayBind(
+  grants: readonly Grant[],
+  exchange: BoundExchange,
+  binding: Pick<Binding, "destination" | "key">,
+  nowMs: number,
+): boolean {
+  return (
+    allowsName(grants, ["manage"], destinationName(binding), nowMs) &&
+    mayBindFrom(grants, exchange, binding.key, nowMs)
+  );
+}
+
+/** Why the token may not make or remove this binding, or null: it has to govern the destination, and may see the source. */
+export function lacksBindGrant(
+  claims: Claims,
+  exchange: BoundExchange,
+  binding: Pick<Binding, "destination" | "key">,
+  nowMs: number,
+): Refusal | null {
+  const lacking = lacksGrant(claims, ["manage"], destinationName(binding), nowMs);
+  if (lacking !== null || mayBindFrom(claims.grants, exchange, binding.key, nowMs)) return lacking;
+  return refuse(
+    "forbidden",
+    `token: has no grant to manage "${exchange.name}" or to subscribe to all that the binding takes from it`,
+  );
+}
+
+function destinationName({ destination }: Pick<Binding, "destination">): string {
+  return "queue" in destination ? destination.queue : destination.exchange;
+}
+
+/** A binding copies what it matches, so whoever may see all of that may bind. */
+function mayBindFrom(
+  grants: readonly Grant[],
+  { name, kind }: BoundExchange,
+  key: string,
+  nowMs: number,
+): boolean {
+  if (allowsName(grants, ["manage"], name, nowMs)) return true;
+  if (kind === "direct") return allowsTopic(grants, "subscribe", name, key, nowMs);
+  // Of the other kinds the key says nothing about topics: any may pass.
+  const taken = kind === "topic" ? key : ANY_WORDS;
+  return subscriptionScope(grants, name, taken, nowMs).kind === "all";
+}
+
+/** What a rate is asked for: a queue or an exchange as such, or one topic in an exchange. */
+export type GrantTarget = { readonly name: string } | { readonly exchange: string; readonly topic: string };
+
+/**
+ * Messages a second: the highest rate among the grants that allow it, null when one of them has none. 0 when nothing
+ * allows it at all.
+ */
+export function rateOf(
+  grants: readonly Grant[],
+  verb: GrantVerb,
+  target: GrantTarget,
+  nowMs: number,
+): number | null {
+  const rates = grants
+    .filter((grant) =>
+      "name" in target
+        ? isOverName(grant, verb, target.name, nowMs)
+        : isOverExchange(grant, verb, target.exchange, nowMs) && matches(grant.pattern, target.topic),
+    )
+    .map((grant) => grant.ratePerSecond ?? Infinity);
+  const highest = Math.max(0, ...rates);
+  return highest === Infinity ? null : highest;
+}
