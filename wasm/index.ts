@@ -7,8 +7,11 @@ import { BATCH_HEADER_BYTES } from "./format";
 import { BATCH_BYTES_MAX, BODY_BYTES_MAX } from "./limits";
 import * as map from "./memory";
 import { refuseRecord } from "./refusals";
+import { addPattern, matchTopic, matchTopics, openTrie, removePattern } from "./trie";
+import * as trieMap from "./trie-memory";
 
 export { refusedField, refusedRecord } from "./refusals";
+export { slotsFound as trieSlotsFound, statesVisited as trieStatesVisited } from "./trie";
 
 /** What a call answers when its size is not in memory: a mistake of the wrapper, never of a client. */
 const OUTSIDE: i32 = -0x7fffffff;
@@ -64,4 +67,54 @@ export function seal(size: u32, count: u32): i32 {
 /** CRC-32C of `size` bytes at the batch's address, going on from `before` (0 at the start). */
 export function checksum(size: u32, before: u32): u32 {
   return size > map.reserved() ? 0 : crc32c(map.BATCH, size, before);
+}
+
+// The topic matcher. An instance that was opened as one is no codec any more: they share the arena.
+
+/** 1, or 0 when memory is exhausted. Comes first, and once. */
+export function trieOpen(): i32 {
+  return openTrie() ? 1 : 0;
+}
+
+export function trieKeysAddress(): usize {
+  return trieMap.KEYS;
+}
+
+export function trieSlotsAddress(): usize {
+  return trieMap.SLOTS;
+}
+
+export function trieFoundAddress(): usize {
+  return trieMap.FOUND;
+}
+
+export function trieIndexesAddress(): usize {
+  return trieMap.INDEXES;
+}
+
+/** Binds the pattern of `size` bytes to a slot. 1 when the pair is new, 0 when counted up. May move the views. */
+export function trieAdd(size: u32, slot: u32): i32 {
+  return size > trieMap.TOPIC_BYTES_MAX || slot >= trieMap.SLOTS_MAX ? OUTSIDE : addPattern(size, slot);
+}
+
+/** 1 when the pair is gone, 0 when it was added more often, -1 when it was not there. */
+export function trieRemove(size: u32, slot: u32): i32 {
+  return size > trieMap.TOPIC_BYTES_MAX || slot >= trieMap.SLOTS_MAX ? OUTSIDE : removePattern(size, slot);
+}
+
+/** The count of the slots of one topic. */
+export function trieMatch(size: u32): i32 {
+  return size > trieMap.TOPIC_BYTES_MAX ? OUTSIDE : matchTopic(size);
+}
+
+/** How many of the `count` topics in `size` bytes of keys were matched before the answer was full. */
+export function trieMatchAll(size: u32, count: u32): i32 {
+  return size > trieMap.KEY_BYTES || !isTopics(size, count) ? OUTSIDE : matchTopics(count);
+}
+
+/** Whether the keys are so many topics, each a u8 size and its bytes. */
+function isTopics(size: u32, count: u32): bool {
+  let at: u32 = 0;
+  for (; count != 0 && at < size; count--) at += 1 + load<u8>(trieMap.KEYS + at);
+  return count == 0 && at == size;
 }

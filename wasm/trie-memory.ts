@@ -1,0 +1,97 @@
+// The memory of an instance that is a topic matcher: the arena, which a codec's instance gives to its batch.
+//
+//   ARENA   KEYS         64 KiB   a pattern, a topic, or topics in a row: u8 size, bytes
+//           WORDS_HERE    2 KiB   the word numbers of the topic or pattern at hand
+//           STACK        16 KiB   trie.ts, states still to be visited
+//           FOUND_BITS    8 KiB   a bit a slot: found by the topic at hand
+//           TOUCHED_BITS  8 KiB   a bit a slot: found by some topic of the call
+//           COUNTS      256 KiB   u32 a slot: topics of the call that found it
+//           SLOTS       256 KiB   u32 each: the slots found, ascending
+//           FOUND       384 KiB   u32 each: what was found, topic by topic; then the end of each slot's indexes
+//           INDEXES     384 KiB   u32 each: the topics of each slot of SLOTS
+//           heap         grows    blocks of 2^n bytes: the tables, the texts of long words, the nodes' slots
+//
+// A freed block waits in the list of its size and is handed out again. Tables never shrink and a table that grows
+// doubles, so what is free is never more than what was in use at one time.
+import { TABLE } from "./memory";
+
+export const SLOTS_MAX: u32 = 65_536;
+export const TOPIC_BYTES_MAX: u32 = 255;
+/** 255 dots make one more. */
+export const WORDS_MAX: u32 = 256;
+
+export const KEY_BYTES: u32 = 65_536;
+/** A word is read in steps of sixteen bytes: the last step may look this far behind the keys. */
+const SLACK: u32 = 32;
+/** A topic is only begun when less than this was found before it. One topic finds SLOTS_MAX at most. */
+export const FOUND_MAX: u32 = 32_768;
+const FOUND_BYTES: u32 = 4 * (FOUND_MAX + SLOTS_MAX);
+
+export const KEYS: usize = TABLE;
+export const WORDS_HERE: usize = KEYS + KEY_BYTES + SLACK;
+export const STACK: usize = WORDS_HERE + 8 * WORDS_MAX;
+export const STACK_BYTES: u32 = 16 * 1024;
+export const FOUND_BITS: usize = STACK + STACK_BYTES;
+export const SLOT_BITS_BYTES: u32 = SLOTS_MAX / 8;
+export const TOUCHED_BITS: usize = FOUND_BITS + SLOT_BITS_BYTES;
+export const COUNTS: usize = TOUCHED_BITS + SLOT_BITS_BYTES;
+export const SLOTS: usize = COUNTS + 4 * SLOTS_MAX;
+export const FOUND: usize = SLOTS + 4 * SLOTS_MAX;
+export const INDEXES: usize = FOUND + FOUND_BYTES;
+const HEAP: usize = INDEXES + FOUND_BYTES;
+
+/** The smallest block, which every free block can be linked in: 2^4 bytes. */
+export const BLOCK_MIN: u32 = 4;
+/** Per size: u32 the first free block, or 0. The block's first word is the next one. */
+const FREE: usize = memory.data(32 * 4, 4);
+const GROWTH_PAGES: i32 = 4;
+
+let top: usize = HEAP;
+
+/** Sees to it that the next blocks of so many bytes together can't fail. False when memory is exhausted. */
+export function haveRoom(bytes: u32): bool {
+  const missing = <i32>((<u64>top + bytes + 0xffff) >> 16) - memory.size();
+  if (missing <= 0) return true;
+  return memory.grow(max(missing, GROWTH_PAGES)) >= 0 || memory.grow(missing) >= 0;
+}
+
+/** A block of 2^n bytes that may hold anything, or 0 when memory is exhausted. */
+export function takeBlock(n: u32): usize {
+  const list = FREE + (n << 2);
+  const block = <usize>load<u32>(list);
+  if (block != 0) {
+    store<u32>(list, load<u32>(block));
+    return block;
+  }
+  if (n > 30 || !haveRoom(1 << n)) return 0;
+  const fresh = top;
+  top += (<usize>1) << n;
+  return fresh;
+}
+
+export function freeBlock(block: usize, n: u32): void {
+  const list = FREE + (n << 2);
+  store<u32>(block, load<u32>(list));
+  store<u32>(list, <u32>block);
+}
+
+/** The smallest n for which 2^n bytes hold `bytes`. */
+export function blockFor(bytes: u32): u32 {
+  return bytes <= 1 << BLOCK_MIN ? BLOCK_MIN : 32 - clz(bytes - 1);
+}
+
+/** A block of zeros, or 0 when memory is exhausted. */
+export function takeZeroBlock(n: u32): usize {
+  const block = takeBlock(n);
+  if (block != 0) memory.fill(block, 0, (<usize>1) << n);
+  return block;
+}
+
+/** A block of twice the size that starts as the old one, which is freed. 0, and the old one kept, when exhausted. */
+export function doubleBlock(block: usize, n: u32): usize {
+  const double = takeBlock(n + 1);
+  if (double == 0) return 0;
+  memory.copy(double, block, (<usize>1) << n);
+  freeBlock(block, n);
+  return double;
+}
