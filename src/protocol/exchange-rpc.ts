@@ -44,8 +44,8 @@ export interface ExchangeApi {
 
   // For other objects
 
-  /** For an exchange that leads here: what this one makes of the batch. Its own subscribers and history get it. */
-  step(batch: Uint8Array): Promise<Result<RouteStep>>;
+  /** For an exchange that leads here: what this one makes of the batch. Its subscribers and history get it, unless quiet. */
+  step(batch: Uint8Array, options: { isQuiet: boolean }): Promise<Result<RouteStep>>;
   /** For queues: takes dead letters. Repeatable, as QueueApi.acceptMoved; `unroutable` holds them back at the sender. */
   acceptMoved(command: {
     from: string;

@@ -6,7 +6,9 @@
 import type { MessageRecord } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import type { Move } from "../protocol/move-target.ts";
 import type { QueueContext } from "./context.ts";
+import type { WorkStore } from "./stores.ts";
 
 /** Keeps a row below the batch limit whatever the records' fields take beside the bodies. */
 const FIELDS_BYTES_MAX = 32_768;
@@ -41,6 +43,12 @@ export class Outgoing {
     });
     queue.ledger.isDirty = true;
   }
+}
+
+/** The target could not take it: later again, the wait doubling up to a minute. */
+export function postpone(outbox: Pick<WorkStore, "delayOutbox">, row: Move, nowMs: number): void {
+  const waitMs = Math.min(60_000, 1_000 * 2 ** Math.min(row.tries, 6));
+  outbox.delayOutbox(row.number, nowMs + waitMs, row.tries + 1);
 }
 
 function cut(records: readonly MessageRecord[]): MessageRecord[][] {

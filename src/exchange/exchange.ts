@@ -1,0 +1,374 @@
+/**
+ * The exchange: every transition of it, each of which ran or did not. Time and chance are arguments, storage is a
+ * port, and nothing here waits or calls another object: the shell asks the other exchanges and queues, and comes back
+ * with what they said.
+ *
+ * The shell opens a transaction, calls one or more transitions, then `endTurn`, and closes the transaction. If anything
+ * throws, the transaction is rolled back and this object is thrown away and opened again from storage.
+ */
+import type { SequenceRun } from "../protocol/commands.ts";
+import type {
+  Binding,
+  BindingView,
+  Destination,
+  ExchangeInfo,
+  ExplainAnswer,
+  ExplainCommand,
+  HubPush,
+  ReplayAnswer,
+  ReplayCommand,
+  RoutePublishCommand,
+  RouteStep,
+} from "../protocol/exchange-commands.ts";
+import type { ExchangeConfig } from "../protocol/exchange-config.ts";
+import { moveSender, type Move } from "../protocol/move-target.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { explain } from "../routing/explain.ts";
+import { configOf, refuseChanges } from "./config-rules.ts";
+import { drawEpoch, openContext, openEvents, type ExchangeContext, type ExchangeParts } from "./context.ts";
+import { firstDue, hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
+import type { Turn } from "./history.ts";
+import { countOf, IndexSet, runsOf } from "./indexes.ts";
+import { inspect } from "./inspect.ts";
+import { replay } from "./replay.ts";
+import { shareOf } from "./shares.ts";
+import { appendEvents, routeStep, type Scanned } from "./step.ts";
+import { postpone } from "../queue/outgoing.ts";
+import type { OutboxRow } from "../queue/stores.ts";
+import type { DelayedBatch, ExchangeStores, StoredExchange } from "./stores.ts";
+
+/** What a publish comes to before queues are called. */
+export interface PublishPlan {
+  /** The messages that go out now, and where they are in the batch that was published; null when all are delayed. */
+  readonly now: Scanned | null;
+  readonly places: readonly SequenceRun[];
+  readonly delayed: readonly SequenceRun[];
+  readonly step: RouteStep;
+}
+
+export type QueueShares = readonly { readonly queue: string; readonly messages: readonly SequenceRun[] }[];
+
+export class Exchange {
+  private readonly context: ExchangeContext;
+  private readonly stores: ExchangeStores;
+  private readonly parts: ExchangeParts;
+  /** Events of this turn, not yet numbered. */
+  private turn: Scanned[] = [];
+
+  private constructor(context: ExchangeContext, stores: ExchangeStores, parts: ExchangeParts) {
+    this.context = context;
+    this.stores = stores;
+    this.parts = parts;
+  }
+
+  /** The stored exchange, or null when none was declared. */
+  static open(stores: ExchangeStores, parts: ExchangeParts): Exchange | null {
+    const context = openContext(stores, parts);
+    return context && new Exchange(context, stores, parts);
+  }
+
+  get stored(): StoredExchange {
+    return this.context.stored;
+  }
+
+  get config(): ExchangeConfig {
+    return configOf(this.context);
+  }
+
+  inspect(nowMs: number): ExchangeInfo {
+    return inspect(this.context, nowMs);
+  }
+
+  /** Where events keep their place changes when history begins or ends: numbers begin anew, under a new epoch. */
+  update(changes: Partial<ExchangeConfig>, nowMs: number): Result<ExchangeInfo> {
+    const refused = refuseChanges(this.config, changes);
+    if (refused) return refused;
+    const before = this.context.history;
+    const config = { ...this.config, ...changes };
+    const begins = !before.isKept && (config.history.eventsMax > 0 || config.lastValuesMax > 0);
+    this.store({ config, ...(begins ? { epoch: drawEpoch(this.parts.random) } : {}) });
+    const events = openEvents(this.context.stored, this.stores, this.parts);
+    if (!events.history.isKept || begins) {
+      this.stores.history.clear();
+      this.stores.lastValues.clear();
+    }
+    Object.assign(this.context, openEvents(this.context.stored, this.stores, this.parts));
+    return ok(this.inspect(nowMs));
+  }
+
+  private store(changes: Partial<StoredExchange>): void {
+    this.context.stored = { ...this.context.stored, ...changes };
+    this.stores.writeExchange(this.context.stored);
+  }
+
+  // Bindings
+
+  bind(binding: Binding): Result<{ created: boolean; binding: BindingView }> {
+    const bound = this.context.bindings.bind(binding);
+    if (bound.ok) this.noteUse();
+    return bound;
+  }
+
+  /** Whether the destination is still led to by another binding. */
+  leadsTo(destination: Destination): boolean {
+    return this.context.bindings.leadsTo(destination);
+  }
+
+  unbind(id: number): Result<BindingView> {
+    const binding = this.context.bindings.unbind(id);
+    return binding === null ? refuse("binding_not_found", `binding: there is no ${id}`) : ok(binding);
+  }
+
+  unbindAll(destination: Destination): number {
+    return this.context.bindings.unbindAll(destination);
+  }
+
+  bindingsPage(after: number, limit: number): { bindings: BindingView[]; after?: number } {
+    return this.context.bindings.page(after, limit);
+  }
+
+  /** Every destination, each once. */
+  destinations(): Destination[] {
+    return this.context.bindings.destinations();
+  }
+
+  explain(command: ExplainCommand): ExplainAnswer {
+    const { kind, hashOn, alternate } = this.config;
+    const answer = explain({ kind, hashOn }, [...this.context.bindings.all()], command);
+    return answer.destinations.length > 0 || alternate === null ? answer : { ...answer, alternate };
+  }
+
+  /** Whether it may go by itself: it has been used, and nothing is left. */
+  get isAbandoned(): boolean {
+    const { stored, bindings, hubs } = this.context;
+    if (!stored.config.autoDelete || !stored.wasUsed) return false;
+    return bindings.size === 0 && hubs.size === 0 && !this.holdsMessages;
+  }
+
+  /** Messages that would be lost with the exchange. */
+  get holdsMessages(): boolean {
+    return this.stores.outbox.nextOutboxMs() !== null || this.stores.delayed.nextDueMs() !== null;
+  }
+
+  private noteUse(): void {
+    if (!this.context.stored.wasUsed) this.store({ wasUsed: true });
+  }
+
+  // Messages
+
+  /** Takes a publish: delayed messages are held, the others become events and are told their ways. */
+  publish(command: RoutePublishCommand, nowMs: number): Result<PublishPlan> {
+    const { config, context } = this;
+    if (config.internal)
+      return refuse("exchange_internal", "exchange: is internal; publish to one that leads here");
+    const scanned = this.scan(command.batch, command.source ?? "client");
+    if (!scanned.ok) return scanned;
+    const { batch, table } = scanned.value;
+    const all: SequenceRun[] = [[0, table.count]];
+    if (!hasDelays(table)) return ok(this.planNow(scanned.value, all, []));
+    const { delayed, others } = splitDelayed(table);
+    if (delayed.length > 0) {
+      const refused = lacksRoom(context, batch.length);
+      if (refused) return refused;
+      hold(context, batch, table, delayed, nowMs);
+    }
+    if (others.length === 0) {
+      return ok({ now: null, places: [], delayed, step: { queues: [], exchanges: [] } });
+    }
+    const now = this.rescan(shareOf(context.codec, batch, table, others));
+    return ok(this.planNow(now, others, delayed));
+  }
+
+  private planNow(
+    now: Scanned,
+    places: readonly SequenceRun[],
+    delayed: readonly SequenceRun[],
+  ): PublishPlan {
+    // Routed before it is numbered: numbering may write over the batch's header in place.
+    const step = routeStep(this.context, now);
+    this.turn.push(now);
+    return { now, places, delayed, step };
+  }
+
+  /** For an exchange that leads here. Quiet: its events have been told before. */
+  step(batch: Uint8Array, isQuiet: boolean): Result<RouteStep> {
+    const scanned = this.scan(batch, "broker");
+    if (!scanned.ok) return scanned;
+    const step = routeStep(this.context, scanned.value);
+    if (!isQuiet) this.turn.push(scanned.value);
+    return ok(step);
+  }
+
+  /** What another object's batch would come to, with nothing done yet. */
+  look(batch: Uint8Array): Result<{ scanned: Scanned; step: RouteStep }> {
+    const scanned = this.scan(batch, "broker");
+    return scanned.ok
+      ? ok({ scanned: scanned.value, step: routeStep(this.context, scanned.value) })
+      : scanned;
+  }
+
+  /** Whether a move was taken already. */
+  hasMoved(from: string, number: number): boolean {
+    return number <= this.stores.inbound.inbound(from).number;
+  }
+
+  /** Dead letters, once all their ways are known. What leads nowhere is held until it does. */
+  takeMoved(
+    from: string,
+    number: number,
+    scanned: Scanned,
+    shares: QueueShares,
+    nowMs: number,
+  ): Result<void> {
+    if (this.hasMoved(from, number)) return ok(undefined);
+    const refused = lacksRoom(this.context, scanned.batch.length);
+    if (refused) return refused;
+    this.stores.inbound.putInbound(from, number, null);
+    this.send(scanned, shares, true, nowMs);
+    this.turn.push(scanned);
+    return ok(undefined);
+  }
+
+  firstDue(nowMs: number): DelayedBatch | null {
+    return firstDue(this.context, nowMs);
+  }
+
+  /** Delayed messages that are due, once all their ways are known. */
+  takeDue(row: DelayedBatch, scanned: Scanned, shares: QueueShares, nowMs: number): void {
+    this.stores.delayed.remove(row);
+    this.send(scanned, shares, row.mustRoute, nowMs);
+    // Dead letters became events when they came.
+    if (!row.mustRoute) this.turn.push(scanned);
+  }
+
+  /** What is due could not be told its ways: it is tried again later. */
+  postponeDue(row: DelayedBatch, nowMs: number): void {
+    this.stores.delayed.remove(row);
+    this.stores.delayed.put({ ...row, dueMs: nowMs + 5_000 });
+  }
+
+  private send({ batch, table }: Scanned, shares: QueueShares, mustRoute: boolean, nowMs: number): void {
+    moveToQueues(this.context, batch, table, shares, nowMs);
+    const routed = new IndexSet(table.count);
+    for (const { messages } of shares) routed.addRuns(messages);
+    if (routed.count === table.count) return;
+    const stranded = runsOf(unrouted(routed, table.count));
+    if (mustRoute) holdStranded(this.context, batch, table, stranded, nowMs);
+    else this.context.unroutable += countOf(stranded);
+  }
+
+  private scan(batch: Uint8Array, source: "client" | "broker"): Result<Scanned> {
+    const scanned = this.context.codec.scan(batch, source);
+    return scanned.ok ? ok({ batch, table: scanned.value }) : scanned;
+  }
+
+  private rescan(batch: Uint8Array): Scanned {
+    const scanned = this.scan(batch, "broker");
+    if (!scanned.ok) throw new Error(`a share of a valid batch is refused: ${scanned.detail}`);
+    return scanned.value;
+  }
+
+  /** Numbers and keeps the turn's events. Must be called before the transaction closes. */
+  endTurn(nowMs: number): Turn[] {
+    const { turn } = this;
+    this.turn = [];
+    return turn.length === 0 ? [] : appendEvents(this.context, turn, nowMs);
+  }
+
+  // The outbox
+
+  /** How the queues it moves messages to know it. */
+  get sender(): string {
+    const { exchange, origin } = this.context.stored;
+    return moveSender({ exchange }, origin);
+  }
+
+  nextMove(nowMs: number): OutboxRow | null {
+    return this.stores.outbox.firstOutbox(nowMs);
+  }
+
+  moved(number: number): void {
+    this.stores.outbox.removeOutbox(number);
+  }
+
+  moveFailed(row: Move, nowMs: number): void {
+    postpone(this.stores.outbox, row, nowMs);
+  }
+
+  // Subscribers
+
+  get position(): string {
+    const { history } = this.context;
+    return `${history.epochText}:${history.offset}`;
+  }
+
+  get epoch(): string {
+    return this.context.history.epochText;
+  }
+
+  hubs(): string[] {
+    return this.context.hubs.names();
+  }
+
+  attach(
+    hub: string,
+    nowMs: number,
+  ): Result<{ epoch: string; offset: number; leaseMs: number; presence: boolean }> {
+    const attached = this.context.hubs.attach(hub, nowMs);
+    if (!attached.ok) return attached;
+    this.noteUse();
+    const { history } = this.context;
+    return ok({
+      epoch: history.epochText,
+      offset: history.offset,
+      leaseMs: LIMITS.hubLeaseMs,
+      presence: this.config.presence,
+    });
+  }
+
+  detach(hub: string): boolean {
+    return this.context.hubs.detach(hub);
+  }
+
+  replay(command: ReplayCommand, nowMs: number): ReplayAnswer {
+    const { history, lastValues, codec } = this.context;
+    return replay({ history, lastValues, codec, nowMs }, command);
+  }
+
+  /** Every hub has the events up to here. */
+  markPushed(offset: number): void {
+    this.context.history.markPushed(offset);
+  }
+
+  /** After a wake: stored events that a hub may not have. Null when some of them are not kept any more. */
+  unpushed(): HubPush[] | null {
+    const rows = this.context.history.unpushed();
+    if (rows === null) return null;
+    const { exchange } = this.context.stored;
+    return rows.map(({ first, bytes }) => ({ exchange, epoch: this.epoch, first, batch: bytes }));
+  }
+
+  // Time
+
+  /** Takes away what time has ended. What is due is asked for with `firstDue`. */
+  tick(nowMs: number): void {
+    this.context.hubs.dropLapsed(nowMs);
+    while (this.context.history.trim(nowMs));
+  }
+
+  nextWakeMs(): number | null {
+    const { hubs, history } = this.context;
+    const times = [
+      hubs.nextLapseMs(),
+      history.nextTrimMs(),
+      this.stores.delayed.nextDueMs(),
+      this.stores.outbox.nextOutboxMs(),
+    ].filter((ms) => ms !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+}
+
+function* unrouted(routed: IndexSet, count: number): Generator<number> {
+  for (let i = 0; i < count; i++) if (!routed.has(i)) yield i;
+}

@@ -1,0 +1,62 @@
+// Sets of messages of one batch, by their index: as runs where they travel, as bits where they are put together.
+import type { SequenceRun } from "../protocol/commands.ts";
+
+export class IndexSet {
+  private readonly bits: Uint8Array;
+  private size = 0;
+
+  constructor(count: number) {
+    this.bits = new Uint8Array(count);
+  }
+
+  get count(): number {
+    return this.size;
+  }
+
+  has(index: number): boolean {
+    return this.bits[index] === 1;
+  }
+
+  /** False when it was there already. */
+  add(index: number): boolean {
+    if (this.bits[index] !== 0) return false;
+    this.bits[index] = 1;
+    this.size++;
+    return true;
+  }
+
+  addRuns(runs: readonly SequenceRun[]): void {
+    for (const index of indexesOf(runs)) this.add(index);
+  }
+
+  runs(): SequenceRun[] {
+    const runs: SequenceRun[] = [];
+    for (let first = 0; first < this.bits.length; first++) {
+      if (this.bits[first] === 0) continue;
+      let end = first + 1;
+      while (this.bits[end] === 1) end++;
+      runs.push([first, end - first]);
+      first = end;
+    }
+    return runs;
+  }
+}
+
+export function* indexesOf(runs: readonly SequenceRun[]): Generator<number> {
+  for (const [first, count] of runs) for (let i = first; i < first + count; i++) yield i;
+}
+
+/** Runs of ascending numbers. */
+export function runsOf(indexes: Iterable<number>): SequenceRun[] {
+  const runs: [number, number][] = [];
+  for (const index of indexes) {
+    const last = runs.at(-1);
+    if (last !== undefined && last[0] + last[1] === index) last[1]++;
+    else runs.push([index, 1]);
+  }
+  return runs;
+}
+
+export function countOf(runs: readonly SequenceRun[]): number {
+  return runs.reduce((sum, [, count]) => sum + count, 0);
+}
