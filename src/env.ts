@@ -5,6 +5,8 @@ import type { QueueObject } from "./objects/queue-object.ts";
 export interface Env {
   readonly QUEUES: DurableObjectNamespace<QueueObject>;
   readonly NAMESPACES: DurableObjectNamespace<NamespaceObject>;
+  readonly EXCHANGES: DurableObjectNamespace;
+  readonly HUBS: DurableObjectNamespace;
   /** The start page and the reference. */
   readonly ASSETS: Fetcher;
   /** Bodies over the inline limit. Without it they are refused. */

@@ -9,7 +9,7 @@ import { answers, Page, Published, View } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { inlineBodies } from "./bodies.ts";
 import { CancelKeyQuery, MessageId, PeekQuery } from "./parameters.ts";
-import { answerPublish, encodeOne } from "./publish.ts";
+import { answerPublish, encodeOne, lacksQueueRate } from "./publish.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
@@ -115,7 +115,9 @@ async function targetOf(context: EdgeContext): Promise<string | null> {
     repeatable: true,
     run: (queue) => queue.inspect(),
   });
-  return info.ok ? (info.value.config.deadLetter?.queue ?? null) : null;
+  if (!info.ok) return null;
+  const { deadLetter } = info.value.config;
+  return deadLetter !== null && "queue" in deadLetter ? deadLetter.queue : null;
 }
 
 function addCancelByKey(app: EdgeApp): void {
@@ -221,6 +223,8 @@ function addReplaceByKey(app: EdgeApp): void {
 async function replace(context: EdgeContext, handle: MessageHandle, message: MessageJson): Promise<Response> {
   const batch = encodeOne(context, message);
   if (!batch.ok) return problem(context, batch);
+  const limited = lacksQueueRate(context, 1);
+  if (limited !== null) return problem(context, limited);
   const confirm = await callQueue(context, {
     method: "replace",
     repeatable: false,

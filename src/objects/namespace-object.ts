@@ -1,14 +1,23 @@
 /**
- * The catalogue of one tenant: which queues there are, how many bytes each may store, which tokens are revoked. It is
- * asked when a queue is made or grows past its allotment, never on the way of a message.
+ * The catalogue of one tenant: which queues and exchanges there are and what leads where, how many bytes each queue may
+ * store, which tokens are revoked. It is asked when one is made, bound or grows past its allotment, never on the way
+ * of a message.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
+import type { Destination } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import type { NamespaceApi, NamespaceUsage } from "../protocol/rpc.ts";
 import { NamespaceStore } from "../storage/namespace-store.ts";
+import { hubOf } from "./peers.ts";
+
+interface PageOptions {
+  readonly prefix: string;
+  readonly limit: number;
+  readonly after: string;
+}
 
 export class NamespaceObject extends DurableObject<Env> implements NamespaceApi {
   private readonly store: NamespaceStore;
@@ -41,16 +50,69 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
     return ok(this.store.bytesOf(queue) !== null);
   }
 
-  async listQueues(options: {
-    prefix: string;
-    limit: number;
-    after: string;
-  }): Promise<Result<{ queues: string[]; after?: string }>> {
+  async listQueues(options: PageOptions): Promise<Result<{ queues: string[]; after?: string }>> {
+    const { names, ...rest } = this.page("queue", options);
+    return ok({ queues: names, ...rest });
+  }
+
+  /** Repeatable, as for queues. */
+  async registerExchange(exchange: string): Promise<Result<{ isNew: boolean }>> {
+    const name = parseName("exchange", exchange);
+    if (!name.ok) return name;
+    if (this.store.hasExchange(exchange)) return ok({ isNew: false });
+    const { exchanges, exchangesMax } = this.measure();
+    if (exchanges >= exchangesMax) {
+      return refuse("quota_exceeded", `namespace: has its ${exchangesMax} exchanges`, { exchangesMax });
+    }
+    this.store.addExchange(exchange);
+    return ok({ isNew: true });
+  }
+
+  async unregisterExchange(exchange: string): Promise<Result<void>> {
+    this.store.removeExchange(exchange);
+    return ok(undefined);
+  }
+
+  async hasExchange(exchange: string): Promise<Result<boolean>> {
+    return ok(this.store.hasExchange(exchange));
+  }
+
+  async listExchanges(options: PageOptions): Promise<Result<{ exchanges: string[]; after?: string }>> {
+    const { names, ...rest } = this.page("exchange", options);
+    return ok({ exchanges: names, ...rest });
+  }
+
+  private page(kind: "queue" | "exchange", options: PageOptions): { names: string[]; after?: string } {
     // One more than asked tells whether there is a next page.
-    const found = this.store.page(options.prefix, options.after, options.limit + 1);
-    const queues = found.slice(0, options.limit);
-    const last = queues.at(-1);
-    return ok(found.length > options.limit && last !== undefined ? { queues, after: last } : { queues });
+    const found = this.store.page(kind, options.prefix, options.after, options.limit + 1);
+    const names = found.slice(0, options.limit);
+    const last = names.at(-1);
+    return found.length > options.limit && last !== undefined ? { names, after: last } : { names };
+  }
+
+  /** What goes off the catalogue asks who leads to it; nothing may come to lead there after that. */
+  async noteBinding(exchange: string, destination: Destination): Promise<Result<void>> {
+    if (!this.has(destination)) {
+      const [kind, name] = Object.entries(destination)[0]!;
+      return refuse("destination_missing", `destination: there is no ${kind} "${name}"`);
+    }
+    this.store.addBinding(exchange, destination);
+    return ok(undefined);
+  }
+
+  private has(destination: Destination): boolean {
+    return "queue" in destination
+      ? this.store.bytesOf(destination.queue) !== null
+      : this.store.hasExchange(destination.exchange);
+  }
+
+  async forgetBinding(exchange: string, destination: Destination): Promise<Result<void>> {
+    this.store.removeBinding(exchange, destination);
+    return ok(undefined);
+  }
+
+  async boundTo(destination: Destination): Promise<Result<string[]>> {
+    return ok(this.store.boundTo(destination));
   }
 
   async usage(): Promise<Result<NamespaceUsage>> {
@@ -58,8 +120,13 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
   }
 
   /** A quota below what is used takes nothing away: it only stops growth. */
-  async setQuota(quota: { queuesMax?: number; bytesMax?: number }): Promise<Result<NamespaceUsage>> {
-    this.store.setQuota(quota.queuesMax ?? null, quota.bytesMax ?? null);
+  async setQuota(quota: {
+    queuesMax?: number;
+    exchangesMax?: number;
+    bytesMax?: number;
+  }): Promise<Result<NamespaceUsage>> {
+    const { queuesMax = null, exchangesMax = null, bytesMax = null } = quota;
+    this.store.setQuota({ queuesMax, exchangesMax, bytesMax });
     return ok(this.measure());
   }
 
@@ -84,6 +151,35 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
       return refuse("quota_exceeded", `namespace: has its ${LIMITS.revokedMax} revoked tokens`);
     }
     this.store.revoke(jti, untilMs);
+    await this.tellHubs(jti);
+    return ok(undefined);
+  }
+
+  /** A hub that can't be told does not undo the revocation: its sessions are refused wherever else they show up. */
+  private async tellHubs(jti: string): Promise<void> {
+    this.store.forgetHubs(Date.now());
+    const namespace = this.ctx.id.name!;
+    const tell = async (hub: string): Promise<void> => {
+      try {
+        const answer = await hubOf(this.env, namespace, hub).revoke(jti);
+        if (!answer.ok) console.error("a hub was not told of a revocation", { namespace, hub, ...answer });
+      } catch (error) {
+        console.error("a hub was not told of a revocation", { namespace, hub, error: String(error) });
+      }
+    };
+    await Promise.all(this.store.hubs().map(tell));
+  }
+
+  /** Refused when there are too many: a hub that is not told of revocations must not open such sessions. */
+  async registerHub(hub: string, untilMs: number): Promise<Result<void>> {
+    const name = parseName("hub", hub);
+    if (!name.ok) return name;
+    this.store.forgetHubs(Date.now());
+    const hubs = this.store.hubs();
+    if (hubs.length >= LIMITS.hubsMax && !hubs.includes(hub)) {
+      return refuse("quota_exceeded", `namespace: has its ${LIMITS.hubsMax} hubs`);
+    }
+    this.store.addHub(hub, untilMs);
     return ok(undefined);
   }
 
@@ -92,11 +188,13 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
   }
 
   private measure(): NamespaceUsage {
-    const { queues, bytes } = this.store.totals();
-    const { queuesMax, bytesMax } = this.store.quota();
+    const { queues, exchanges, bytes } = this.store.totals();
+    const { queuesMax, exchangesMax, bytesMax } = this.store.quota();
     return {
       queues,
       queuesMax: queuesMax ?? LIMITS.queuesMax,
+      exchanges,
+      exchangesMax: exchangesMax ?? LIMITS.exchangesMax,
       bytesAllotted: bytes,
       bytesMax: bytesMax ?? LIMITS.namespaceBytesMax,
     };

@@ -1,22 +1,36 @@
 /**
- * What a queue carries elsewhere when its alarm rings: dead and redriven messages to other queues, and word to the
- * bucket of bodies that nobody needs any more. Each is written down before, and crossed off after it is done, so
- * that it may be done twice but never forgotten.
+ * What a queue or an exchange carries elsewhere when its alarm rings: messages on their way to queues and exchanges, and
+ * word to the bucket of bodies that nobody needs any more. Each is written down before, and crossed off after it is
+ * done, so that it may be done twice but never forgotten.
  */
 import type { Env } from "../env.ts";
-import { objectName } from "../protocol/names.ts";
-import type { Queue } from "../queue/queue.ts";
-import type { OutboxRow, WorkStore } from "../queue/stores.ts";
+import { readMoveTarget, type Move } from "../protocol/move-target.ts";
+import type { WorkStore } from "../queue/stores.ts";
+import { exchangeOf, queueOf } from "./peers.ts";
 
 /** Outbox rows carried in one alarm; the next alarm goes on. */
 const MOVES_MAX = 50;
 /** Bodies that one call to the bucket deletes. */
 const GARBAGE_MAX = 1_000;
 
+/** A core with an outbox. */
+export interface Sender {
+  /** How its targets know it: moveSender(). */
+  readonly sender: string;
+  /** The first move that is due, in order for each target. */
+  nextMove(nowMs: number): Move | null;
+  moved(number: number): void;
+  /** The target could not take it: later again. */
+  moveFailed(move: Move, nowMs: number): void;
+}
+
 export interface OutboundPorts {
   readonly env: Env;
-  readonly work: WorkStore;
-  open(): Queue | null;
+  readonly namespace: string;
+  /** Null where nothing is kept in a bucket. */
+  readonly garbage: Pick<WorkStore, "garbage" | "removeGarbage"> | null;
+  /** Null when nothing is declared. */
+  open(): Sender | null;
   /** Runs a change as a part of the turn's transaction. */
   inTurn(run: () => void): Promise<void>;
 }
@@ -30,46 +44,46 @@ export class Outbound {
 
   async carryMoves(): Promise<void> {
     for (let i = 0; i < MOVES_MAX; i++) {
-      const queue = this.ports.open();
-      const row = queue?.nextMove(Date.now());
-      if (!queue || !row) return;
-      const isTaken = await this.carry(queue, row);
+      const sender = this.ports.open();
+      const move = sender?.nextMove(Date.now());
+      if (!sender || !move) return;
+      const isTaken = await this.carry(sender.sender, move);
       await this.ports.inTurn(() => {
-        if (isTaken) this.ports.open()?.moved(row.number);
-        else this.ports.open()?.moveFailed(row, Date.now());
+        if (isTaken) this.ports.open()?.moved(move.number);
+        else this.ports.open()?.moveFailed(move, Date.now());
       });
     }
   }
 
-  private async carry({ stored }: Queue, row: OutboxRow): Promise<boolean> {
-    const name = objectName(stored.namespace, row.target);
-    // The origin tells this queue from an earlier one of its name, whose numbers the target may remember.
-    const from = `${stored.queue}#${stored.origin}`;
+  /** Any refusal, `unroutable` too, leaves the move where it is: seen, and tried again. */
+  private async carry(from: string, { number, target, batch }: Move): Promise<boolean> {
+    const { env, namespace } = this.ports;
+    const destination = readMoveTarget(target);
     try {
-      const stub = this.ports.env.QUEUES.getByName(name);
-      const answer = await stub.acceptMoved({ from, number: row.number, batch: row.batch });
+      const stub =
+        "queue" in destination
+          ? queueOf(env, namespace, destination.queue)
+          : exchangeOf(env, namespace, destination.exchange);
+      const answer = await stub.acceptMoved({ from, number, batch });
       return answer.ok && answer.value.isDone;
     } catch (error) {
-      console.error("a move was not taken", {
-        queue: stored.queue,
-        target: row.target,
-        error: String(error),
-      });
+      console.error("a move was not taken", { namespace, from, target, error: String(error) });
       return false;
     }
   }
 
   /** Deletes the bodies of settled messages; a queue that is deleted leaves its own behind, for the alarm. */
   async collectGarbage(): Promise<void> {
-    const { env, work } = this.ports;
+    const { env, garbage } = this.ports;
+    if (garbage === null) return;
     for (
-      let references = work.garbage(GARBAGE_MAX);
+      let references = garbage.garbage(GARBAGE_MAX);
       references.length > 0;
-      references = work.garbage(GARBAGE_MAX)
+      references = garbage.garbage(GARBAGE_MAX)
     ) {
       await env.BODIES?.delete(references);
       await this.ports.inTurn(() => {
-        for (const reference of references) work.removeGarbage(reference);
+        for (const reference of references) garbage.removeGarbage(reference);
       });
     }
   }

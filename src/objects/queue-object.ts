@@ -23,22 +23,26 @@ import type {
   Settlement,
   SettlementResult,
 } from "../protocol/commands.ts";
-import { splitObjectName } from "../protocol/names.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
-import { CLAIMS_HEADER, type NamespaceApi, type QueueApi, type SocketClaims } from "../protocol/rpc.ts";
+import { CLAIMS_HEADER, type QueueApi, type RemoteConsumer, type SocketClaims } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
-import { refuseChanges, refuseRedeclare, refuseTarget } from "../queue/config-rules.ts";
 import { Queue } from "../queue/queue.ts";
 import { migrate } from "../storage/migrations.ts";
 import { QUEUE_MIGRATIONS } from "../storage/queue-schema.ts";
 import { SqlQueueStores } from "../storage/queue-stores.ts";
 import { Sql } from "../storage/sql.ts";
+import { Alarm } from "./alarm.ts";
 import { allotmentFor } from "./allotment.ts";
+import { ConsumerIds } from "./consumer-ids.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Outbound } from "./outbound.ts";
+import { hubOf } from "./peers.ts";
+import { QueueCatalogue } from "./queue-catalogue.ts";
+import { QueueLifecycle, type RemoveOptions } from "./queue-lifecycle.ts";
 import { QueueSockets } from "./queue-sockets.ts";
+import { RemoteConsumers } from "./remote-consumers.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
@@ -52,15 +56,18 @@ class Gathered {
 
 export class QueueObject extends DurableObject<Env> implements QueueApi {
   private readonly sql: Sql;
+  private readonly alarmClock: Alarm;
+  private readonly lifecycle: QueueLifecycle;
   private readonly stores: SqlQueueStores;
+  private readonly catalogue: QueueCatalogue;
+  private readonly ids = new ConsumerIds();
   private readonly sockets: QueueSockets;
+  private readonly remotes: RemoteConsumers;
   private readonly group: GroupCommit;
   private readonly outbound: Outbound;
   private gathered = new Gathered();
   /** Null until the first call after a wake, and after a transition that threw. */
   private queue: Queue | null = null;
-  /** What the alarm is set to, as far as this instance knows; undefined: not looked up yet. */
-  private alarmMs: number | null | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -68,83 +75,55 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     this.sql = new Sql(ctx.storage.sql);
     this.stores = new SqlQueueStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
-    this.sockets = new QueueSockets(ctx, codec, this);
+    this.catalogue = new QueueCatalogue(env, this.name);
+    const { namespace, queue } = this.catalogue;
+    this.alarmClock = new Alarm(ctx.storage);
+    this.lifecycle = new QueueLifecycle({
+      catalogue: this.catalogue,
+      stores: this.stores,
+      open: () => this.open(),
+      notFound: () => this.notFound(),
+      whenDeclared: (run) => this.whenDeclared(run),
+      erase: (queue) => this.erase(queue),
+      clean: () => this.clean(),
+      wipe: () => this.wipe(),
+    });
+    this.sockets = new QueueSockets(ctx, codec, this, this.ids);
+    this.remotes = new RemoteConsumers({
+      queue,
+      hub: (hub) => hubOf(env, namespace, hub),
+      lose: (ids) => this.loseRemotes(ids),
+    });
     this.outbound = new Outbound({
       env,
-      work: this.stores.work,
+      namespace,
+      garbage: this.stores.work,
       open: () => this.open(),
       inTurn: (run) => this.group.add(run),
     });
   }
 
-  // Declaring
+  // The queue as a whole
 
   async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
-    const missing = await this.checkTarget(config);
-    if (missing) return missing;
-    const known = this.open();
-    if (known) {
-      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
-    }
-    const registered = await this.catalogue().registerQueue(splitObjectName(this.name).name);
-    if (!registered.ok) return registered;
-    return this.create(config);
-  }
-
-  private create(config: QueueConfig): Result<{ created: boolean; info: QueueInfo }> {
-    const known = this.open();
-    // Another declare may have come in between.
-    if (known)
-      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
-    const { namespace, name: queue } = splitObjectName(this.name);
-    const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
-    const createdMs = Date.now();
-    this.stores.writeQueue({ queue, namespace, origin, createdMs, paused: false, allottedBytes: 0, config });
-    return ok({ created: true, info: this.open()!.inspect(createdMs) });
+    return this.lifecycle.declare(config);
   }
 
   async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
-    const missing = await this.checkTarget(changes);
-    if (missing) return missing;
-    return this.whenDeclared((queue) => {
-      const refused = refuseChanges(queue.config, changes);
-      if (refused) return refused;
-      queue.store({ config: { ...queue.config, ...changes } });
-      return ok(queue.inspect(Date.now()));
-    });
-  }
-
-  private async checkTarget(config: Partial<QueueConfig>): Promise<Refusal | null> {
-    const target = config.deadLetter?.queue;
-    if (target === undefined) return null;
-    const refused = refuseTarget(splitObjectName(this.name).name, target);
-    if (refused) return refused;
-    const found = await this.catalogue().hasQueue(target);
-    if (!found.ok) return found;
-    return found.value ? null : refuse("dead_letter_missing", `deadLetter.queue: "${target}" does not exist`);
+    return this.lifecycle.update(changes);
   }
 
   async inspect(): Promise<Result<QueueInfo>> {
     return this.look((queue, nowMs) => ok(queue.inspect(nowMs)));
   }
 
-  async remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>> {
-    const queue = this.open();
-    if (!queue) {
-      // A declare may have been cut short between the catalogue and here.
-      await this.unlist();
-      return this.notFound();
-    }
-    const { counts, consumers } = queue.inspect(Date.now());
-    const messages =
-      counts.ready + counts.leased + counts.delayed + counts.parked + counts.dead + counts.deadLettering;
-    if (options.ifEmpty && messages > 0)
-      return refuse("queue_not_empty", `the queue holds ${messages} messages`);
-    if (options.ifUnused && consumers.length > 0) {
-      return refuse("queue_in_use", `the queue has ${consumers.length} consumers`);
-    }
-    // All of this before the first await: from here on there is no queue, whoever asks.
+  async remove(options: RemoveOptions): Promise<Result<{ messages: number }>> {
+    return this.lifecycle.remove(options);
+  }
+
+  private erase(queue: Queue): void {
     this.sockets.cancelAll("queue_deleted");
+    this.remotes.tellEnded(queue.allRemotes(), "queue_deleted");
     this.transition((nowMs) => {
       queue.releaseAll(nowMs);
       queue.purge(undefined);
@@ -152,41 +131,41 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       this.stores.clear();
       this.queue = null;
     });
-    await this.unlist();
+  }
+
+  private async clean(): Promise<boolean> {
     await this.outbound.collectGarbage();
-    // Unless it was declared again meanwhile. Other events wait while the storage is wiped.
-    if (this.stores.readQueue() === null && this.stores.work.garbage(1).length === 0) {
-      this.alarmMs = undefined;
-      await this.ctx.storage.deleteAlarm();
-      await this.ctx.storage.deleteAll();
-      migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
-    }
-    return ok({ messages });
+    return this.stores.work.garbage(1).length === 0;
   }
 
-  private catalogue(): NamespaceApi {
-    return this.env.NAMESPACES.getByName(splitObjectName(this.name).namespace);
-  }
-
-  /** Takes the queue off the catalogue; a declare that came in between puts it back. */
-  private async unlist(): Promise<void> {
-    const { name: queue } = splitObjectName(this.name);
-    await this.catalogue().unregisterQueue(queue);
-    if (this.stores.readQueue() !== null) await this.catalogue().registerQueue(queue);
+  /** Other events wait while the storage is wiped. */
+  private async wipe(): Promise<void> {
+    await this.alarmClock.delete();
+    await this.ctx.storage.deleteAll();
+    migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
   }
 
   // Messages
 
   async publish(command: PublishCommand): Promise<Result<PublishConfirm>> {
-    if (!this.open()) return this.notFound();
+    const [answer] = await this.publishAll([command]);
+    return answer!;
+  }
+
+  async publishAll(commands: readonly PublishCommand[]): Promise<Result<PublishConfirm>[]> {
+    const refuseAll = (): Refusal[] => commands.map(() => this.notFound());
+    if (!this.open()) return refuseAll();
     const { gathered } = this;
-    const at = gathered.commands.push(command) - 1;
-    gathered.bytes += command.batch.byteLength;
+    const from = gathered.commands.length;
+    for (const command of commands) {
+      gathered.commands.push(command);
+      gathered.bytes += command.batch.byteLength;
+    }
     return this.group.add(() => {
       const queue = this.open();
-      if (!queue) return this.notFound();
+      if (!queue) return refuseAll();
       gathered.results ??= queue.publish(gathered.commands, Date.now());
-      return gathered.results[at]!;
+      return gathered.results.slice(from, from + commands.length);
     });
   }
 
@@ -227,12 +206,8 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   async redrive(command: RedriveCommand): Promise<Result<RedriveStatus>> {
-    const { to } = command;
-    if (to !== undefined && to !== splitObjectName(this.name).name) {
-      const found = await this.catalogue().hasQueue(to);
-      if (!found.ok) return found;
-      if (!found.value) return refuse("queue_not_found", `to: there is no queue "${to}"`);
-    }
+    const missing = await this.catalogue.checkQueue("to", command.to);
+    if (missing) return missing;
     return this.whenDeclared((queue, nowMs) => queue.redrive(command, nowMs));
   }
 
@@ -257,6 +232,29 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     return this.whenDeclared((queue, nowMs) =>
       queue.acceptMoved(command.from, command.number, command.batch, nowMs),
     );
+  }
+
+  // Consumers on hubs
+
+  async attachRemote(
+    consumer: RemoteConsumer,
+  ): Promise<Result<{ id: number; active: boolean; leaseMs: number }>> {
+    return this.whenDeclared((queue, nowMs) => queue.attachRemote(consumer, this.ids.next(nowMs), nowMs));
+  }
+
+  async changeRemote(id: number, change: { credit: number }): Promise<Result<void>> {
+    return this.whenDeclared((queue) => queue.changeRemote(id, change.credit));
+  }
+
+  async detachRemote(id: number, how: "released" | "lost"): Promise<Result<void>> {
+    return this.whenDeclared((queue, nowMs) => ok(queue.detachRemote(id, how, nowMs)));
+  }
+
+  private async loseRemotes(ids: readonly number[]): Promise<void> {
+    await this.whenDeclared((queue, nowMs) => {
+      for (const id of ids) queue.detachRemote(id, "lost", nowMs);
+      return ok(undefined);
+    });
   }
 
   // Sockets
@@ -284,7 +282,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   /** Repeatable: alarms come at least once. */
   override async alarm(): Promise<void> {
-    this.alarmMs = null;
+    this.alarmClock.rang();
     if (this.open()) {
       await this.group.add(() => this.open()?.tick(Date.now()));
       await this.outbound.carryMoves();
@@ -306,8 +304,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   }
 
   notFound(): Refusal {
-    const { name: queue } = splitObjectName(this.name);
-    return refuse("queue_not_found", `queue: there is no queue "${queue}"`);
+    return refuse("queue_not_found", `queue: there is no queue "${this.catalogue.queue}"`);
   }
 
   /** The queue in memory; opened from storage after a wake, when sockets that are gone lose their leases. */
@@ -316,6 +313,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     const queue = Queue.open(this.stores, codec, Math.random);
     if (!queue) return null;
     this.queue = queue;
+    for (const { id } of queue.allRemotes()) this.ids.note(id);
     this.transition((nowMs) => queue.releaseOrphans(this.sockets.reattach(queue), nowMs));
     return queue;
   }
@@ -345,8 +343,11 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       this.sockets.dropDead(queue, nowMs);
       dispatched = queue.dispatch(nowMs);
     });
-    if (this.queue) this.sockets.afterTurn(this.queue, dispatched);
-    this.keepAlarm();
+    if (!this.queue) return;
+    this.sockets.afterTurn(this.queue, dispatched);
+    this.remotes.afterTurn(this.queue, dispatched);
+    const nowMs = Date.now();
+    this.alarmClock.keep([this.queue.nextWakeMs(nowMs), this.sockets.nextDeadlineMs(this.queue)], nowMs);
   }
 
   /** All of it is stored or nothing. After a throw the core in memory can't be trusted and is dropped. */
@@ -372,24 +373,10 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     const wanted = queue && allotmentFor(queue.bytes + bytes, queue.stored.allottedBytes);
     if (!queue || wanted === null) return;
     try {
-      const answer = await this.catalogue().allotBytes(splitObjectName(this.name).name, wanted);
+      const answer = await this.catalogue.allotBytes(wanted);
       if (answer.ok) this.transition(() => this.open()?.store({ allottedBytes: answer.value.bytes }));
     } catch (error) {
       console.error("no allotment", { queue: this.name, error: String(error) });
     }
-  }
-
-  /** The alarm is never later than the earliest due time; it is only moved forward, because moving it costs a row. */
-  private keepAlarm(): void {
-    if (!this.queue) return;
-    const nowMs = Date.now();
-    const times = [this.queue.nextWakeMs(nowMs), this.sockets.nextDeadlineMs(this.queue)].filter(
-      (ms) => ms !== null,
-    );
-    const wakeMs = times.length === 0 ? null : Math.min(...times);
-    if (wakeMs === null || (this.alarmMs !== null && this.alarmMs !== undefined && this.alarmMs <= wakeMs))
-      return;
-    this.alarmMs = Math.max(wakeMs, nowMs);
-    void this.ctx.storage.setAlarm(this.alarmMs);
   }
 }

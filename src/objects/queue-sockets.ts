@@ -13,6 +13,7 @@ import type { SocketClaims } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
 import type { Departure, Dispatched } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { ConsumerIds } from "./consumer-ids.ts";
 import {
   CLOSE,
   closeSocket,
@@ -42,18 +43,19 @@ export class QueueSockets {
   private readonly ctx: DurableObjectState;
   private readonly codec: BatchCodec;
   private readonly turn: QueueTurn;
+  private readonly ids: ConsumerIds;
   private readonly byId = new Map<number, WebSocket>();
   /** Those of them that are consumers: the only ones a turn has to look at. */
   private readonly consuming = new Map<number, WebSocket>();
   /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
   private readonly heard = new WeakMap<WebSocket, number>();
   private leaving: WebSocket | null = null;
-  private lastId = 0;
 
-  constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn) {
+  constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn, ids: ConsumerIds) {
     this.ctx = ctx;
     this.codec = codec;
     this.turn = turn;
+    this.ids = ids;
     // Answered by the platform without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
@@ -69,7 +71,7 @@ export class QueueSockets {
     for (const socket of sockets) {
       const state = stateOf(socket);
       this.byId.set(state.id, socket);
-      this.lastId = Math.max(this.lastId, state.id);
+      this.ids.note(state.id);
       const consumer = consumerOf(state);
       if (consumer === null) continue;
       queue.attach(consumer);
@@ -82,10 +84,9 @@ export class QueueSockets {
   accept(claims: SocketClaims): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
-    // Later than every id given before, in this life of the object or an earlier one.
-    this.lastId = Math.max(this.lastId + 1, Date.now());
-    this.save(server, { id: this.lastId, claims, consumer: null });
-    this.byId.set(this.lastId, server);
+    const id = this.ids.next(Date.now());
+    this.save(server, { id, claims, consumer: null });
+    this.byId.set(id, server);
     const { name: queue } = splitObjectName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
     return new Response(null, { status: 101, webSocket: client });

@@ -51,7 +51,8 @@ export type ClientFrame =
   | { readonly type: "cancel" }
   | { readonly type: "ping"; readonly ref?: number };
 
-export type CancelReason = "asked" | "queue_deleted" | "heartbeat_lost" | "token_expired" | "once";
+export type CancelReason =
+  "asked" | "queue_deleted" | "heartbeat_lost" | "token_expired" | "token_revoked" | "once";
 
 export type ServerFrame =
   | { readonly type: "hello"; readonly queue: string; readonly origin: number }

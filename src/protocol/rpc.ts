@@ -64,7 +64,10 @@ export interface QueueApi {
 
   // For hubs: consumers whose socket is theirs
 
-  /** Deliveries go to the hub (HubApi.deliver) while the lease runs. Attaching again with the same id renews it. */
+  /**
+   * Deliveries go to the hub (HubApi.deliver) while the lease runs; the first may come before this call's answer.
+   * Attaching again with the same id renews the lease and sets everything anew; `not_consuming` when it is gone.
+   */
   attachRemote(consumer: RemoteConsumer): Promise<Result<{ id: number; active: boolean; leaseMs: number }>>;
   changeRemote(id: number, change: { credit: number }): Promise<Result<void>>;
   /** released: asked to, what it held goes back to its place. lost: counts as a socket that broke. */
@@ -137,7 +140,11 @@ export interface NamespaceApi {
   /** A hub has sessions of tokens that can be revoked; it is told of revocations until `untilMs`. */
   registerHub(hub: string, untilMs: number): Promise<Result<void>>;
   usage(): Promise<Result<NamespaceUsage>>;
-  setQuota(quota: { queuesMax?: number; bytesMax?: number }): Promise<Result<NamespaceUsage>>;
+  setQuota(quota: {
+    queuesMax?: number;
+    exchangesMax?: number;
+    bytesMax?: number;
+  }): Promise<Result<NamespaceUsage>>;
   /** A queue asks to hold up to `bytes` in all, and is told how many it may. Lower numbers give back. */
   allotBytes(queue: string, bytes: number): Promise<Result<{ bytes: number }>>;
   /** Tokens are revoked by their id (`jti`) until they would have run out anyway. */

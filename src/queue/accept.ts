@@ -39,8 +39,10 @@ interface Repeated {
 }
 
 export interface AcceptOptions {
-  /** They come from another queue: broker's fields are theirs, and they are not held to the producers' limits. */
+  /** They come through an outbox: broker's fields are theirs, and they are not held to the producers' limits. */
   readonly isMoved: boolean;
+  /** Whether someone consumes the queue, for those who publish only then. */
+  readonly hasConsumer?: boolean;
   /** The message that the new ones replace: it leaves when they are written, and its room is theirs. */
   readonly replaced?: { readonly segment: Segment; readonly index: number };
 }
@@ -88,11 +90,12 @@ export class Acceptance {
     // Before every limit: what was accepted once is answered as it was, even if the limits are lower now.
     const repeated = this.judgeProducer(command, table.count);
     if (repeated !== null) return repeated;
+    if (command.needsConsumer === true && this.options.hasConsumer !== true)
+      return refuse("no_responders", "the queue has no consumer");
     const tooLarge = isMoved ? null : this.bodyTooLarge(command.batch, table);
     if (tooLarge) return tooLarge;
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
-    const known =
-      !isMoved && (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
+    const known = (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
     const fresh = freshSize(table, known);
     const room = roomFor(this.queue, this.load, fresh);
     if (!room.ok)
@@ -143,14 +146,17 @@ export class Acceptance {
     return { origin: this.queue.stored.origin, sequences: batch?.[2] ?? [], duplicates };
   }
 
-  /** For each record with a dedup id seen before: its first sequence, or its place in this turn. */
+  /**
+   * For each record with a dedup id seen before: its first sequence, or its place in this turn. What has an id of its
+   * own was accepted once already, in the queue it comes from, and is no duplicate of anything here.
+   */
   private findDuplicates(batch: Uint8Array, table: RecordTable): Map<number, Place | number | string> {
     const found = new Map<number, Place | number | string>();
     const own = new Set<string>();
     const replaced =
       this.options.replaced && this.options.replaced.segment.first + this.options.replaced.index;
     for (let i = 0; i < table.count; i++) {
-      if ((table.flags(i) & FIELD.dedupId) === 0) continue;
+      if (!isDeduplicated(table.flags(i))) continue;
       const id = readRecord(batch, table.offset(i)).dedupId!;
       const stored = this.queue.stores.identities.dedup(id);
       const isKnown = stored !== null && stored.untilMs > this.nowMs && stored.sequence !== replaced;
@@ -187,7 +193,7 @@ export class Acceptance {
       const slice = { bytes, offset: table.offset(i), size: table.size(i), count: 1 };
       const place = this.add(lane, { slice, delayMs, table: null }, table.flags(i));
       judged.places.push(place);
-      if (known !== null && (table.flags(i) & FIELD.dedupId) !== 0)
+      if (known !== null && isDeduplicated(table.flags(i)))
         this.dedups.set(readRecord(bytes, slice.offset).dedupId!, place);
     }
     this.countDuplicates(judged.duplicates.length);
@@ -247,7 +253,7 @@ export class Acceptance {
     }
     const confirms = judged.map((one) => this.confirm(one));
     const producers = Object.keys(this.producers).length > 0 ? JSON.stringify(this.producers) : null;
-    const writer = new SegmentWriter(this.queue, this.nowMs, this.options.isMoved);
+    const writer = new SegmentWriter(this.queue, this.nowMs);
     plans.forEach((plan, i) => writer.write(plan, i === 0 ? producers : null));
     writer.writeCancelKeys();
     for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
@@ -276,6 +282,10 @@ export class Acceptance {
     if (stamp) this.producers[stamp.id]!.batches.push([stamp.sequence, judged.table.count, sequences]);
     return { origin: this.queue.stored.origin, sequences, duplicates: judged.duplicates };
   }
+}
+
+function isDeduplicated(flags: number): boolean {
+  return (flags & (FIELD.dedupId | FIELD.id)) === FIELD.dedupId;
 }
 
 function freshSize(table: RecordTable, known: Map<number, unknown> | null): Load {

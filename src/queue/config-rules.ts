@@ -1,14 +1,19 @@
 // What may be said of a queue's configuration beyond the form of each field.
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import type { DeadLetterTarget, QueueConfig } from "../protocol/queue-config.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 
 /** A declare of a queue that exists is harmless when it says the same. */
 export function refuseRedeclare(known: QueueConfig, wanted: QueueConfig): Refusal | null {
-  const fields = (Object.keys(known) as (keyof QueueConfig)[]).filter(
-    (field) => canonical(known[field]) !== canonical(wanted[field]),
-  );
+  const fields = differingFields(known, wanted);
   if (fields.length === 0) return null;
   return refuse("queue_exists", `the queue exists and differs in: ${fields.join(", ")}`);
+}
+
+/** The fields in which two configurations of one kind differ. */
+export function differingFields<T extends object>(known: T, wanted: T): string[] {
+  return (Object.keys(known) as (keyof T & string)[]).filter(
+    (field) => canonical(known[field]) !== canonical(wanted[field]),
+  );
 }
 
 /** What waits was put in its place under `fifo`, so that can't change under it. */
@@ -17,8 +22,8 @@ export function refuseChanges(known: QueueConfig, changes: Partial<QueueConfig>)
   return refuse("bad_request", "fifo: can't be changed; declare another queue");
 }
 
-export function refuseTarget(queue: string, target: string): Refusal | null {
-  if (target !== queue) return null;
+export function refuseTarget(queue: string, target: DeadLetterTarget): Refusal | null {
+  if (!("queue" in target) || target.queue !== queue) return null;
   return refuse("bad_request", "deadLetter.queue: a queue can't be its own dead-letter queue");
 }
 

@@ -12,7 +12,7 @@ import { openMessages } from "./leases.ts";
 import { Picker } from "./pick.ts";
 
 export interface Consumer {
-  /** The socket's number, never used again; also the order of arrival. */
+  /** Never used again in this queue; also the order of arrival. */
   readonly id: number;
   readonly name: string;
   credit: number;
@@ -37,6 +37,12 @@ export class Consumers {
 
   get size(): number {
     return this.all.size;
+  }
+
+  /** Whether anyone takes what comes, now or when there is credit again. */
+  get hasTaker(): boolean {
+    for (const { isDraining } of this.all.values()) if (!isDraining) return true;
+    return false;
   }
 
   get(id: number): Consumer | null {
@@ -89,7 +95,9 @@ export class Consumers {
   }
 
   views(queue: QueueContext): ConsumerView[] {
-    return [...this.all.values()].map((consumer) => ({
+    // After an eviction they come back in another order.
+    const all = [...this.all.values()].sort((a, b) => a.id - b.id);
+    return all.map((consumer) => ({
       consumer: consumer.name,
       credit: consumer.credit,
       unsettled: queue.leases.openBy(consumer.id),

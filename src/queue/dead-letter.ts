@@ -6,6 +6,7 @@
 import type { AttemptLogEntry, DeathReason, DeathRecord } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { MessageRecord } from "../protocol/batch.ts";
+import { moveTarget } from "../protocol/move-target.ts";
 import { configOf, idAt, recordAt, type QueueContext } from "./context.ts";
 import { putReturn, removeMessage, returnRow, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
@@ -33,7 +34,10 @@ export function bury(queue: QueueContext, segment: Segment, index: number, death
   if (target !== null && hops <= LIMITS.hopsMax) {
     const redrives = (earlier?.redrives ?? 0) + (row?.redrives ?? 0);
     const told = tellDeath(queue, segment, record, death, history, hops, redrives);
-    queue.outgoing.add(target.queue, movedRecord(queue, segment, index, record, told, target.routingKey));
+    queue.outgoing.add(
+      moveTarget(target),
+      movedRecord(queue, segment, index, record, told, target.routingKey),
+    );
     removeMessage(queue, segment, index, "keep");
     totals.deadLettered++;
     return;

@@ -1,6 +1,7 @@
 /**
- * Taking what another queue sends: its dead or redriven messages. Repeatable: the last move of each sender is
- * remembered. A move that has more messages than this queue may ever hold is taken in parts, as there is room.
+ * Taking what comes through another's outbox: a queue's dead or redriven messages, and what an exchange held back
+ * until it was due. The latter have no id yet: they are published here, with all that goes with it. Repeatable: the last
+ * move of each sender is remembered. A move that has more messages than this queue may ever hold is taken in parts, as there is room.
  */
 import { assert } from "../protocol/assert.ts";
 import { ok, type Result } from "../protocol/result.ts";
@@ -31,7 +32,9 @@ export function acceptMove(
   const whole = acceptAll(queue, [{ batch: rest }], nowMs, { isMoved: true })[0]!;
   if (whole.ok) {
     identities.putInbound(from, number, null);
-    return ok({ accepted: whole.value.sequences.reduce((sum, [, count]) => sum + count, 0), isDone: true });
+    const { sequences, duplicates } = whole.value;
+    const answered = sequences.reduce((sum, [, count]) => sum + count, 0);
+    return ok({ accepted: answered - duplicates.length, isDone: true });
   }
   if (whole.code !== "batch_too_large") return whole;
   const count = fitting(queue, rest);

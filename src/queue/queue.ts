@@ -28,7 +28,9 @@ import type {
 } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
+import { moveSender, type Move } from "../protocol/move-target.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
+import type { RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
@@ -39,11 +41,13 @@ import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
 import { acceptMove, type Moved } from "./moved.ts";
 import { Picker } from "./pick.ts";
+import { postpone } from "./outgoing.ts";
 import { purge } from "./purge.ts";
+import { Remotes } from "./remotes.ts";
 import { cancelRedrive, redriveStatus, startRedrive } from "./redrive.ts";
 import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
-import type { OutboxRow, QueueStores, StoredQueue } from "./stores.ts";
+import type { OutboxRow, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
 
 /** What a queue keeps in memory, for those who check that it is bounded by what is in flight. */
 export interface QueueMemory {
@@ -59,9 +63,11 @@ export interface QueueMemory {
 export class Queue {
   private readonly context: QueueContext;
   private readonly consumers = new Consumers();
+  private readonly remotes: Remotes;
 
   private constructor(context: QueueContext) {
     this.context = context;
+    this.remotes = new Remotes(context, this.consumers);
   }
 
   /** The stored queue, or null when none was declared. Cost does not depend on how much is waiting. */
@@ -103,10 +109,13 @@ export class Queue {
 
   /** Answers each command in order. Messages are durable when the transaction is. */
   publish(commands: readonly PublishCommand[], nowMs: number): Result<PublishConfirm>[] {
-    return acceptAll(this.context, commands, nowMs);
+    return acceptAll(this.context, commands, nowMs, {
+      isMoved: false,
+      hasConsumer: this.consumers.hasTaker,
+    });
   }
 
-  /** Takes messages that another queue sends. The same move again is answered and not taken twice. */
+  /** Takes what comes through another's outbox. The same move again is answered and not taken twice. */
   acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<Moved> {
     return acceptMove(this.context, from, number, batch, nowMs);
   }
@@ -185,7 +194,8 @@ export class Queue {
   releaseOrphans(liveConsumers: ReadonlySet<number>, nowMs: number): void {
     const held = new Set([...this.context.leases.active.values()].map((lease) => lease.consumerId));
     for (const id of held)
-      if (id !== 0 && !liveConsumers.has(id)) releaseConsumer(this.context, id, "restarted", nowMs);
+      if (id !== 0 && !liveConsumers.has(id) && this.remotes.get(id) === null)
+        releaseConsumer(this.context, id, "restarted", nowMs);
   }
 
   /** A drained consumer holds nothing: there is nothing to give back and nothing to store. */
@@ -200,7 +210,44 @@ export class Queue {
   }
 
   dispatch(nowMs: number): Dispatched[] {
-    return this.consumers.dispatch(this.context, this.context.ledger.tickClock(nowMs));
+    const clockMs = this.context.ledger.tickClock(nowMs);
+    this.remotes.dropLapsed(clockMs);
+    return this.consumers.dispatch(this.context, clockMs);
+  }
+
+  // Consumers whose socket is on a hub
+
+  /** `newId` is given to a new one; it must never have been a consumer's before. */
+  attachRemote(
+    wanted: RemoteConsumer,
+    newId: number,
+    nowMs: number,
+  ): Result<{ id: number; active: boolean; leaseMs: number }> {
+    const attached = this.remotes.attach(wanted, newId, this.context.ledger.tickClock(nowMs));
+    if (!attached.ok) return attached;
+    const { id } = attached.value;
+    return ok({ id, active: this.isActive(this.consumers.get(id)!), leaseMs: LIMITS.hubLeaseMs });
+  }
+
+  changeRemote(id: number, credit: number): Result<void> {
+    return this.remotes.changeCredit(id, credit);
+  }
+
+  detachRemote(id: number, how: "released" | "lost", nowMs: number): void {
+    this.remotes.detach(id, how, nowMs);
+  }
+
+  remote(id: number): RemoteRow | null {
+    return this.remotes.get(id);
+  }
+
+  allRemotes(): RemoteRow[] {
+    return this.remotes.all();
+  }
+
+  /** Whose lease has run out since this was last asked. */
+  takeLapsedRemotes(): RemoteRow[] {
+    return this.remotes.takeLapsed();
   }
 
   // Looking and managing
@@ -256,14 +303,21 @@ export class Queue {
 
   tick(nowMs: number): void {
     this.context.hasMoreWork = false;
+    this.remotes.dropLapsed(this.context.ledger.tickClock(nowMs));
     tick(this.context, nowMs);
   }
 
   nextWakeMs(nowMs: number): number | null {
-    return nextWakeMs(this.context, nowMs);
+    const times = [nextWakeMs(this.context, nowMs), this.remotes.nextUntilMs()].filter((ms) => ms !== null);
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   // What the shell carries elsewhere
+
+  /** How its targets know this queue. */
+  get sender(): string {
+    return moveSender({ queue: this.stored.queue }, this.stored.origin);
+  }
 
   nextMove(nowMs: number): OutboxRow | null {
     return this.context.stores.work.firstOutbox(nowMs);
@@ -273,10 +327,8 @@ export class Queue {
     this.context.stores.work.removeOutbox(number);
   }
 
-  /** The target could not take it: later again, the wait doubling up to a minute. */
-  moveFailed(row: OutboxRow, nowMs: number): void {
-    const waitMs = Math.min(60_000, 1_000 * 2 ** Math.min(row.tries, 6));
-    this.context.stores.work.delayOutbox(row.number, nowMs + waitMs, row.tries + 1);
+  moveFailed(row: Move, nowMs: number): void {
+    postpone(this.context.stores.work, row, nowMs);
   }
 
   /** Writes what the transitions since the last commit changed. Must be called before the transaction closes. */

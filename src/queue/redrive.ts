@@ -5,6 +5,7 @@
  */
 import { FIELD } from "../protocol/batch.ts";
 import type { DeathRecord, RedriveCommand, RedriveFilter, RedriveStatus } from "../protocol/commands.ts";
+import { moveTarget } from "../protocol/move-target.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { lanesFrom } from "./browse.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
@@ -212,7 +213,10 @@ function redriveOne(
   }
   // The operator has looked at it: the hop budget starts again, and the redrive is counted.
   const redriven = { ...death, hops: 0, redrives: death.redrives + 1, redrivenMs: nowMs };
-  queue.outgoing.add(target, movedRecord(queue, segment, index, record, redriven, death.routingKey));
+  queue.outgoing.add(
+    moveTarget({ queue: target }),
+    movedRecord(queue, segment, index, record, redriven, death.routingKey),
+  );
   removeMessage(queue, segment, index, "keep");
   queue.ledger.now.totals.redriven++;
   return true;

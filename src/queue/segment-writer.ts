@@ -13,6 +13,8 @@ import { Segment } from "./segments.ts";
 interface CancelKey {
   readonly order: number;
   readonly key: string;
+  /** It was accepted elsewhere before: its key must not be taken from a message that waits here. */
+  readonly hasMoved: boolean;
   readonly sequence: number;
   readonly segment: number;
 }
@@ -20,13 +22,11 @@ interface CancelKey {
 export class SegmentWriter {
   private readonly queue: QueueContext;
   private readonly nowMs: number;
-  private readonly isMoved: boolean;
   private readonly cancelKeys: CancelKey[] = [];
 
-  constructor(queue: QueueContext, nowMs: number, isMoved: boolean) {
+  constructor(queue: QueueContext, nowMs: number) {
     this.queue = queue;
     this.nowMs = nowMs;
-    this.isMoved = isMoved;
   }
 
   write(plan: SegmentPlan, producers: string | null): void {
@@ -59,16 +59,21 @@ export class SegmentWriter {
         const sequence = segment.first + i;
         if (id !== undefined) this.queue.stores.identities.putHandle("id", id, sequence, segment.id);
         if (key === undefined) continue;
-        this.cancelKeys.push({ order: entry.order + n, key, sequence, segment: segment.id });
+        this.cancelKeys.push({
+          order: entry.order + n,
+          key,
+          hasMoved: id !== undefined,
+          sequence,
+          segment: segment.id,
+        });
       }
     }
   }
 
   /** In the order of publishing, which is not that of the segments: the last one with a key must win. */
   writeCancelKeys(): void {
-    for (const { key, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
-      if (!this.isMoved) giveWay(this.queue, key);
-      // A message that moved here must not take the key from one that waits.
+    for (const { key, hasMoved, sequence, segment } of this.cancelKeys.sort((a, b) => a.order - b.order)) {
+      if (!hasMoved) giveWay(this.queue, key);
       else if (this.queue.stores.identities.handle("cancelKey", key) !== null) continue;
       this.queue.stores.identities.putHandle("cancelKey", key, sequence, segment);
     }

@@ -239,6 +239,28 @@ export interface WorkStore {
   removeGarbage(reference: string): void;
 }
 
+/** A consumer whose socket is on a hub. */
+export interface RemoteRow {
+  readonly id: number;
+  readonly hub: string;
+  /** The session on that hub. */
+  readonly session: number;
+  readonly name: string;
+  readonly credit: number;
+  readonly leaseMs: number | null;
+  readonly priority: number;
+  readonly isExclusive: boolean;
+  /** When it is gone unless its hub renews it. */
+  readonly untilMs: number;
+}
+
+export interface RemoteStore {
+  /** In the order of their ids. */
+  all(): RemoteRow[];
+  put(row: RemoteRow): void;
+  remove(id: number): void;
+}
+
 export interface QueueStores {
   readonly segments: SegmentStore;
   readonly leases: LeaseStore;
@@ -247,6 +269,7 @@ export interface QueueStores {
   readonly keys: KeyStore;
   readonly identities: IdentityStore;
   readonly work: WorkStore;
+  readonly remotes: RemoteStore;
   readQueue(): StoredQueue | null;
   writeQueue(queue: StoredQueue): void;
   /** Forgets everything but the garbage. */

@@ -1,4 +1,6 @@
-// The rows of a namespace: its queues, its quotas, its revoked tokens. No rules here.
+// The rows of a namespace: its queues and exchanges, what leads where, its quotas, its revoked tokens and the hubs that
+// must hear of them. No rules here.
+import type { Destination } from "../protocol/exchange-commands.ts";
 import { migrate, type Migration } from "./migrations.ts";
 
 const MIGRATIONS: readonly Migration[] = [
@@ -22,6 +24,24 @@ const MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX revoked_by_until ON revoked (until_ms)",
     ],
   },
+  {
+    number: 2,
+    sql: [
+      "CREATE TABLE exchange (name TEXT PRIMARY KEY) WITHOUT ROWID",
+      "ALTER TABLE quota ADD COLUMN exchanges_max INTEGER", // null: the broker's own limit
+      `CREATE TABLE binding (
+        kind     TEXT NOT NULL, -- of the destination: queue or exchange
+        name     TEXT NOT NULL, -- the destination
+        exchange TEXT NOT NULL, -- leads there
+        PRIMARY KEY (kind, name, exchange)
+      ) WITHOUT ROWID`,
+      "CREATE INDEX binding_by_exchange ON binding (exchange)",
+      `CREATE TABLE hub (
+        name     TEXT PRIMARY KEY,
+        until_ms INTEGER NOT NULL -- when its last session of a token that can be revoked has ended
+      ) WITHOUT ROWID`,
+    ],
+  },
 ];
 
 // `name` compares as bytes (BINARY), the order in which pages go on.
@@ -29,18 +49,43 @@ const SELECT_QUEUE = "SELECT bytes FROM queue WHERE name = ?";
 const INSERT_QUEUE = "INSERT INTO queue (name, bytes) VALUES (?, 0)";
 const DELETE_QUEUE = "DELETE FROM queue WHERE name = ?";
 const UPDATE_BYTES = "UPDATE queue SET bytes = ? WHERE name = ?";
-const SELECT_PAGE = `
-  SELECT name FROM queue WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`;
+const SELECT_PAGE = {
+  queue: `
+  SELECT name FROM queue WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`,
+  exchange: `
+  SELECT name FROM exchange WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`,
+};
+const SELECT_EXCHANGE = "SELECT 1 FROM exchange WHERE name = ?";
+const INSERT_EXCHANGE = "INSERT INTO exchange (name) VALUES (?)";
+const DELETE_EXCHANGE = "DELETE FROM exchange WHERE name = ?";
+const COUNT_EXCHANGES = "SELECT count(*) AS count FROM exchange";
+const INSERT_BINDING = "INSERT OR IGNORE INTO binding (kind, name, exchange) VALUES (?, ?, ?)";
+const DELETE_BINDING = "DELETE FROM binding WHERE kind = ? AND name = ? AND exchange = ?";
+const DELETE_BINDINGS_OF = "DELETE FROM binding WHERE exchange = ?"; // binding_by_exchange
+const SELECT_BOUND = "SELECT exchange FROM binding WHERE kind = ? AND name = ? ORDER BY exchange";
 const SELECT_TOTALS = "SELECT count(*) AS queues, coalesce(sum(bytes), 0) AS bytes FROM queue";
-const SELECT_QUOTA = "SELECT queues_max AS queuesMax, bytes_max AS bytesMax FROM quota";
-const UPDATE_QUOTA =
-  "UPDATE quota SET queues_max = coalesce(?, queues_max), bytes_max = coalesce(?, bytes_max)";
+const SELECT_QUOTA =
+  "SELECT queues_max AS queuesMax, exchanges_max AS exchangesMax, bytes_max AS bytesMax FROM quota";
+const UPDATE_QUOTA = `UPDATE quota SET queues_max = coalesce(?, queues_max),
+  exchanges_max = coalesce(?, exchanges_max), bytes_max = coalesce(?, bytes_max)`;
 const UPSERT_REVOKED = `
   INSERT INTO revoked (jti, until_ms) VALUES (?, ?)
   ON CONFLICT (jti) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)`;
 const DELETE_RUN_OUT = "DELETE FROM revoked WHERE until_ms <= ?"; // revoked_by_until
 const SELECT_REVOKED = "SELECT jti FROM revoked WHERE until_ms > ?"; // revoked_by_until
 const COUNT_REVOKED = "SELECT count(*) AS count FROM revoked";
+const UPSERT_HUB = `
+  INSERT INTO hub (name, until_ms) VALUES (?, ?)
+  ON CONFLICT (name) DO UPDATE SET until_ms = excluded.until_ms WHERE until_ms < excluded.until_ms`;
+const DELETE_LAPSED_HUBS = "DELETE FROM hub WHERE until_ms <= ?"; // at most LIMITS.hubsMax rows
+const SELECT_HUBS = "SELECT name FROM hub";
+
+/** Null: no quota was set. */
+export interface StoredQuota {
+  readonly queuesMax: number | null;
+  readonly exchangesMax: number | null;
+  readonly bytesMax: number | null;
+}
 
 export class NamespaceStore {
   private readonly sql: SqlStorage;
@@ -69,23 +114,50 @@ export class NamespaceStore {
   }
 
   /** Names with a prefix, after another name, in the order of their bytes. */
-  page(prefix: string, after: string, limit: number): string[] {
-    const rows = this.sql.exec<{ name: string }>(SELECT_PAGE, after, prefix, prefix, prefix, limit);
+  page(kind: "queue" | "exchange", prefix: string, after: string, limit: number): string[] {
+    const rows = this.sql.exec<{ name: string }>(SELECT_PAGE[kind], after, prefix, prefix, prefix, limit);
     return rows.toArray().map((row) => row.name);
   }
 
-  totals(): { queues: number; bytes: number } {
-    return this.sql.exec<{ queues: number; bytes: number }>(SELECT_TOTALS).one();
+  totals(): { queues: number; exchanges: number; bytes: number } {
+    const { queues, bytes } = this.sql.exec<{ queues: number; bytes: number }>(SELECT_TOTALS).one();
+    return { queues, exchanges: this.sql.exec<{ count: number }>(COUNT_EXCHANGES).one().count, bytes };
   }
 
-  /** Null: no quota was set. */
-  quota(): { queuesMax: number | null; bytesMax: number | null } {
-    return this.sql.exec<{ queuesMax: number | null; bytesMax: number | null }>(SELECT_QUOTA).one();
+  hasExchange(exchange: string): boolean {
+    return this.sql.exec(SELECT_EXCHANGE, exchange).toArray().length > 0;
+  }
+
+  addExchange(exchange: string): void {
+    this.sql.exec(INSERT_EXCHANGE, exchange);
+  }
+
+  /** What it leads to is forgotten with it; what leads to it is not: those exchanges are still to be told. */
+  removeExchange(exchange: string): void {
+    this.sql.exec(DELETE_EXCHANGE, exchange);
+    this.sql.exec(DELETE_BINDINGS_OF, exchange);
+  }
+
+  addBinding(exchange: string, destination: Destination): void {
+    this.sql.exec(INSERT_BINDING, ...keyOf(destination), exchange);
+  }
+
+  removeBinding(exchange: string, destination: Destination): void {
+    this.sql.exec(DELETE_BINDING, ...keyOf(destination), exchange);
+  }
+
+  boundTo(destination: Destination): string[] {
+    const rows = this.sql.exec<{ exchange: string }>(SELECT_BOUND, ...keyOf(destination));
+    return rows.toArray().map((row) => row.exchange);
+  }
+
+  quota(): StoredQuota {
+    return this.sql.exec<{ [K in keyof StoredQuota]: number | null }>(SELECT_QUOTA).one();
   }
 
   /** Null leaves what is there. */
-  setQuota(queuesMax: number | null, bytesMax: number | null): void {
-    this.sql.exec(UPDATE_QUOTA, queuesMax, bytesMax);
+  setQuota({ queuesMax, exchangesMax, bytesMax }: StoredQuota): void {
+    this.sql.exec(UPDATE_QUOTA, queuesMax, exchangesMax, bytesMax);
   }
 
   /** A later end wins over an earlier one. */
@@ -106,4 +178,22 @@ export class NamespaceStore {
   revokedCount(): number {
     return this.sql.exec<{ count: number }>(COUNT_REVOKED).one().count;
   }
+
+  /** A later end wins over an earlier one. */
+  addHub(hub: string, untilMs: number): void {
+    this.sql.exec(UPSERT_HUB, hub, untilMs);
+  }
+
+  forgetHubs(nowMs: number): void {
+    this.sql.exec(DELETE_LAPSED_HUBS, nowMs);
+  }
+
+  hubs(): string[] {
+    const rows = this.sql.exec<{ name: string }>(SELECT_HUBS).toArray();
+    return rows.map((row) => row.name);
+  }
+}
+
+function keyOf(destination: Destination): [kind: string, name: string] {
+  return "queue" in destination ? ["queue", destination.queue] : ["exchange", destination.exchange];
 }

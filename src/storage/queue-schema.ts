@@ -123,6 +123,22 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID`,
     ],
   },
+  {
+    number: 2,
+    sql: [
+      `CREATE TABLE remote (
+        id INTEGER PRIMARY KEY,          -- of a consumer whose socket is on a hub; never that of a socket here
+        hub TEXT NOT NULL,
+        session INTEGER NOT NULL,        -- on the hub
+        name TEXT NOT NULL,
+        credit INTEGER NOT NULL,
+        lease_ms INTEGER,                -- null: the queue's own
+        priority INTEGER NOT NULL,
+        exclusive INTEGER NOT NULL,      -- 0 or 1
+        until_ms INTEGER NOT NULL        -- when it is gone unless its hub renews it
+      ) STRICT`,
+    ],
+  },
 ];
 
 export const QUEUE_TABLES = [
@@ -142,4 +158,5 @@ export const QUEUE_TABLES = [
   "outbox",
   "task",
   "garbage",
+  "remote",
 ] as const;

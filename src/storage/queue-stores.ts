@@ -4,6 +4,7 @@ import { SqlIdentityStore } from "./identity-store.ts";
 import { SqlKeyStore } from "./key-store.ts";
 import { SqlLeaseStore } from "./lease-store.ts";
 import { QUEUE_TABLES } from "./queue-schema.ts";
+import { SqlRemoteStore } from "./remote-store.ts";
 import { SqlReturnStore } from "./return-store.ts";
 import { SqlSegmentStore } from "./segment-store.ts";
 import type { Sql } from "./sql.ts";
@@ -21,6 +22,7 @@ export class SqlQueueStores implements QueueStores {
   readonly keys;
   readonly identities;
   readonly work;
+  readonly remotes;
   private readonly sql: Sql;
 
   constructor(sql: Sql) {
@@ -32,6 +34,7 @@ export class SqlQueueStores implements QueueStores {
     this.keys = new SqlKeyStore(sql);
     this.identities = new SqlIdentityStore(sql);
     this.work = new SqlWorkStore(sql);
+    this.remotes = new SqlRemoteStore(sql);
   }
 
   readQueue(): StoredQueue | null {

@@ -4,6 +4,7 @@
  */
 import type { DeathReason, QueueCounts, QueueTotals } from "../../src/protocol/commands.ts";
 import { LIMITS } from "../../src/protocol/limits.ts";
+import { moveTarget } from "../../src/protocol/move-target.ts";
 import type { QueueConfig } from "../../src/protocol/queue-config.ts";
 import type { Facts } from "./facts.ts";
 
@@ -225,7 +226,7 @@ export class ModelQueue {
     const target = this.config.deadLetter;
     const hops = (message.facts.death?.hops ?? 0) + 1;
     if (target !== null && hops <= LIMITS.hopsMax) {
-      this.departures.push({ id: message.id, target: target.queue, reason });
+      this.departures.push({ id: message.id, target: moveTarget(target), reason });
       this.totals.deadLettered++;
       this.remove(message, "moved");
     } else if (target === null && (reason === "expired" || reason === "overflow")) {

@@ -72,6 +72,8 @@ describe("quotas", () => {
     expect(must(await stub.usage())).toEqual({
       queues: 2,
       queuesMax: LIMITS.queuesMax,
+      exchanges: 0,
+      exchangesMax: LIMITS.exchangesMax,
       bytesAllotted: 100,
       bytesMax: 100,
     });

@@ -1,0 +1,100 @@
+/**
+ * What a queue asks of its namespace and of the exchanges that lead to it: whether it may be, what it may name, how
+ * much it may hold, and that nothing leads to it once it is gone.
+ */
+import type { Env } from "../env.ts";
+import { splitObjectName } from "../protocol/names.ts";
+import type { QueueConfig } from "../protocol/queue-config.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { NamespaceApi } from "../protocol/rpc.ts";
+import { refuseTarget } from "../queue/config-rules.ts";
+import { exchangeOf, namespaceOf } from "./peers.ts";
+
+const RETRY_MS = 1_000;
+
+export class QueueCatalogue {
+  readonly namespace: string;
+  readonly queue: string;
+  private readonly env: Env;
+
+  constructor(env: Env, name: string) {
+    this.env = env;
+    const { namespace, name: queue } = splitObjectName(name);
+    this.namespace = namespace;
+    this.queue = queue;
+  }
+
+  /** A stub that has thrown stays broken, so each call has its own. */
+  private get api(): NamespaceApi {
+    return namespaceOf(this.env, this.namespace);
+  }
+
+  register(): Promise<Result<{ isNew: boolean }>> {
+    return this.api.registerQueue(this.queue);
+  }
+
+  unregister(): Promise<Result<void>> {
+    return this.api.unregisterQueue(this.queue);
+  }
+
+  allotBytes(bytes: number): Promise<Result<{ bytes: number }>> {
+    return this.api.allotBytes(this.queue, bytes);
+  }
+
+  revokedTokens(): Promise<Result<string[]>> {
+    return this.api.revokedTokens();
+  }
+
+  /** A dead-letter target must exist when it is named. */
+  async checkTarget({ deadLetter }: Partial<QueueConfig>): Promise<Refusal | null> {
+    if (deadLetter === null || deadLetter === undefined) return null;
+    const refused = refuseTarget(this.queue, deadLetter);
+    if (refused) return refused;
+    const found = await ("queue" in deadLetter
+      ? this.api.hasQueue(deadLetter.queue)
+      : this.api.hasExchange(deadLetter.exchange));
+    if (!found.ok) return found;
+    if (found.value) return null;
+    const [field, name] =
+      "queue" in deadLetter ? ["queue", deadLetter.queue] : ["exchange", deadLetter.exchange];
+    return refuse("dead_letter_missing", `deadLetter.${field}: "${name}" does not exist`);
+  }
+
+  async checkQueue(field: string, queue: string | undefined): Promise<Refusal | null> {
+    if (queue === undefined || queue === this.queue) return null;
+    const found = await this.api.hasQueue(queue);
+    if (!found.ok) return found;
+    return found.value ? null : refuse("queue_not_found", `${field}: there is no queue "${queue}"`);
+  }
+
+  /**
+   * Takes away every binding that leads here. Repeatable. Once the queue is off the catalogue no new one is made, so
+   * the call after that finds the last.
+   */
+  async unbind(): Promise<Result<void>> {
+    const destination = { queue: this.queue };
+    try {
+      const bound = await this.api.boundTo(destination);
+      if (!bound.ok) return bound;
+      const answers = await Promise.all(
+        bound.value.map(async (exchange) => {
+          const answer = await exchangeOf(this.env, this.namespace, exchange).unbindAll(destination);
+          // An exchange that is gone leads nowhere.
+          return !answer.ok && answer.code !== "exchange_not_found" ? exchange : null;
+        }),
+      );
+      const failed = answers.find((exchange) => exchange !== null);
+      if (failed === undefined) return ok(undefined);
+      console.error("a binding was not taken away", { namespace: this.namespace, ...destination, failed });
+    } catch (error) {
+      console.error("bindings were not taken away", {
+        namespace: this.namespace,
+        ...destination,
+        error: String(error),
+      });
+    }
+    return refuse("unavailable", "an exchange that leads to the queue can't be reached; repeat the request", {
+      retryAfterMs: RETRY_MS,
+    });
+  }
+}
