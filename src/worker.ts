@@ -4,6 +4,7 @@ import { createApp } from "./edge/app.ts";
 import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
+import type { ExchangeApi, HubApi } from "./protocol/exchange-rpc.ts";
 import { objectName } from "./protocol/names.ts";
 import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
@@ -20,8 +21,10 @@ let services: EdgeServices | undefined;
 // A stub offers what its class does; the edge knows it by the protocol's interface.
 function servicesOf(env: Env): EdgeServices {
   return {
-    queue: (namespace, queue) =>
-      env.QUEUES.getByName(objectName(namespace, queue)) as unknown as QueueApi,
+    queue: (namespace, queue) => env.QUEUES.getByName(objectName(namespace, queue)) as unknown as QueueApi,
+    exchange: (namespace, exchange) =>
+      env.EXCHANGES.getByName(objectName(namespace, exchange)) as unknown as ExchangeApi,
+    hub: (namespace, hub) => env.HUBS.getByName(objectName(namespace, hub)) as unknown as HubApi,
     namespace: (namespace) => env.NAMESPACES.getByName(namespace),
     codec,
     identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),

@@ -7,8 +7,8 @@ import type { DeliveredJson, ViewJson } from "../protocol/message-json.ts";
 import type { NamespaceUsage } from "../protocol/rpc.ts";
 import { MessageFields, QueueChanges } from "../protocol/schemas.ts";
 
-const count = z.int().min(0);
-const timeMs = z.int().min(0).meta({ description: "Milliseconds since 1970." });
+export const count = z.int().min(0);
+export const timeMs = z.int().min(0).meta({ description: "Milliseconds since 1970." });
 const run = z.tuple([z.int(), z.int()]).meta({ description: "First sequence, and how many follow on." });
 
 export const Problem = z
@@ -148,7 +148,14 @@ export const Redrive = z
   .meta({ id: "RedriveStatus" });
 
 export const Usage = z
-  .object({ queues: count, queuesMax: count, bytesAllotted: count, bytesMax: count })
+  .object({
+    queues: count,
+    queuesMax: count,
+    exchanges: count,
+    exchangesMax: count,
+    bytesAllotted: count,
+    bytesMax: count,
+  })
   .meta({ id: "NamespaceUsage" });
 
 export const Affected = z.object({ messages: count.meta({ description: "How many it was." }) });
@@ -168,7 +175,7 @@ export function answers(
 }
 
 // Where the protocol's types and these schemas drift apart, these lines fail to compile.
-type Fits<T, U extends T> = U;
+export type Fits<T, U extends T> = U;
 export type AnswersFit = [
   Fits<z.output<typeof Redrive>, RedriveStatus>,
   Fits<z.output<typeof Usage>, NamespaceUsage>,

@@ -6,14 +6,19 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import { refusalOf } from "../protocol/schemas.ts";
 import { authenticate, isLoopbackOrigin, isUpgrade } from "./auth.ts";
+import { addBindingRoutes } from "./bindings.ts";
 import { addBodyRoutes } from "./bodies.ts";
 import { addConsumeRoutes } from "./consume.ts";
+import { addExchangeRoutes } from "./exchanges.ts";
+import { addHubRoutes } from "./hubs.ts";
+import { remember } from "./isolate-memory.ts";
 import { addMessageRoutes } from "./messages.ts";
 import { addNamespaceRoutes } from "./namespace.ts";
 import { addPublishRoutes } from "./publish.ts";
 import { addQueueRoutes } from "./queues.ts";
 import { addRedriveRoutes } from "./redrive.ts";
 import { problem } from "./refuse.ts";
+import { addRoutePublishRoutes } from "./route-publish.ts";
 import type { EdgeApp, EdgeContext, EdgeEnv, EdgeMiddleware } from "./services.ts";
 import { addSocketRoute } from "./socket.ts";
 import { addTokenRoutes } from "./tokens.ts";
@@ -38,7 +43,7 @@ export function createApp(): EdgeApp {
         ),
     }),
   );
-  app.use("/v1/*", authenticate());
+  app.use("/v1/*", remember(), authenticate());
   addQueueRoutes(app);
   addPublishRoutes(app);
   addConsumeRoutes(app);
@@ -46,6 +51,10 @@ export function createApp(): EdgeApp {
   addBodyRoutes(app);
   addMessageRoutes(app);
   addRedriveRoutes(app);
+  addExchangeRoutes(app);
+  addBindingRoutes(app);
+  addRoutePublishRoutes(app);
+  addHubRoutes(app);
   addNamespaceRoutes(app);
   addTokenRoutes(app);
   app.get("/health", (context) => context.json({ ok: true }));
@@ -71,7 +80,8 @@ function allowOrigins(): EdgeMiddleware {
     origin: (origin, context: EdgeContext) =>
       !context.env.identity.isOpen || isLoopbackOrigin(origin) ? origin : null,
     allowMethods: "GET PUT POST PATCH DELETE".split(" "),
-    exposeHeaders: ["Retry-After", "WWW-Authenticate", "Allow"],
+    // All of them: a reply's headers have names of the responder's choice.
+    exposeHeaders: ["*"],
     maxAge: 86_400,
   });
   // Sockets know no such headers, and an answer that opens one must not be copied to add them.
@@ -109,7 +119,7 @@ function addReference(app: EdgeApp): void {
       title: "Millrace",
       version: "1",
       description:
-        "Queues that lose nothing. Every refusal is a problem document with a `code` from one table: [errors](/docs/errors/).",
+        "Queues that lose nothing, and exchanges that lead to them. Every refusal is a problem document with a `code` from one table: [errors](/docs/errors/).",
     },
     servers: [{ url: new URL(context.req.url).origin }],
     security: [{ token: [] }],

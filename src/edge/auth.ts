@@ -4,7 +4,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
-import { lacksGrant, managesAll } from "./grants.ts";
+import { lacksGrant, managesAll } from "../routing/grants.ts";
 import { call } from "./call.ts";
 import { problem } from "./refuse.ts";
 import type { EdgeContext, EdgeMiddleware } from "./services.ts";
@@ -12,6 +12,9 @@ import type { EdgeContext, EdgeMiddleware } from "./services.ts";
 /** Chooses the namespace in open mode. With tokens, the token names it. */
 export const NAMESPACE_HEADER = "Millrace-Namespace";
 const NAMESPACE_DEFAULT = "default";
+/** An EventSource can set no header, so it may send the token in this cookie. */
+export const TOKEN_COOKIE = "millrace_token";
+const EVENTS_PATH = /^\/v1\/exchanges\/[^/]+\/events$/;
 const EVERY_VERB: readonly GrantVerb[] = ["publish", "consume", "subscribe", "manage"];
 
 /** Puts the caller's claims into the context, or refuses. */
@@ -43,13 +46,26 @@ async function tokenClaims(context: EdgeContext, revocations: Revocations): Prom
   return revoked.value ? refuse("unauthenticated", "token: has been revoked") : claims;
 }
 
-/** The token of the Authorization header; of a subprotocol where a browser opens a socket and can set no header. */
+/**
+ * The token of the Authorization header. Where a browser can set no header: of a subprotocol when it opens a socket, of
+ * a cookie when it asks for events.
+ */
 function tokenOf(request: Request): string | null {
   const authorization = request.headers.get("Authorization");
   if (authorization !== null) return /^Bearer +([^ ]+) *$/i.exec(authorization)?.[1] ?? null;
-  if (!isUpgrade(request)) return null;
+  if (!isUpgrade(request)) return isEventRequest(request) ? cookieOf(request, TOKEN_COOKIE) : null;
   const offer = offeredProtocols(request).find((protocol) => protocol.startsWith(BEARER_PREFIX));
   return offer === undefined ? null : offer.slice(BEARER_PREFIX.length);
+}
+
+/** The one address that takes a cookie: it only reads, so that no page elsewhere can do anything by it. */
+function isEventRequest(request: Request): boolean {
+  return request.method === "GET" && EVENTS_PATH.test(new URL(request.url).pathname);
+}
+
+function cookieOf(request: Request, name: string): string | null {
+  const cookies = (request.headers.get("Cookie") ?? "").split(";").map((cookie) => cookie.trim());
+  return cookies.find((cookie) => cookie.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
 }
 
 export function isUpgrade(request: Request): boolean {
@@ -129,18 +145,40 @@ class Revocations {
 
 /** The route's queue has a proper name, and the token one of these verbs for it. */
 export function needs(...verbs: GrantVerb[]): EdgeMiddleware {
+  return needsNamed("queue", verbs);
+}
+
+/** As for queues. */
+export function needsExchange(...verbs: GrantVerb[]): EdgeMiddleware {
+  return needsNamed("exchange", verbs);
+}
+
+function needsNamed(field: "queue" | "exchange", verbs: readonly GrantVerb[]): EdgeMiddleware {
   return async (context, next) => {
-    const queue = parseName("queue", context.req.param("queue") ?? "");
-    if (!queue.ok) return problem(context, queue);
-    const lacking = lacksGrant(context.get("claims"), verbs, queue.value);
+    const name = parseName(field, context.req.param(field) ?? "");
+    if (!name.ok) return problem(context, name);
+    const lacking = lacks(context, verbs, name.value);
     return lacking === null ? next() : problem(context, lacking);
   };
+}
+
+/** The route's exchange has a proper name; what the token may do with it depends on the request. */
+export function namesExchange(): EdgeMiddleware {
+  return async (context, next) => {
+    const name = parseName("exchange", context.req.param("exchange") ?? "");
+    return name.ok ? next() : problem(context, name);
+  };
+}
+
+/** Why the token has none of these verbs over a queue or an exchange, or null. */
+export function lacks(context: EdgeContext, verbs: readonly GrantVerb[], name: string): Refusal | null {
+  return lacksGrant(context.get("claims"), verbs, name, context.env.now());
 }
 
 /** The token governs the whole namespace. */
 export function needsNamespace(): EdgeMiddleware {
   return async (context, next) =>
-    managesAll(context.get("claims").grants)
+    managesAll(context.get("claims").grants, context.env.now())
       ? next()
       : problem(context, refuse("forbidden", 'token: has no grant to manage "#"'));
 }

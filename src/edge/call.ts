@@ -5,7 +5,10 @@ import type { EdgeContext } from "./services.ts";
 export interface CallKind {
   /** For the log. */
   readonly method: string;
+  /** Whose object is called; none of them: the namespace's. */
   readonly queue?: string;
+  readonly exchange?: string;
+  readonly hub?: string;
   /** Whether a second call after a lost answer does no harm: reads, stamped publishes, declarations. */
   readonly repeatable: boolean;
 }
@@ -31,7 +34,7 @@ export async function call<T>(
       if (retryable && !overloaded && kind.repeatable && attempts < ATTEMPTS_MAX) continue;
       context.env.log("error", "call_failed", {
         method: kind.method,
-        queue: kind.queue ?? "",
+        ...namesOf(kind),
         namespace: context.get("claims")?.namespace ?? "",
         attempts,
         retryable,
@@ -43,12 +46,22 @@ export async function call<T>(
       return refuse(
         "unavailable",
         overloaded
-          ? `${kind.method}: the queue has more requests than it can take`
-          : `${kind.method}: the connection to the queue was lost; it may or may not have been done`,
+          ? `${kind.method}: the ${calledOf(kind)} has more requests than it can take`
+          : `${kind.method}: the connection to the ${calledOf(kind)} was lost; it may or may not have been done`,
         { retryAfterMs: UNAVAILABLE_RETRY_MS },
       );
     }
   }
+}
+
+const CALLED = ["queue", "exchange", "hub"] as const;
+
+function calledOf(kind: CallKind): string {
+  return CALLED.find((called) => kind[called] !== undefined) ?? "namespace";
+}
+
+function namesOf(kind: CallKind): Record<string, string> {
+  return Object.fromEntries(CALLED.map((called) => [called, kind[called] ?? ""]).filter(([, name]) => name));
 }
 
 /** The two flags that Durable Objects set on what they throw (developers.cloudflare.com, error handling). */

@@ -10,8 +10,7 @@ import type { Delivery } from "../protocol/commands.ts";
 import { decodeFrame, type ConsumeFrame, type ServerFrame } from "../protocol/frames.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import type { QueueApi, SocketClaims } from "../protocol/rpc.ts";
-import { refusalOfResponse } from "./refuse.ts";
-import { socketRequest } from "./socket.ts";
+import { socketOf, socketRequest } from "./socket.ts";
 
 export interface Wait {
   readonly queue: QueueApi;
@@ -28,9 +27,9 @@ const CANCEL_GRACE_MS = 5_000;
 const NOTHING: Delivery = { lease: 0, untilMs: 0, runs: [], payload: new Uint8Array(0) };
 
 export async function waitForDelivery(wait: Wait): Promise<Result<Delivery>> {
-  const response = await wait.queue.fetch(socketRequest(wait.claims, false));
-  const socket = response.webSocket;
-  if (socket === null || socket === undefined) return refusalOfResponse(response);
+  const opened = await socketOf(await wait.queue.fetch(socketRequest(wait.claims)));
+  if (!opened.ok) return opened;
+  const socket = opened.value;
   // Since compatibility date 2026-03-17 the default is "blob", which can't be read at once.
   socket.binaryType = "arraybuffer";
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -14,7 +14,7 @@ export function addNamespaceRoutes(app: EdgeApp): void {
     path: "/v1/namespace",
     tags: ["Namespace"],
     summary: "Look at the namespace",
-    description: "Queues and bytes, used and allowed. Grant: manage `#`.",
+    description: "Queues, exchanges and bytes, used and allowed. Grant: manage `#`.",
     middleware: [needsNamespace()],
     responses: answers(200, "Usage and quotas.", Usage),
   });

@@ -1,32 +1,27 @@
 // Publishing: one raw body with its metadata in headers, or a batch as JSON or in the broker's own format.
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import { messageId, type BatchSource, type HeaderValue, type MessageRecord } from "../protocol/batch.ts";
+import { messageId, type BatchSource, type MessageRecord } from "../protocol/batch.ts";
 import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { encodeBodyReference, recordFromJson, type MessageJson } from "../protocol/message-json.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { present, PublishRequest, type Present } from "../protocol/schemas.ts";
 import { answers, Published } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { bodyTooLarge, discardBody, storeBody } from "./bodies.ts";
 import { ProducerHeaders, PublishHeaders } from "./parameters.ts";
+import { BATCH_TYPE, bytesSchema, readBatch, recordFields, recordsOf, UNSTAMPED } from "./publish-input.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
+import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
-
-export const BATCH_TYPE = "application/vnd.millrace.batch";
-const HEADER_PREFIX = "millrace-header-";
-/** What the broker writes over when it accepts the batch. */
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 export function addPublishRoutes(app: EdgeApp): void {
   addPublishOne(app);
   addPublishBatch(app);
 }
-
-const bytesSchema = z.string().meta({ format: "binary" });
 
 function addPublishOne(app: EdgeApp): void {
   const route = createRoute({
@@ -48,7 +43,7 @@ function addPublishOne(app: EdgeApp): void {
     const headers = present(context.req.valid("header"));
     const stamp = producerStamp(headers);
     if (!stamp.ok) return problem(context, stamp);
-    const metadata = recordFields(headers, messageHeaders(context.req.raw.headers));
+    const metadata = recordFields(headers, context.req.raw.headers);
     const size = Number(context.req.header("Content-Length") ?? 0);
     if (size > LIMITS.bodyBytesMax && context.env.bodies !== null) {
       return publishReferenced(context, metadata, stamp.value);
@@ -57,6 +52,8 @@ function addPublishOne(app: EdgeApp): void {
       bodyTooLarge(LIMITS.bodyBytesMax),
     );
     if (!body.ok) return problem(context, body);
+    const limited = lacksQueueRate(context, 1);
+    if (limited !== null) return problem(context, limited);
     return answerPublish(
       context,
       await publish(context, [{ ...metadata, body: body.value }], stamp.value, "client"),
@@ -70,6 +67,8 @@ async function publishReferenced(
   metadata: Omit<MessageRecord, "body">,
   stamp: ProducerStamp | undefined,
 ): Promise<Response> {
+  const limited = lacksQueueRate(context, 1);
+  if (limited !== null) return problem(context, limited);
   const store = context.env.bodies!;
   const stored = await storeBody(context, store, pathQueue(context));
   if (!stored.ok) return problem(context, stored);
@@ -119,15 +118,13 @@ async function publishBinary(
   stamp: Result<ProducerStamp | undefined>,
 ): Promise<Response> {
   if (!stamp.ok) return problem(context, stamp);
-  const batch = await readBounded(context.req.raw, LIMITS.batchBytesMax, () =>
-    refuse("batch_too_large", `body: is over ${LIMITS.batchBytesMax} bytes`, {
-      bytesMax: LIMITS.batchBytesMax,
-    }),
-  );
+  const batch = await readBatch(context.req.raw);
   if (!batch.ok) return problem(context, batch);
   // The queue checks it too; but a queue has one thread, and the edge as many as it has callers.
   const scanned = context.env.codec.scan(batch.value, "client");
   if (!scanned.ok) return problem(context, scanned);
+  const limited = lacksQueueRate(context, scanned.value.count);
+  if (limited !== null) return problem(context, limited);
   return answerPublish(
     context,
     await send(
@@ -144,18 +141,10 @@ async function publishJson(
 ): Promise<Response> {
   const records = recordsOf(messages);
   if (!records.ok) return problem(context, records);
+  const limited = lacksQueueRate(context, records.value.length);
+  if (limited !== null) return problem(context, limited);
   const stamp = producer === undefined || sequence === undefined ? undefined : { id: producer, sequence };
   return answerPublish(context, await publish(context, records.value, stamp, "client"));
-}
-
-function recordsOf(messages: readonly MessageJson[]): Result<MessageRecord[]> {
-  const records: MessageRecord[] = [];
-  for (const [index, message] of messages.entries()) {
-    const record = recordFromJson(message, `messages[${index}]`);
-    if (!record.ok) return record;
-    records.push(record.value);
-  }
-  return ok(records);
 }
 
 function publish(
@@ -178,6 +167,11 @@ function send(
   return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(command) });
 }
 
+/** Charges messages to the path's queue. */
+export function lacksQueueRate(context: EdgeContext, messages: number): Refusal | null {
+  return lacksRate(context, [{ target: { name: pathQueue(context) }, messages }]);
+}
+
 /** One record as a batch, for commands that take one. */
 export function encodeOne(context: EdgeContext, message: MessageJson): Result<Uint8Array> {
   const record = recordFromJson(message);
@@ -197,8 +191,6 @@ export function answerPublish(
   return answer(context, ok({ ids, sequences, duplicates }), status);
 }
 
-type Headings = Present<z.output<typeof PublishHeaders>>;
-
 function producerStamp(
   headers: Present<z.output<typeof ProducerHeaders>>,
 ): Result<ProducerStamp | undefined> {
@@ -210,30 +202,4 @@ function producerStamp(
   if (sequence === undefined)
     return refuse("bad_request", "Millrace-Sequence: is missing beside Millrace-Producer");
   return ok({ id, sequence });
-}
-
-function recordFields(headings: Headings, headers: Record<string, HeaderValue>): Omit<MessageRecord, "body"> {
-  const fields = {
-    routingKey: headings["Millrace-Routing-Key"],
-    orderingKey: headings["Millrace-Ordering-Key"],
-    priority: headings["Millrace-Priority"],
-    delayMs: headings["Millrace-Delay-Ms"],
-    ttlMs: headings["Millrace-Ttl-Ms"],
-    dedupId: headings["Millrace-Dedup-Id"],
-    cancelKey: headings["Millrace-Cancel-Key"],
-    correlationId: headings["Millrace-Correlation-Id"],
-    replyTo: headings["Millrace-Reply-To"],
-    contentType: headings["Content-Type"],
-    headers: Object.keys(headers).length === 0 ? undefined : headers,
-  };
-  const set = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(set);
-}
-
-function messageHeaders(headers: Headers): Record<string, HeaderValue> {
-  return Object.fromEntries(
-    [...headers]
-      .filter(([name]) => name.startsWith(HEADER_PREFIX))
-      .map(([name, value]) => [name.slice(HEADER_PREFIX.length), value]),
-  );
 }

@@ -1,12 +1,12 @@
 // Queues as things: declare, look at, change, delete, list; and what is done to one as a whole.
 import { createRoute, z } from "@hono/zod-openapi";
-import { QUEUE_DEFAULTS } from "../protocol/queue-config.ts";
+import { QUEUE_DEFAULTS, type DeadLetterTarget } from "../protocol/queue-config.ts";
 import { ok, type Refusal } from "../protocol/result.ts";
 import { present, PurgeRequest, EmptyRequest, QueueChanges, ResumeKeyRequest } from "../protocol/schemas.ts";
 import { Affected, answers, Info } from "./answers.ts";
-import { needs } from "./auth.ts";
+import { allowsName } from "../routing/grants.ts";
+import { lacks, needs } from "./auth.ts";
 import { call } from "./call.ts";
-import { allows, lacksGrant } from "./grants.ts";
 import { ListQuery, RemoveQuery } from "./parameters.ts";
 import { callQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
@@ -25,9 +25,11 @@ export function addQueueRoutes(app: EdgeApp): void {
   addResumeKey(app);
 }
 
-/** Naming a dead-letter queue sends messages there, so it takes the right to do that. */
-function lacksTarget(context: EdgeContext, target: string | undefined): Refusal | null {
-  return target === undefined ? null : lacksGrant(context.get("claims"), ["publish", "manage"], target);
+/** Naming a dead-letter target sends messages there, so it takes the right to do that. */
+function lacksTarget(context: EdgeContext, target: DeadLetterTarget | null | undefined): Refusal | null {
+  if (target === null || target === undefined) return null;
+  const name = "queue" in target ? target.queue : target.exchange;
+  return lacks(context, ["publish", "manage"], name);
 }
 
 const changesBody = { content: { "application/json": { schema: QueueChanges } } };
@@ -49,7 +51,7 @@ function addDeclare(app: EdgeApp): void {
   });
   app.openapi(route, async (context) => {
     const config = { ...QUEUE_DEFAULTS, ...present(context.req.valid("json")) };
-    const lacking = lacksTarget(context, config.deadLetter?.queue);
+    const lacking = lacksTarget(context, config.deadLetter);
     if (lacking !== null) return problem(context, lacking);
     const declared = await callQueue(context, {
       method: "declare",
@@ -75,7 +77,7 @@ function addUpdate(app: EdgeApp): void {
   });
   app.openapi(route, async (context) => {
     const changes = present(context.req.valid("json"));
-    const lacking = lacksTarget(context, changes.deadLetter?.queue);
+    const lacking = lacksTarget(context, changes.deadLetter);
     if (lacking !== null) return problem(context, lacking);
     return answer(
       context,
@@ -144,8 +146,9 @@ function addList(app: EdgeApp): void {
       context.env.namespace(namespace).listQueues({ prefix, limit, after }),
     );
     if (!page.ok) return problem(context, page);
+    const nowMs = context.env.now();
     const queues = page.value.queues.filter((queue) =>
-      allows(grants, ["publish", "consume", "manage"], queue),
+      allowsName(grants, ["publish", "consume", "manage"], queue, nowMs),
     );
     return answer(context, ok({ ...page.value, queues }));
   });

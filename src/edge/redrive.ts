@@ -2,8 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { present, RedriveRequest } from "../protocol/schemas.ts";
 import { answers, Redrive } from "./answers.ts";
-import { needs } from "./auth.ts";
-import { lacksGrant } from "./grants.ts";
+import { lacks, needs } from "./auth.ts";
 import { TaskId } from "./parameters.ts";
 import { callQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
@@ -32,8 +31,7 @@ function addStart(app: EdgeApp): void {
   });
   app.openapi(route, async (context) => {
     const command = present(context.req.valid("json"));
-    const lacking =
-      command.to === undefined ? null : lacksGrant(context.get("claims"), ["publish", "manage"], command.to);
+    const lacking = command.to === undefined ? null : lacks(context, ["publish", "manage"], command.to);
     if (lacking !== null) return problem(context, lacking);
     const status = await callQueue(context, {
       method: "redrive",

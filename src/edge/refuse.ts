@@ -68,7 +68,7 @@ function headersFor(refusal: Refusal, status: number, hasToken: boolean): [strin
 }
 
 /** The answer of a call: its value as JSON, or the problem. */
-export function answer<T>(context: EdgeContext, result: Result<T>, status: 200 | 201 = 200): Response {
+export function answer<T>(context: EdgeContext, result: Result<T>, status: 200 | 201 | 207 = 200): Response {
   return result.ok ? context.json(result.value as object, status) : problem(context, result);
 }
 
@@ -81,5 +81,5 @@ export async function refusalOfResponse(response: Response): Promise<Refusal> {
       return refuse(code, detail);
     }
   }
-  return refuse("unavailable", "socket: the queue opened none");
+  return refuse("unavailable", "socket: none was opened");
 }

@@ -2,8 +2,10 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { BatchCodec } from "../protocol/batch.ts";
+import type { ExchangeApi, HubApi } from "../protocol/exchange-rpc.ts";
 import type { Claims, NamespaceApi, QueueApi } from "../protocol/rpc.ts";
 import type { Identity } from "./identity.ts";
+import type { IsolateMemory } from "./isolate-memory.ts";
 
 /** A bucket for bodies over the inline limit; an R2 bucket is one. */
 export interface BodyStore {
@@ -28,6 +30,8 @@ export type Log = (
 export interface EdgeServices {
   /** A fresh stub per call: one that has thrown stays broken. */
   readonly queue: (namespace: string, queue: string) => QueueApi;
+  readonly exchange: (namespace: string, exchange: string) => ExchangeApi;
+  readonly hub: (namespace: string, hub: string) => HubApi;
   readonly namespace: (namespace: string) => NamespaceApi;
   readonly codec: BatchCodec;
   readonly identity: Identity;
@@ -40,7 +44,7 @@ export interface EdgeServices {
 
 export interface EdgeEnv {
   readonly Bindings: EdgeServices;
-  readonly Variables: { readonly claims: Claims };
+  readonly Variables: { readonly claims: Claims; readonly memory: IsolateMemory };
 }
 
 export type EdgeApp = OpenAPIHono<EdgeEnv>;

@@ -1,33 +1,72 @@
-// Hands a client's WebSocket to the queue's object. The frames pass the edge by: it only says who is speaking.
+// Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
+import { allowsName, rightsEndMs } from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
-import { refuse } from "../protocol/result.ts";
+import type { SessionClaims } from "../protocol/exchange-rpc.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
 import { CLAIMS_HEADER, type SocketClaims } from "../protocol/rpc.ts";
 import { PROBLEMS } from "./answers.ts";
 import { isUpgrade, needs, offersSubprotocol } from "./auth.ts";
 import { call } from "./call.ts";
-import { allows } from "./grants.ts";
 import { pathQueue, QueueParam } from "./queue-calls.ts";
 import { problem, refusalOfResponse } from "./refuse.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 
-/** What the queue's object needs of the claims: the rights to this queue, and when they end. */
+/** What the queue's object needs of the claims: the rights to this queue, and when the first of them ends. */
 export function socketClaims(context: EdgeContext): SocketClaims {
-  const { subject, grants, expiresMs } = context.get("claims");
+  const { subject, jti, grants, expiresMs } = context.get("claims");
   const queue = pathQueue(context);
+  const nowMs = context.env.now();
+  const endMs = rightsEndMs(grants, ["publish", "consume"], queue, nowMs);
+  const ends = [expiresMs, endMs].filter((end) => typeof end === "number");
   return {
     subject,
-    publish: allows(grants, ["publish"], queue),
-    consume: allows(grants, ["consume"], queue),
-    expiresMs: expiresMs ?? null,
+    ...(jti === undefined ? {} : { jti }),
+    publish: allowsName(grants, ["publish"], queue, nowMs),
+    consume: allowsName(grants, ["consume"], queue, nowMs),
+    expiresMs: ends.length === 0 ? null : Math.min(...ends),
   };
 }
 
+export interface SocketOptions {
+  /** The client offered the protocol's own subprotocol, so the object echoes it. */
+  readonly offersProtocol?: boolean;
+  /** Headers of ours for the object. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** The request that opens a socket at an object. Nothing of a client's own request reaches it, its token least of all. */
-export function socketRequest(claims: SocketClaims, offersProtocol: boolean): Request {
-  const headers = new Headers({ Upgrade: "websocket", [CLAIMS_HEADER]: JSON.stringify(claims) });
-  if (offersProtocol) headers.set("Sec-WebSocket-Protocol", SUBPROTOCOL);
-  return new Request("https://queue/socket", { headers });
+export function socketRequest(claims: SocketClaims | SessionClaims, options: SocketOptions = {}): Request {
+  const headers = new Headers({
+    ...options.headers,
+    Upgrade: "websocket",
+    [CLAIMS_HEADER]: asciiJson(claims),
+  });
+  if (options.offersProtocol) headers.set("Sec-WebSocket-Protocol", SUBPROTOCOL);
+  return new Request("https://object/socket", { headers });
+}
+
+/** JSON that a header can carry: a subject may be any text. */
+function asciiJson(value: object): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The socket that an object opened, or why it did not. */
+export async function socketOf(response: Response): Promise<Result<WebSocket>> {
+  const { webSocket } = response;
+  return webSocket === null || webSocket === undefined ? refusalOfResponse(response) : ok(webSocket);
+}
+
+/** Gives the socket of an object to the client. */
+export function passOn(socket: WebSocket, offersProtocol: boolean): Response {
+  return new Response(null, {
+    status: 101,
+    webSocket: socket,
+    ...(offersProtocol ? { headers: { "Sec-WebSocket-Protocol": SUBPROTOCOL } } : {}),
+  });
 }
 
 export function addSocketRoute(app: EdgeApp): void {
@@ -46,25 +85,14 @@ export function addSocketRoute(app: EdgeApp): void {
       return problem(context, refuse("upgrade_required", "Upgrade: must be websocket"));
     }
     const offersProtocol = offersSubprotocol(context.req.raw);
-    const opened = await call(
-      context,
-      { method: "socket", queue: pathQueue(context), repeatable: true },
-      async () => {
-        const response = await context.env
-          .queue(context.get("claims").namespace, pathQueue(context))
-          .fetch(socketRequest(socketClaims(context), offersProtocol));
-        const { webSocket } = response;
-        return webSocket === null || webSocket === undefined
-          ? refusalOfResponse(response)
-          : { ok: true as const, value: webSocket };
-      },
+    const queue = pathQueue(context);
+    const opened = await call(context, { method: "socket", queue, repeatable: true }, async () =>
+      socketOf(
+        await context.env
+          .queue(context.get("claims").namespace, queue)
+          .fetch(socketRequest(socketClaims(context), { offersProtocol })),
+      ),
     );
-    if (!opened.ok) return problem(context, opened);
-    const headers = offersProtocol ? { "Sec-WebSocket-Protocol": SUBPROTOCOL } : undefined;
-    return new Response(null, {
-      status: 101,
-      webSocket: opened.value,
-      ...(headers === undefined ? {} : { headers }),
-    });
+    return opened.ok ? passOn(opened.value, offersProtocol) : problem(context, opened);
   });
 }

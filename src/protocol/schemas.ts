@@ -250,6 +250,7 @@ export const RedriveRequest = z.strictObject({
 
 export const QuotaRequest = z.strictObject({
   queuesMax: whole(0, LIMITS.queuesMax).optional(),
+  exchangesMax: whole(0, LIMITS.exchangesMax).optional(),
   bytesMax: whole(0, LIMITS.namespaceBytesMax).optional(),
 });
 

@@ -4,13 +4,14 @@ import { createApp } from "../../src/edge/app.ts";
 import { Identity } from "../../src/edge/identity.ts";
 import type { MessageRecord } from "../../src/protocol/batch.ts";
 import type { PublishCommand } from "../../src/protocol/commands.ts";
+import type { ExchangeApi, HubApi } from "../../src/protocol/exchange-rpc.ts";
 import { readRecord } from "../../src/protocol/record.ts";
 import { ok, refuse } from "../../src/protocol/result.ts";
 import type { NamespaceApi, QueueApi } from "../../src/protocol/rpc.ts";
 import { TypeScriptBatchCodec } from "../../src/protocol/typescript-batch-codec.ts";
 
 export interface Call {
-  /** `<namespace>/<queue>`, or the namespace alone. */
+  /** `<namespace>/<name>` of a queue, an exchange or a hub; or the namespace alone. */
   readonly object: string;
   readonly method: string;
   readonly input: readonly unknown[];
@@ -22,6 +23,8 @@ export const codec = new TypeScriptBatchCodec();
 
 export interface FakeOptions {
   readonly queue?: Answers<QueueApi>;
+  readonly exchange?: Answers<ExchangeApi>;
+  readonly hub?: Answers<HubApi>;
   readonly namespace?: Answers<NamespaceApi>;
   readonly secret?: string;
   readonly publicKey?: string;
@@ -44,6 +47,8 @@ export class FakeBroker {
     };
     this.services = {
       queue: (space, queue) => this.stub<QueueApi>(`${space}/${queue}`, options.queue ?? {}),
+      exchange: (space, exchange) => this.stub<ExchangeApi>(`${space}/${exchange}`, options.exchange ?? {}),
+      hub: (space, hub) => this.stub<HubApi>(`${space}/${hub}`, options.hub ?? {}),
       namespace: (space) => this.stub<NamespaceApi>(space, namespace),
       codec,
       identity: new Identity({ secret: options.secret, publicKey: options.publicKey }),

@@ -1,0 +1,68 @@
+// How fast a token publishes. The count is this isolate's own: a rate bounds what comes through one place, not the sum.
+import { rateOf, type GrantTarget } from "../routing/grants.ts";
+import { TokenBucket } from "../routing/rate.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+import type { Claims, Grant } from "../protocol/rpc.ts";
+import { RecentMap } from "./recent-map.ts";
+import type { EdgeContext } from "./services.ts";
+
+/** Tokens times grants. One that is forgotten starts with a full bucket. */
+const BUCKETS_MAX = 10_000;
+
+/** Messages of one request that go the same way. */
+export interface Use {
+  readonly target: GrantTarget;
+  readonly messages: number;
+}
+
+export class Rates {
+  private readonly buckets = new RecentMap<TokenBucket>(BUCKETS_MAX);
+
+  /** Takes from the bucket of this token and grant, which has a rate. */
+  take(claims: Claims, grant: Grant, messages: number, nowMs: number): Refusal | null {
+    const ratePerSecond = grant.ratePerSecond ?? Infinity;
+    const taken = this.bucketOf(claims, grant, ratePerSecond, nowMs).take(messages, nowMs);
+    if (taken.ok) return null;
+    return refuse("rate_limited", `token: may publish ${ratePerSecond} messages a second here`, {
+      ratePerSecond,
+      retryAfterMs: taken.retryAfterMs,
+    });
+  }
+
+  private bucketOf(claims: Claims, grant: Grant, ratePerSecond: number, nowMs: number): TokenBucket {
+    const key = JSON.stringify([claims.namespace, claims.jti ?? null, claims.subject, grant]);
+    let bucket = this.buckets.get(key);
+    if (bucket === undefined) {
+      bucket = new TokenBucket(ratePerSecond, nowMs);
+      this.buckets.set(key, bucket);
+    }
+    return bucket;
+  }
+}
+
+/**
+ * Charges what is about to be published, which the token is known to allow. Of several grants that allow a message the
+ * fastest is charged. When one of several buckets refuses, what was taken from the others stays taken.
+ */
+export function lacksRate(context: EdgeContext, uses: readonly Use[]): Refusal | null {
+  const claims = context.get("claims");
+  if (claims.grants.every((grant) => grant.ratePerSecond === undefined)) return null;
+  const nowMs = context.env.now();
+  for (const [grant, messages] of chargesOf(claims.grants, uses, nowMs)) {
+    const lacking = context.get("memory").rates.take(claims, grant, messages, nowMs);
+    if (lacking !== null) return lacking;
+  }
+  return null;
+}
+
+function chargesOf(grants: readonly Grant[], uses: readonly Use[], nowMs: number): Map<Grant, number> {
+  const charges = new Map<Grant, number>();
+  for (const { target, messages } of uses) {
+    const rate = rateOf(grants, "publish", target, nowMs);
+    // Nothing limits it, or another verb allows it.
+    if (rate === null || rate === 0) continue;
+    const charged = grants.find((grant) => rateOf([grant], "publish", target, nowMs) === rate);
+    if (charged !== undefined) charges.set(charged, (charges.get(charged) ?? 0) + messages);
+  }
+  return charges;
+}
