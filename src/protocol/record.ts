@@ -19,6 +19,18 @@ export function readRecord(bytes: Uint8Array, offset: number): MessageRecord {
   return new RecordReader(bytes, offset).read();
 }
 
+/** The headers alone, and nothing else of the record; null when it has none. */
+export function readHeaders(bytes: Uint8Array, offset: number): Headers | null {
+  return new RecordReader(bytes, offset).readHeaders();
+}
+
+/** The correlation id alone; null when the record has none. */
+export function readCorrelationId(bytes: Uint8Array, offset: number): string | null {
+  return new RecordReader(bytes, offset).readCorrelationId();
+}
+
+const WHOLE_FIELDS = FIELD.time | FIELD.delayMs | FIELD.ttlMs;
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 class RecordReader {
@@ -55,6 +67,26 @@ class RecordReader {
     if (flags & FIELD.bodyReference) record.bodyReference = true;
     if (flags & FIELD.death) record.death = this.longText();
     return { ...record, body: this.bytes.slice(this.at, this.end) };
+  }
+
+  readHeaders(): Headers | null {
+    return this.skipTo(FIELD.headers) ? this.headers() : null;
+  }
+
+  readCorrelationId(): string | null {
+    return this.skipTo(FIELD.correlationId) ? this.text() : null;
+  }
+
+  /** Goes to a field that comes no later than the headers. False when the record lacks it. */
+  private skipTo(field: number): boolean {
+    const flags = this.view.getUint16(this.at + 4, true);
+    this.at += RECORD_HEADER_BYTES;
+    for (let bit = 1; bit < field; bit <<= 1) {
+      if ((flags & bit) === 0) continue;
+      if (bit & WHOLE_FIELDS) this.at += 8;
+      else this.at += bit === FIELD.priority ? 1 : 1 + this.bytes[this.at]!;
+    }
+    return (flags & field) !== 0;
   }
 
   private text(): string {
