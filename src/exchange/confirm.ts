@@ -2,7 +2,8 @@
 import type { SequenceRun } from "../protocol/commands.ts";
 import type { RouteConfirm, RouteFailure } from "../protocol/exchange-commands.ts";
 import type { Refusal } from "../protocol/result.ts";
-import { IndexSet, indexesOf, runsOf } from "./indexes.ts";
+import { indexesOf, runsOf } from "../protocol/runs.ts";
+import { IndexSet } from "./indexes.ts";
 
 export class ConfirmBuilder {
   private readonly places: readonly number[];

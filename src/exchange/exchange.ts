@@ -21,6 +21,7 @@ import type {
   RouteStep,
 } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
+import type { Attachment } from "../protocol/exchange-rpc.ts";
 import { moveSender, type Move } from "../protocol/move-target.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -29,7 +30,8 @@ import { configOf, refuseChanges } from "./config-rules.ts";
 import { drawEpoch, openContext, openEvents, type ExchangeContext, type ExchangeParts } from "./context.ts";
 import { firstDue, hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
 import type { Turn } from "./history.ts";
-import { countOf, IndexSet, runsOf } from "./indexes.ts";
+import { countOf, runsOf } from "../protocol/runs.ts";
+import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
 import { replay } from "./replay.ts";
 import { shareOf } from "./shares.ts";
@@ -311,20 +313,13 @@ export class Exchange {
     return this.context.hubs.names();
   }
 
-  attach(
-    hub: string,
-    nowMs: number,
-  ): Result<{ epoch: string; offset: number; leaseMs: number; presence: boolean }> {
+  attach(hub: string, nowMs: number): Result<Attachment> {
     const attached = this.context.hubs.attach(hub, nowMs);
     if (!attached.ok) return attached;
     this.noteUse();
-    const { history } = this.context;
-    return ok({
-      epoch: history.epochText,
-      offset: history.offset,
-      leaseMs: LIMITS.hubLeaseMs,
-      presence: this.config.presence,
-    });
+    const { epochText: epoch, offset } = this.context.history;
+    const { presence } = this.config;
+    return ok({ isNew: attached.value.isNew, epoch, offset, leaseMs: LIMITS.hubLeaseMs, presence });
   }
 
   detach(hub: string): boolean {

@@ -9,7 +9,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { readRecord } from "../protocol/record.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { ExchangeContext } from "./context.ts";
-import { countOf, indexesOf, runsOf } from "./indexes.ts";
+import { countOf, indexesOf, runsOf } from "../protocol/runs.ts";
 import { shareOf } from "./shares.ts";
 import type { DelayedBatch } from "./stores.ts";
 

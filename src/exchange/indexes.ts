@@ -1,5 +1,6 @@
-// Sets of messages of one batch, by their index: as runs where they travel, as bits where they are put together.
+// A set of messages of one batch, by their index.
 import type { SequenceRun } from "../protocol/commands.ts";
+import { indexesOf } from "../protocol/runs.ts";
 
 export class IndexSet {
   private readonly bits: Uint8Array;
@@ -40,23 +41,4 @@ export class IndexSet {
     }
     return runs;
   }
-}
-
-export function* indexesOf(runs: readonly SequenceRun[]): Generator<number> {
-  for (const [first, count] of runs) for (let i = first; i < first + count; i++) yield i;
-}
-
-/** Runs of ascending numbers. */
-export function runsOf(indexes: Iterable<number>): SequenceRun[] {
-  const runs: [number, number][] = [];
-  for (const index of indexes) {
-    const last = runs.at(-1);
-    if (last !== undefined && last[0] + last[1] === index) last[1]++;
-    else runs.push([index, 1]);
-  }
-  return runs;
-}
-
-export function countOf(runs: readonly SequenceRun[]): number {
-  return runs.reduce((sum, [, count]) => sum + count, 0);
 }

@@ -3,7 +3,7 @@ import type { BatchCodec, RecordTable } from "../protocol/batch.ts";
 import { readText } from "../protocol/record.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
-import { slicesOf } from "./shares.ts";
+import { slicesOf } from "../protocol/runs.ts";
 import type { LastValueRow, LastValueStore } from "./stores.ts";
 
 /** When there are too many topics, this share of them goes at once: finding the oldest reads all rows. */

@@ -15,7 +15,7 @@ import { readRecord, readText } from "../protocol/record.ts";
 import { assert } from "../protocol/assert.ts";
 import { matches } from "../routing/topic.ts";
 import type { History } from "./history.ts";
-import { runsOf } from "./indexes.ts";
+import { runsOf } from "../protocol/runs.ts";
 import type { LastValues } from "./last-values.ts";
 import type { HistoryRow } from "./stores.ts";
 

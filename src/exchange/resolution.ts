@@ -5,7 +5,8 @@
 import type { SequenceRun } from "../protocol/commands.ts";
 import type { RouteFailure, RouteStep } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { IndexSet, indexesOf } from "./indexes.ts";
+import { indexesOf } from "../protocol/runs.ts";
+import { IndexSet } from "./indexes.ts";
 
 export interface ExchangeShare {
   readonly exchange: string;

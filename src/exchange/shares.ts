@@ -1,7 +1,7 @@
 // A destination's share of a batch: the very bytes when it gets all of it, else its records joined into a new batch.
-import type { BatchCodec, RecordSlice, RecordTable } from "../protocol/batch.ts";
+import type { BatchCodec, RecordTable } from "../protocol/batch.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
-import { countOf } from "./indexes.ts";
+import { countOf, slicesOf } from "../protocol/runs.ts";
 
 const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
@@ -14,12 +14,4 @@ export function shareOf(
 ): Uint8Array {
   if (countOf(runs) === table.count) return batch;
   return codec.join(slicesOf(batch, table, runs), UNSTAMPED);
-}
-
-export function slicesOf(batch: Uint8Array, table: RecordTable, runs: readonly SequenceRun[]): RecordSlice[] {
-  return runs.map(([first, count]) => {
-    const last = first + count - 1;
-    const offset = table.offset(first);
-    return { bytes: batch, offset, size: table.offset(last) + table.size(last) - offset, count };
-  });
 }

@@ -9,8 +9,9 @@ import { LIMITS } from "../protocol/limits.ts";
 import { configOf } from "./config-rules.ts";
 import type { ExchangeContext } from "./context.ts";
 import type { Turn } from "./history.ts";
-import { IndexSet, runsOf } from "./indexes.ts";
-import { slicesOf } from "./shares.ts";
+import { runsOf } from "../protocol/runs.ts";
+import { IndexSet } from "./indexes.ts";
+import { slicesOf } from "../protocol/runs.ts";
 
 /** A batch that has been scanned. */
 export interface Scanned {

@@ -34,7 +34,7 @@ import type {
   RouteStep,
 } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
-import type { ExchangeApi } from "../protocol/exchange-rpc.ts";
+import type { Attachment, ExchangeApi } from "../protocol/exchange-rpc.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { splitObjectName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -260,6 +260,10 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     }
   }
 
+  async publishAll(commands: readonly RoutePublishCommand[]): Promise<Result<RouteConfirm>[]> {
+    return Promise.all(commands.map((command) => this.publish(command)));
+  }
+
   private async carryOut(
     plan: PublishPlan,
     turn: TurnPushes,
@@ -324,9 +328,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
 
   // Subscribers
 
-  async attach(
-    hub: string,
-  ): Promise<Result<{ epoch: string; offset: number; leaseMs: number; presence: boolean }>> {
+  async attach(hub: string): Promise<Result<Attachment>> {
     this.hubs.noteAttach(hub);
     return this.whenDeclared((exchange, nowMs) => exchange.attach(hub, nowMs));
   }

@@ -41,6 +41,8 @@ export interface ExchangeApi {
 
   /** Resolves when every destination has answered and every hub has the events: this is the confirm. */
   publish(command: RoutePublishCommand): Promise<Result<RouteConfirm>>;
+  /** Several publishes in one call, each confirmed or refused on its own, in their order. */
+  publishAll(commands: readonly RoutePublishCommand[]): Promise<Result<RouteConfirm>[]>;
 
   // For other objects
 
@@ -54,14 +56,25 @@ export interface ExchangeApi {
   }): Promise<Result<{ accepted: number; isDone: boolean }>>;
   /** For a destination that is going: takes away the bindings that lead to it. Repeatable. */
   unbindAll(destination: Destination): Promise<Result<{ bindings: number }>>;
-  /** For hubs: events are pushed from the answer's offset on, as long as the lease runs. Renewing is attaching again. */
-  attach(hub: string): Promise<Result<{ epoch: string; offset: number; leaseMs: number; presence: boolean }>>;
+  /**
+   * For hubs: events are pushed from the answer's offset on, as long as the lease runs. Renewing is attaching again;
+   * `isNew` tells a hub that meant to renew that it was dropped meanwhile.
+   */
+  attach(hub: string): Promise<Result<Attachment>>;
   detach(hub: string): Promise<Result<void>>;
   replay(command: ReplayCommand): Promise<Result<ReplayAnswer>>;
   /** Asks all hubs with subscribers whose pattern overlaps. */
   presence(pattern: string): Promise<Result<PresenceAnswer>>;
   /** From a hub with changes, for the other hubs' watchers. */
   reportPresence(delta: PresenceDelta): Promise<Result<void>>;
+}
+
+export interface Attachment {
+  readonly isNew: boolean;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly leaseMs: number;
+  readonly presence: boolean;
 }
 
 /** The rights of a session, kept in its socket's attachment. */

@@ -84,7 +84,7 @@ export interface DeliverHead {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-export function encodeBinaryFrame(head: ClientFrame | ServerFrame, payload: Uint8Array): Uint8Array {
+export function encodeBinaryFrame(head: object, payload: Uint8Array): Uint8Array {
   const headBytes = encoder.encode(JSON.stringify(head));
   const frame = new Uint8Array(4 + headBytes.length + payload.length);
   new DataView(frame.buffer).setUint32(0, headBytes.length, true);

@@ -12,6 +12,7 @@ import {
 } from "./batch.ts";
 import type { AttemptLogEntry, Delivery, DeliveryRun, MessageState, MessageView } from "./commands.ts";
 import { readRecord } from "./record.ts";
+import type { EventJson } from "./session-frames.ts";
 import { ok, refuse, type Result } from "./result.ts";
 import { isUtf8, readText } from "./utf8.ts";
 
@@ -171,6 +172,18 @@ export function viewToJson(view: MessageView): ViewJson {
   return { ...rest, ...metadataToJson(view) };
 }
 
+/** A message that is told rather than delivered: an event, or a reply. `timeMs` is that of its batch. */
+export function eventToJson(record: MessageRecord, offset: number, timeMs: number): EventJson {
+  return {
+    offset,
+    timeMs: record.timeMs ?? timeMs,
+    ...(record.id === undefined ? {} : { id: record.id }),
+    ...metadataToJson(record),
+    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+    ...(record.death === undefined ? {} : { death: JSON.parse(record.death) as unknown }),
+  };
+}
+
 const METADATA = [
   "routingKey",
   "orderingKey",
@@ -185,7 +198,7 @@ const METADATA = [
 type Metadata = Pick<MessageRecord, (typeof METADATA)[number] | "headers" | "bodyReference" | "body">;
 
 /** What a record and a view have in common: the sender's fields that are set, headers and body. */
-function metadataToJson(
+export function metadataToJson(
   message: Metadata,
 ): Omit<MessageJson, "json" | "delayMs" | "ttlMs"> & Pick<DeliveredJson, "bodyReference"> {
   const set = METADATA.filter((field) => message[field] !== undefined).map((field) => [

@@ -6,6 +6,7 @@
  * A destination is a small whole number that the caller hands out (a slot); what it stands for is the caller's
  * business. Several patterns may lead to one slot, and a topic that matches more than one of them finds it once.
  */
+import type { RecordTable } from "../protocol/batch.ts";
 import type { Result } from "../protocol/result.ts";
 
 export interface TopicMatcher {
@@ -42,3 +43,14 @@ export interface SlotMatches {
 
 /** Slots run from 0 to this. */
 export const SLOT_MAX = 0xffff;
+
+/** The routing keys of a scanned batch, where they lie. A message without one has the empty topic. */
+export function topicsOf(bytes: Uint8Array, table: RecordTable): TopicList {
+  const offsets = new Uint32Array(table.count);
+  const sizes = new Uint32Array(table.count);
+  for (let i = 0; i < table.count; i++) {
+    offsets[i] = table.routingKeyOffset(i);
+    sizes[i] = table.routingKeySize(i);
+  }
+  return { bytes, count: table.count, offsets, sizes };
+}

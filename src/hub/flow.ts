@@ -1,0 +1,125 @@
+/**
+ * What one session has been sent and not yet seen. Beyond a bound it is slow, and its subscriptions lose events as
+ * each one's policy says; when it has caught up by half it is told what it lost, and goes on.
+ *
+ *   live ──over the bound──► slow ──seen half──► live, after the conflated events and a gap for each loss
+ */
+import type { SlowPolicy } from "../protocol/session-frames.ts";
+import { LIMITS } from "../protocol/limits.ts";
+
+/** An event that was left out, as much as is needed to send it later. */
+export interface LeftOut<E> {
+  readonly exchange: string;
+  readonly pattern: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly topic: string;
+  readonly bytes: number;
+  readonly event: E;
+}
+
+export interface Loss<E> {
+  readonly exchange: string;
+  readonly pattern: string;
+  readonly epoch: string;
+  /** The last event left out. */
+  readonly offset: number;
+  /** How many were left out and are not among `kept`. */
+  readonly events: number;
+  /** The last of each topic, in the order of their offsets. */
+  readonly kept: readonly E[];
+}
+
+interface Losing<E> {
+  exchange: string;
+  pattern: string;
+  epoch: string;
+  offset: number;
+  events: number;
+  readonly kept: Map<string, LeftOut<E>>;
+}
+
+export class Flow<E> {
+  /** Sizes of the event frames that are out, the oldest first. */
+  private readonly out: number[] = [];
+  private outBytes = 0;
+  private seenFrames = 0;
+  private losing: Map<string, Losing<E>> | null = null;
+  private keptBytes = 0;
+  private keptTopics = 0;
+
+  get isSlow(): boolean {
+    return this.losing !== null;
+  }
+
+  /** A frame is about to be sent: false when it must be left out. One frame always fits, whatever its size. */
+  admit(bytes: number): boolean {
+    if (this.losing !== null) return false;
+    if (this.outBytes > 0 && this.outBytes + bytes > LIMITS.unseenBytesMax) {
+      this.losing = new Map();
+      return false;
+    }
+    this.sent(bytes);
+    return true;
+  }
+
+  /** A frame that is sent whatever the bound: what was asked for, and what was kept. */
+  sent(bytes: number): void {
+    this.out.push(bytes);
+    this.outBytes += bytes;
+  }
+
+  leaveOut(event: LeftOut<E>, policy: SlowPolicy): void {
+    const losing = (this.losing ??= new Map<string, Losing<E>>());
+    const key = `${event.exchange} ${event.pattern}`;
+    const { exchange, pattern, epoch, offset } = event;
+    const loss = losing.get(key) ?? {
+      exchange,
+      pattern,
+      epoch,
+      offset,
+      events: 0,
+      kept: new Map<string, LeftOut<E>>(),
+    };
+    losing.set(key, Object.assign(loss, { epoch, offset }));
+    const before = loss.kept.get(event.topic);
+    const bytes = this.keptBytes + event.bytes - (before?.bytes ?? 0);
+    const topics = this.keptTopics + (before === undefined ? 1 : 0);
+    const fits = bytes <= LIMITS.conflatedBytesMax && topics <= LIMITS.conflatedTopicsMax;
+    if (policy !== "conflate" || !fits) {
+      loss.events++;
+      return;
+    }
+    if (before !== undefined) loss.events++;
+    // Deleted first, so that the map is in the order of the offsets.
+    loss.kept.delete(event.topic);
+    loss.kept.set(event.topic, event);
+    this.keptBytes = bytes;
+    this.keptTopics = topics;
+  }
+
+  /**
+   * The client says how many event frames of this connection it has read. More than were sent counts as all. The losses
+   * to tell, when it has caught up.
+   */
+  seen(frames: number): Loss<E>[] {
+    while (this.seenFrames < frames && this.out.length > 0) {
+      this.outBytes -= this.out.shift()!;
+      this.seenFrames++;
+    }
+    if (this.losing === null || this.outBytes > LIMITS.unseenBytesMax / 2) return [];
+    const losses = [...this.losing.values()].map(({ kept, ...loss }) => ({
+      ...loss,
+      kept: [...kept.values()].map(({ event }) => event),
+    }));
+    this.losing = null;
+    this.keptBytes = 0;
+    this.keptTopics = 0;
+    return losses;
+  }
+
+  /** A subscription is gone: what it lost needs no telling. */
+  forget(exchange: string, pattern: string): void {
+    this.losing?.delete(`${exchange} ${pattern}`);
+  }
+}

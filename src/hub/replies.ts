@@ -1,0 +1,50 @@
+// What becomes of a reply: it goes to its requester, waits for one whose connection broke, or has come too late.
+import type { ReplyCommand } from "../protocol/exchange-commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+import { parseCorrelation, type Correlation } from "./correlation.ts";
+
+export interface AwaySession {
+  readonly session: number;
+  readonly secret: string;
+  readonly untilMs: number;
+}
+
+export interface HeldReply {
+  readonly correlationId: string;
+  readonly error: string | null;
+  readonly batch: Uint8Array;
+}
+
+export type ReplyVerdict =
+  | { readonly kind: "deliver"; readonly correlation: Correlation }
+  | { readonly kind: "hold" }
+  | { readonly kind: "late" | "orphaned"; readonly refusal: Refusal };
+
+export interface Requester {
+  /** The secret of the session that is connected, or null. */
+  readonly connected: string | null;
+  readonly away: AwaySession | null;
+  readonly heldBytes: number;
+}
+
+export function judgeReply(
+  command: ReplyCommand,
+  secret: string,
+  { connected, away, heldBytes }: Requester,
+  nowMs: number,
+): ReplyVerdict {
+  const correlation = parseCorrelation(command.correlationId);
+  const gone = (detail: string): Refusal => refuse("requester_gone", detail);
+  if (correlation === null) return { kind: "orphaned", refusal: gone("correlationId: is not one of a call") };
+  if (correlation.deadlineMs < nowMs) return { kind: "late", refusal: gone("the call's time was over") };
+  if (connected === secret) return { kind: "deliver", correlation };
+  const mayReturn = away !== null && away.secret === secret && away.untilMs > nowMs;
+  if (mayReturn && heldBytes + command.batch.byteLength <= LIMITS.replyGraceBytesMax) return { kind: "hold" };
+  return { kind: "orphaned", refusal: gone("to: the session is gone") };
+}
+
+/** Until when a session that was cut off is waited for; null when no reply is due. */
+export function awayUntilMs(callsUntilMs: number, nowMs: number): number | null {
+  return callsUntilMs > nowMs ? Math.min(callsUntilMs, nowMs + LIMITS.replyGraceMs) : null;
+}

@@ -1,0 +1,114 @@
+/**
+ * A session as it lies in its socket's attachment, so that a sleeping hub holds nothing in memory. An attachment takes
+ * 16 KiB; the limits on what a session may have keep it below.
+ */
+import type { SlowPolicy } from "../protocol/session-frames.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+import type { SessionClaims } from "../protocol/exchange-rpc.ts";
+
+export interface Subscription {
+  readonly exchange: string;
+  readonly pattern: string;
+  readonly format: "json" | "binary";
+  readonly onSlow: SlowPolicy;
+  readonly member: string;
+  /** Grants that a topic must match as well; null: the pattern is within one grant. */
+  readonly scope: readonly string[] | null;
+  /** Live events begin after this place. */
+  readonly epoch: string;
+  readonly after: number;
+}
+
+export interface ConsumedQueue {
+  readonly queue: string;
+  /** The consumer's id at the queue. */
+  readonly id: number;
+  readonly name: string;
+  readonly credit: number;
+  readonly leaseMs: number | null;
+  readonly priority: number;
+  readonly isExclusive: boolean;
+  readonly format: "json" | "binary";
+}
+
+export interface Watch {
+  readonly exchange: string;
+  readonly pattern: string;
+}
+
+export interface Session {
+  /** With the secret, its inbox. Never used again on this hub, but by the same client that comes back. */
+  readonly id: number;
+  readonly secret: string;
+  readonly claims: SessionClaims;
+  readonly subscriptions: readonly Subscription[];
+  readonly queues: readonly ConsumedQueue[];
+  readonly watches: readonly Watch[];
+  /** Until when replies to its calls may come. */
+  readonly callsUntilMs: number;
+}
+
+export function newSession(id: number, secret: string, claims: SessionClaims): Session {
+  return { id, secret, claims, subscriptions: [], queues: [], watches: [], callsUntilMs: 0 };
+}
+
+export function subscriptionOf(session: Session, exchange: string, pattern: string): Subscription | null {
+  return session.subscriptions.find((one) => one.exchange === exchange && one.pattern === pattern) ?? null;
+}
+
+/** A subscription to the same pattern is replaced. */
+export function withSubscription(session: Session, subscription: Subscription): Session {
+  const { exchange, pattern } = subscription;
+  return { ...session, subscriptions: [...others(session.subscriptions, exchange, pattern), subscription] };
+}
+
+export function withoutSubscription(session: Session, exchange: string, pattern: string): Session {
+  return { ...session, subscriptions: others(session.subscriptions, exchange, pattern) };
+}
+
+function others<T extends Watch>(list: readonly T[], exchange: string, pattern: string): T[] {
+  return list.filter((one) => one.exchange !== exchange || one.pattern !== pattern);
+}
+
+export function withQueue(session: Session, queue: ConsumedQueue): Session {
+  return { ...session, queues: [...session.queues.filter((one) => one.queue !== queue.queue), queue] };
+}
+
+export function withoutQueue(session: Session, queue: string): Session {
+  return { ...session, queues: session.queues.filter((one) => one.queue !== queue) };
+}
+
+export function withWatch(session: Session, watch: Watch): Session {
+  return { ...session, watches: [...others(session.watches, watch.exchange, watch.pattern), watch] };
+}
+
+export function withoutWatch(session: Session, exchange: string, pattern: string): Session {
+  return { ...session, watches: others(session.watches, exchange, pattern) };
+}
+
+/** Whether the session has room for what it holds. */
+export function refuseSize({ subscriptions, watches, queues }: Session): Refusal | null {
+  const count = subscriptions.length + watches.length;
+  if (count > LIMITS.subscriptionsMax) {
+    return refuse(
+      "too_many_subscriptions",
+      `session: has its ${LIMITS.subscriptionsMax} subscriptions and watches`,
+    );
+  }
+  if (queues.length > LIMITS.consumedQueuesMax) {
+    return refuse("too_many_subscriptions", `session: consumes its ${LIMITS.consumedQueuesMax} queues`);
+  }
+  // Text in an attachment takes one or two bytes a unit; two are counted.
+  const texts = [
+    ...subscriptions.flatMap((one) => [one.exchange, one.pattern, one.member, ...(one.scope ?? [])]),
+    ...watches.flatMap((one) => [one.exchange, one.pattern]),
+    ...queues.flatMap((one) => [one.queue, one.name]),
+  ];
+  const units = texts.reduce((sum, text) => sum + text.length, 0);
+  if (units * 2 <= LIMITS.subscriptionBytesMax) return null;
+  return refuse(
+    "too_many_subscriptions",
+    `session: its patterns and names are over ${LIMITS.subscriptionBytesMax} bytes`,
+  );
+}
