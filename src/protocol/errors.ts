@@ -151,6 +151,7 @@ export const ERRORS = {
   hub_full: { status: 503, closes: true, retry: true, title: "The hub has as many sessions as it takes" },
   no_responders: { status: 503, closes: false, retry: true, title: "Nobody consumes the queue to answer" },
   call_timeout: { status: 504, closes: false, retry: false, title: "No reply came in time" },
+  responder_failed: { status: 502, closes: false, retry: false, title: "The responder failed" },
   requester_gone: { status: 410, closes: false, retry: false, title: "Nobody waits for this reply any more" },
   // Us
   internal: { status: 500, closes: true, retry: true, title: "The broker failed; nothing was confirmed" },

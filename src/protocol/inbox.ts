@@ -5,6 +5,9 @@ import { LIMITS } from "./limits.ts";
 /** The header by which the edge tells a hub of the inbox that a session had. Only the edge may set it. */
 export const INBOX_HEADER = "Millrace-Inbox";
 
+/** A reply that goes to a queue says with this header of its message that the responder failed, and why. */
+export const REPLY_ERROR_HEADER = "millrace-error";
+
 /** `~<hub>.<session>.<secret>`: the hub's name, a number in base 36, and 11 or more characters that can't be guessed. */
 const INBOX = /^~(0|[1-9][0-9]?)\.(0|[1-9a-z][0-9a-z]{0,10})\.([0-9a-z]{11,64})$/;
 

@@ -198,7 +198,7 @@ const METADATA = [
 type Metadata = Pick<MessageRecord, (typeof METADATA)[number] | "headers" | "bodyReference" | "body">;
 
 /** What a record and a view have in common: the sender's fields that are set, headers and body. */
-export function metadataToJson(
+function metadataToJson(
   message: Metadata,
 ): Omit<MessageJson, "json" | "delayMs" | "ttlMs"> & Pick<DeliveredJson, "bodyReference"> {
   const set = METADATA.filter((field) => message[field] !== undefined).map((field) => [
