@@ -80,6 +80,14 @@ export function trieKeysAddress(): usize {
   return trieMap.KEYS;
 }
 
+export function trieOffsetsAddress(): usize {
+  return trieMap.OFFSETS;
+}
+
+export function trieSizesAddress(): usize {
+  return trieMap.SIZES;
+}
+
 export function trieSlotsAddress(): usize {
   return trieMap.SLOTS;
 }
@@ -107,14 +115,14 @@ export function trieMatch(size: u32): i32 {
   return size > trieMap.TOPIC_BYTES_MAX ? OUTSIDE : matchTopic(size);
 }
 
-/** How many of the `count` topics in `size` bytes of keys were matched before the answer was full. */
-export function trieMatchAll(size: u32, count: u32): i32 {
-  return size > trieMap.KEY_BYTES || !isTopics(size, count) ? OUTSIDE : matchTopics(count);
-}
-
-/** Whether the keys are so many topics, each a u8 size and its bytes. */
-function isTopics(size: u32, count: u32): bool {
-  let at: u32 = 0;
-  for (; count != 0 && at < size; count--) at += 1 + load<u8>(trieMap.KEYS + at);
-  return count == 0 && at == size;
+/** How many of the `count` topics were matched before the answer was full. The keys start at offset `base`. */
+export function trieMatchAll(base: u32, count: u32): i32 {
+  if (count > trieMap.TOPICS_MAX) return OUTSIDE;
+  for (let i: u32 = 0; i < count; i++) {
+    const offset = load<u32>(trieMap.OFFSETS + (i << 2));
+    const size = load<u32>(trieMap.SIZES + (i << 2));
+    if (size > trieMap.TOPIC_BYTES_MAX || offset < base || offset - base > trieMap.KEY_BYTES - size)
+      return OUTSIDE;
+  }
+  return matchTopics(base, count);
 }

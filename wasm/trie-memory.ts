@@ -1,6 +1,8 @@
 // The memory of an instance that is a topic matcher: the arena, which a codec's instance gives to its batch.
 //
-//   ARENA   KEYS         64 KiB   a pattern, a topic, or topics in a row: u8 size, bytes
+//   ARENA   KEYS         64 KiB   a pattern, a topic, or a stretch of a batch that topics lie in
+//           OFFSETS      16 KiB   u32 a topic: where in the batch it starts
+//           SIZES        16 KiB   u32 a topic: its bytes
 //           WORDS_HERE    2 KiB   the word numbers of the topic or pattern at hand
 //           STACK        16 KiB   trie.ts, states still to be visited
 //           FOUND_BITS    8 KiB   a bit a slot: found by the topic at hand
@@ -21,14 +23,18 @@ export const TOPIC_BYTES_MAX: u32 = 255;
 export const WORDS_MAX: u32 = 256;
 
 export const KEY_BYTES: u32 = 65_536;
-/** A word is read in steps of sixteen bytes: the last step may look this far behind the keys. */
-const SLACK: u32 = 32;
+/** Keys are read in steps of 64 bytes: the last step may look this far behind them. */
+const SLACK: u32 = 64;
 /** A topic is only begun when less than this was found before it. One topic finds SLOTS_MAX at most. */
 export const FOUND_MAX: u32 = 32_768;
 const FOUND_BYTES: u32 = 4 * (FOUND_MAX + SLOTS_MAX);
 
 export const KEYS: usize = TABLE;
-export const WORDS_HERE: usize = KEYS + KEY_BYTES + SLACK;
+export const OFFSETS: usize = KEYS + KEY_BYTES + SLACK;
+/** Topics of one call. */
+export const TOPICS_MAX: u32 = 4_096;
+export const SIZES: usize = OFFSETS + 4 * TOPICS_MAX;
+export const WORDS_HERE: usize = SIZES + 4 * TOPICS_MAX;
 export const STACK: usize = WORDS_HERE + 8 * WORDS_MAX;
 export const STACK_BYTES: u32 = 16 * 1024;
 export const FOUND_BITS: usize = STACK + STACK_BYTES;
@@ -45,6 +51,8 @@ export const BLOCK_MIN: u32 = 4;
 /** Per size: u32 the first free block, or 0. The block's first word is the next one. */
 const FREE: usize = memory.data(32 * 4, 4);
 const GROWTH_PAGES: i32 = 4;
+/** Blocks of 2^11 bytes and more are tables, or as good as. */
+const TABLE_MIN: u32 = 11;
 
 let top: usize = HEAP;
 
@@ -63,9 +71,10 @@ export function takeBlock(n: u32): usize {
     store<u32>(list, load<u32>(block));
     return block;
   }
-  if (n > 30 || !haveRoom(1 << n)) return 0;
-  const fresh = top;
-  top += (<usize>1) << n;
+  // The rows of a table must not lie across cache lines.
+  const fresh = n < TABLE_MIN ? top : (top + 63) & ~63;
+  if (n > 30 || !haveRoom(<u32>(fresh - top) + (1 << n))) return 0;
+  top = fresh + ((<usize>1) << n);
   return fresh;
 }
 

@@ -2,8 +2,8 @@
 //
 // Row, 32 bytes:   0 u32 parent; in a free row the next free one      4 u32 word of the edge that leads here
 //                  8 u32 child for `*`, or 0                         12 u32 child for `#`, or 0
-//                 16 u32 children for plain words                    20 u32 slots (trie-slots.ts)
-//                 24 u32 address of the slots, 0 when none           28 u32 mark of the topic at hand (trie.ts)
+//                 16 u32 children for plain words                    20 u32 slots and where (trie-slots.ts)
+//                 24 u32 the only slot, or their address             28 u32 mark of the topic at hand (trie.ts)
 // Edges (trie-table.ts) lead from the hash of a node and a plain word to the child. Which node and word is not
 // repeated there: the child's row says it, and is wanted next anyway.
 import { doubleBlock, takeZeroBlock } from "./trie-memory";
@@ -126,7 +126,7 @@ export function addChild(node: u32, word: u32): u32 {
 export function prune(node: u32): void {
   while (node != ROOT) {
     const row = nodeRow(node);
-    // Both wildcard children, plain children, slots.
+    // Both wildcard children; plain children and slots.
     if (load<u64>(row, 8) != 0 || load<u64>(row, 16) != 0) return;
     const parent = load<u32>(row);
     removeEdge(parent, load<u32>(row, 4), node);

@@ -1,12 +1,16 @@
 // Slots: those bound at a node, and those found by the topics of a call.
 //
-// A node's slots are one block:  u32 block size, as a power of two; u32 unused; then per slot, ascending
-//                                u32 slot          u32 times it was added
+// Most nodes have one slot, added once. It stands in the node's row: 20 u32 1, 24 u32 slot. Otherwise
+//
+//   in the row       20 u32 slots, and the highest bit set      24 u32 address of their block
+//   in the block      0 u32 block size, as a power of two        4 u32 unused
+//                     8 per slot, ascending: u32 slot, u32 times it was added
 import * as map from "./trie-memory";
 import { blockFor, freeBlock, takeBlock } from "./trie-memory";
 
 const COUNT: usize = 20;
-const ADDRESS: usize = 24;
+const PLACE: usize = 24;
+const IN_BLOCK: u32 = 0x80000000;
 const HEAD_BYTES: u32 = 8;
 const ROW_BYTES: u32 = 8;
 
@@ -29,17 +33,23 @@ function lowerBound(block: usize, count: u32, slot: u32): usize {
 
 /** Adds the slot to the node of `row`: 1 when it is new there, 0 when it was counted up, or EXHAUSTED. */
 export function addSlot(row: usize, slot: u32): i32 {
-  const count = load<u32>(row, COUNT);
-  let block = <usize>load<u32>(row, ADDRESS);
+  if (load<u32>(row, COUNT) == 0) {
+    store<u32>(row, 1, COUNT);
+    store<u32>(row, slot, PLACE);
+    return 1;
+  }
+  if ((load<u32>(row, COUNT) & IN_BLOCK) == 0 && !openBlock(row)) return EXHAUSTED;
+  const count = load<u32>(row, COUNT) & ~IN_BLOCK;
+  let block = <usize>load<u32>(row, PLACE);
   let place = lowerBound(block, count, slot);
   let end = block + HEAD_BYTES + count * ROW_BYTES;
-  if (block != 0 && place < end && load<u32>(place) == slot) {
+  if (place < end && load<u32>(place) == slot) {
     store<u32>(place, load<u32>(place, 4) + 1, 4);
     return 0;
   }
   const bytes = HEAD_BYTES + (count + 1) * ROW_BYTES;
-  if (block == 0 || bytes > 1 << load<u32>(block)) {
-    const moved = moveSlots(row, bytes);
+  if (bytes > 1 << load<u32>(block)) {
+    const moved = moveBlock(row, bytes);
     if (moved == 0) return EXHAUSTED;
     place += moved - block;
     end += moved - block;
@@ -48,30 +58,46 @@ export function addSlot(row: usize, slot: u32): i32 {
   memory.copy(place + ROW_BYTES, place, end - place);
   store<u32>(place, slot);
   store<u32>(place, 1, 4);
-  store<u32>(row, count + 1, COUNT);
+  store<u32>(row, (count + 1) | IN_BLOCK, COUNT);
   return 1;
 }
 
+/** Moves the only slot from the row to a block. False when memory is exhausted. */
+function openBlock(row: usize): bool {
+  const n = blockFor(HEAD_BYTES + 2 * ROW_BYTES);
+  const block = takeBlock(n);
+  if (block == 0) return false;
+  store<u32>(block, n);
+  store<u32>(block, load<u32>(row, PLACE), HEAD_BYTES);
+  store<u32>(block, 1, HEAD_BYTES + 4);
+  store<u32>(row, 1 | IN_BLOCK, COUNT);
+  store<u32>(row, <u32>block, PLACE);
+  return true;
+}
+
 /** The node's slots in a block that holds `bytes`. 0, and the old block kept, when memory is exhausted. */
-function moveSlots(row: usize, bytes: u32): usize {
+function moveBlock(row: usize, bytes: u32): usize {
   const n = blockFor(bytes);
   const moved = takeBlock(n);
   if (moved == 0) return 0;
-  const block = <usize>load<u32>(row, ADDRESS);
-  if (block != 0) {
-    memory.copy(moved, block, HEAD_BYTES + load<u32>(row, COUNT) * ROW_BYTES);
-    freeBlock(block, load<u32>(block));
-  }
+  const block = <usize>load<u32>(row, PLACE);
+  memory.copy(moved, block, HEAD_BYTES + (load<u32>(row, COUNT) & ~IN_BLOCK) * ROW_BYTES);
+  freeBlock(block, load<u32>(block));
   store<u32>(moved, n);
-  store<u32>(row, <u32>moved, ADDRESS);
+  store<u32>(row, <u32>moved, PLACE);
   return moved;
 }
 
 /** Counts the slot down at the node of `row`: 1 when that was the last, 0 when more are left, -1 when it is not there. */
 export function removeSlot(row: usize, slot: u32): i32 {
-  const block = <usize>load<u32>(row, ADDRESS);
-  if (block == 0) return -1;
-  const count = load<u32>(row, COUNT);
+  const held = load<u32>(row, COUNT);
+  if ((held & IN_BLOCK) == 0) {
+    if (held == 0 || load<u32>(row, PLACE) != slot) return -1;
+    clearSlots(row);
+    return 1;
+  }
+  const count = held & ~IN_BLOCK;
+  const block = <usize>load<u32>(row, PLACE);
   const place = lowerBound(block, count, slot);
   const end = block + HEAD_BYTES + count * ROW_BYTES;
   if (place == end || load<u32>(place) != slot) return -1;
@@ -79,15 +105,20 @@ export function removeSlot(row: usize, slot: u32): i32 {
   store<u32>(place, times, 4);
   if (times != 0) return 0;
   memory.copy(place, place + ROW_BYTES, end - place - ROW_BYTES);
-  store<u32>(row, count - 1, COUNT);
+  store<u32>(row, (count - 1) | IN_BLOCK, COUNT);
   if (count == 1) {
     freeBlock(block, load<u32>(block));
-    store<u32>(row, 0, ADDRESS);
+    clearSlots(row);
   } else if (blockFor(2 * (HEAD_BYTES + count * ROW_BYTES)) < load<u32>(block)) {
     // A quarter full or less. Without room for the smaller block the larger one stays.
-    moveSlots(row, HEAD_BYTES + count * ROW_BYTES);
+    moveBlock(row, HEAD_BYTES + count * ROW_BYTES);
   }
   return 1;
+}
+
+function clearSlots(row: usize): void {
+  store<u32>(row, 0, COUNT);
+  store<u32>(row, 0, PLACE);
 }
 
 function bitsOf(bits: usize, slot: u32): usize {
@@ -96,19 +127,22 @@ function bitsOf(bits: usize, slot: u32): usize {
 
 /** Appends the slots of the node of `row` that this topic has not found yet. Returns the address behind them. */
 export function findSlots(row: usize, found: usize): usize {
-  const block = <usize>load<u32>(row, ADDRESS);
-  if (block == 0) return found;
-  const end = block + HEAD_BYTES + load<u32>(row, COUNT) * ROW_BYTES;
-  for (let at = block + HEAD_BYTES; at < end; at += ROW_BYTES) {
-    const slot = load<u32>(at);
-    const bits = bitsOf(map.FOUND_BITS, slot);
-    const bit = (<u64>1) << (slot & 63);
-    if ((load<u64>(bits) & bit) != 0) continue;
-    store<u64>(bits, load<u64>(bits) | bit);
-    store<u32>(found, slot);
-    found += 4;
-  }
+  const held = load<u32>(row, COUNT);
+  if (held == 0) return found;
+  const place = load<u32>(row, PLACE);
+  if ((held & IN_BLOCK) == 0) return findSlot(place, found);
+  const end = <usize>place + HEAD_BYTES + (held & ~IN_BLOCK) * ROW_BYTES;
+  for (let at = <usize>place + HEAD_BYTES; at < end; at += ROW_BYTES) found = findSlot(load<u32>(at), found);
   return found;
+}
+
+function findSlot(slot: u32, found: usize): usize {
+  const bits = bitsOf(map.FOUND_BITS, slot);
+  const bit = (<u64>1) << (slot & 63);
+  if ((load<u64>(bits) & bit) != 0) return found;
+  store<u64>(bits, load<u64>(bits) | bit);
+  store<u32>(found, slot);
+  return found + 4;
 }
 
 /** Sorts `count` different slots at `at`, each of which has its bit set, and clears those bits. */

@@ -1,8 +1,11 @@
 // Words as numbers from 1, so that the trie compares numbers. A word is kept as long as an edge names it.
 //
-// Row, 24 bytes:  u64 text: the bytes of a word of up to 8, zeros after them; of a longer one the block's address
-//                 u64 hash          u32 size          u32 edges that name it; in a free row the next free one
-// The index (trie-table.ts) leads from the low half of the hash to the word.
+// Row, 32 bytes:   0 the text of up to 16 bytes, zeros after it; of a longer one u32 the address of its block
+//                 16 u32 size          20 u32 edges that name the word; in a free row the next free one
+// The index (trie-table.ts) leads from the hash to the word.
+//
+// Nearly all words are short, and their sizes are all mixed: the short ones are read, hashed and compared as sixteen
+// bytes each, without a branch that depends on the size.
 import { blockFor, doubleBlock, freeBlock, takeBlock, takeZeroBlock } from "./trie-memory";
 import {
   doubleTable,
@@ -15,7 +18,12 @@ import {
   valueIn,
 } from "./trie-table";
 
-const ROW_BYTES: u32 = 24;
+const ROW_BYTES: u32 = 32;
+const SIZE: usize = 16;
+const EDGES: usize = 20;
+const SHORT_MAX: u32 = 16;
+/** Sixteen bytes of ones and sixteen of zeros; `openWords` fills it. From 16 - n on, n ones come first. */
+const MASKS: usize = memory.data(32, 16);
 const FACTOR: u64 = 0x9e3779b97f4a7c15;
 const DOT_BYTE: u8 = 46;
 
@@ -29,7 +37,8 @@ let index: usize = 0;
 let indexBlock: u32 = 0;
 
 export function openWords(): bool {
-  rowsBlock = 12;
+  memory.fill(MASKS, 0xff, SHORT_MAX);
+  rowsBlock = 13;
   indexBlock = 11;
   rows = takeBlock(rowsBlock);
   index = takeZeroBlock(indexBlock);
@@ -57,8 +66,9 @@ export function haveWords(more: u32): bool {
   return true;
 }
 
-function firstBytes(at: usize, size: u32): u64 {
-  return size >= 8 ? load<u64>(at) : load<u64>(at) & (((<u64>1) << (size << 3)) - 1);
+/** The word of up to sixteen bytes at `at`, zeros after it. What lies behind it is read, and does not count. */
+function shortText(at: usize, size: u32): v128 {
+  return v128.and(v128.load(at), v128.load(MASKS + SHORT_MAX - size));
 }
 
 function mix(hash: u64, bytes: u64): u64 {
@@ -66,89 +76,126 @@ function mix(hash: u64, bytes: u64): u64 {
   return mixed ^ (mixed >> 32);
 }
 
-/** Of the word at `at`. Up to 7 bytes behind it are read, and don't count. */
-function hashOf(at: usize, size: u32): u64 {
-  let hash = mix(size, firstBytes(at, size));
-  for (let done: u32 = 8; done < size; done += 8) hash = mix(hash, firstBytes(at + done, size - done));
-  return hash;
+function mixText(hash: u64, text: v128): u64 {
+  return mix(mix(hash, i64x2.extract_lane(text, 0)), i64x2.extract_lane(text, 1));
 }
 
-/** The number of the word, or 0 when no edge names it. */
-function findWord(at: usize, size: u32, hash: u64): u32 {
+function hashOfLong(at: usize, size: u32): u32 {
+  let hash: u64 = size;
+  for (let done: u32 = 0; done < size; done += SHORT_MAX) {
+    hash = mixText(hash, shortText(at + done, min(size - done, SHORT_MAX)));
+  }
+  return <u32>hash;
+}
+
+function hashOf(at: usize, size: u32): u32 {
+  return size > SHORT_MAX ? hashOfLong(at, size) : <u32>mixText(size, shortText(at, size));
+}
+
+function findShort(text: v128, size: u32): u32 {
+  const hash = <u32>mixText(size, text);
   const mask = maskOf(indexBlock);
-  let place = (<u32>hash) & mask;
+  let place = hash & mask;
   while (true) {
     const entry = entryAt(index, place);
     const word = valueIn(entry);
     if (word == 0) return 0;
-    if (hashIn(entry) == <u32>hash && isWord(row(word), at, size)) return word;
+    if (hashIn(entry) == hash && load<u32>(row(word), SIZE) == size) {
+      if (!v128.any_true(v128.xor(text, v128.load(row(word))))) return word;
+    }
     place = (place + 1) & mask;
   }
 }
 
-function isWord(row: usize, at: usize, size: u32): bool {
-  if (load<u32>(row, 16) != size) return false;
-  if (size <= 8) return load<u64>(row) == firstBytes(at, size);
-  return memory.compare(<usize>load<u64>(row), at, size) == 0;
+function findLong(at: usize, size: u32): u32 {
+  const hash = hashOfLong(at, size);
+  const mask = maskOf(indexBlock);
+  let place = hash & mask;
+  while (true) {
+    const entry = entryAt(index, place);
+    const word = valueIn(entry);
+    if (word == 0) return 0;
+    if (hashIn(entry) == hash && load<u32>(row(word), SIZE) == size) {
+      if (memory.compare(textOf(row(word)), at, size) == 0) return word;
+    }
+    place = (place + 1) & mask;
+  }
+}
+
+/** The number of the word, or 0 when no edge names it. Up to 15 bytes behind it are read, and don't count. */
+export function findText(at: usize, size: u32): u32 {
+  return size > SHORT_MAX ? findLong(at, size) : findShort(shortText(at, size), size);
+}
+
+function textOf(row: usize): usize {
+  return load<u32>(row, SIZE) <= SHORT_MAX ? row : <usize>load<u32>(row);
 }
 
 /** The number of the word, which may be a new one; `haveWords` and room for its text come first. */
 export function internWord(at: usize, size: u32): u32 {
-  const hash = hashOf(at, size);
-  const known = findWord(at, size, hash);
+  const known = findText(at, size);
   if (known != 0) return known;
   let word = firstFree;
-  if (word != 0) firstFree = load<u32>(row(word), 20);
+  if (word != 0) firstFree = load<u32>(row(word), EDGES);
   else word = rowsUsed++;
-  let text = firstBytes(at, size);
-  if (size > 8) {
-    text = takeBlock(blockFor(size));
-    memory.copy(<usize>text, at, size);
+  const fresh = row(word);
+  if (size > SHORT_MAX) {
+    const text = takeBlock(blockFor(size));
+    memory.copy(text, at, size);
+    store<u32>(fresh, <u32>text);
+  } else {
+    v128.store(fresh, shortText(at, size));
   }
-  store<u64>(row(word), text);
-  store<u64>(row(word), hash, 8);
-  store<u32>(row(word), size, 16);
-  store<u32>(row(word), 0, 20);
+  store<u32>(fresh, size, SIZE);
+  store<u32>(fresh, 0, EDGES);
   count++;
-  putEntry(index, indexBlock, <u32>hash, word);
+  putEntry(index, indexBlock, hashOf(at, size), word);
   return word;
 }
 
 /** One edge more names the word. */
 export function holdWord(word: u32): void {
-  store<u32>(row(word), load<u32>(row(word), 20) + 1, 20);
+  store<u32>(row(word), load<u32>(row(word), EDGES) + 1, EDGES);
 }
 
 /** One edge less names the word; with the last one it goes. */
 export function dropWord(word: u32): void {
   const at = row(word);
-  const edges = load<u32>(at, 20) - 1;
+  const edges = load<u32>(at, EDGES) - 1;
   if (edges != 0) {
-    store<u32>(at, edges, 20);
+    store<u32>(at, edges, EDGES);
     return;
   }
-  const size = load<u32>(at, 16);
-  if (size > 8) freeBlock(<usize>load<u64>(at), blockFor(size));
-  removeEntry(index, indexBlock, <u32>load<u64>(at, 8), word);
-  store<u32>(at, firstFree, 20);
+  const size = load<u32>(at, SIZE);
+  const text = textOf(at);
+  removeEntry(index, indexBlock, hashOf(text, size), word);
+  if (size > SHORT_MAX) freeBlock(text, blockFor(size));
+  store<u32>(at, firstFree, EDGES);
   firstFree = word;
   count--;
 }
 
+/** The dots in the sixteen bytes at `at`, a bit each, the lowest first. */
+function dotsAt(at: usize): u64 {
+  return <u64>(<u32>i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(DOT_BYTE))));
+}
+
 /**
  * Writes the number of each word of the topic at `at` to `to`, 0 for a word that no edge names. Returns their count,
- * WORDS_MAX at most. Up to 15 bytes behind the topic are read, and don't count.
+ * WORDS_MAX at most. Up to 63 bytes behind the topic are read, and don't count.
  */
 export function readWords(at: usize, size: u32, to: usize): u32 {
   if (size == 0) return 0;
   const end = at + size;
   let word = at;
   let next = to;
-  for (let step = at; step < end; step += 16) {
-    let dots = i8x16.bitmask(i8x16.eq(v128.load(step), i8x16.splat(DOT_BYTE)));
-    if (step + 16 > end) dots &= (1 << (<i32>(end - step))) - 1;
+  for (let step = at; step < end; step += 64) {
+    let dots =
+      dotsAt(step) | (dotsAt(step + 16) << 16) | (dotsAt(step + 32) << 32) | (dotsAt(step + 48) << 48);
+    const left = <u64>(end - step);
+    if (left < 64) dots &= ((<u64>1) << left) - 1;
     for (; dots != 0; dots &= dots - 1) {
-      const dot = step + ctz(dots);
+      const dot = step + <usize>ctz(dots);
       store<u32>(next, findText(word, <u32>(dot - word)));
       next += 4;
       word = dot + 1;
@@ -156,9 +203,4 @@ export function readWords(at: usize, size: u32, to: usize): u32 {
   }
   store<u32>(next, findText(word, <u32>(end - word)));
   return <u32>((next + 4 - to) >> 2);
-}
-
-/** The number of the word, or 0 when no edge names it. Up to 7 bytes behind it are read, and don't count. */
-export function findText(at: usize, size: u32): u32 {
-  return findWord(at, size, hashOf(at, size));
 }

@@ -203,21 +203,19 @@ export function slotsFound(): u32 {
 }
 
 /**
- * Matches `count` topics in KEYS, each a u8 size and its bytes, until so much is found that the next may not fit.
- * Returns how many were matched, at least one. trie-memory.ts says where the answer is.
+ * Matches the topics of OFFSETS and SIZES, whose bytes from offset `base` on are in KEYS, until so much is found that
+ * the next may not fit. Returns how many were matched, at least one. trie-memory.ts says where the answer is.
  */
-export function matchTopics(count: u32): u32 {
+export function matchTopics(base: u32, count: u32): u32 {
   found = map.FOUND;
   slotCount = 0;
   const full = map.FOUND + 4 * map.FOUND_MAX;
-  let at = map.KEYS;
   let index: u32 = 0;
   for (; index < count && found < full; index++) {
-    const size = <u32>load<u8>(at);
+    const at = map.KEYS + load<u32>(map.OFFSETS + (index << 2)) - base;
     const before = found;
-    visit(words.readWords(at + 1, size, map.WORDS_HERE));
+    visit(words.readWords(at, load<u32>(map.SIZES + (index << 2)), map.WORDS_HERE));
     slotCount = countSlots(before, found, index, slotCount);
-    at += 1 + size;
   }
   groupFound(found, slotCount);
   return index;

@@ -13,19 +13,28 @@ export interface TrieExports {
   readonly memory: WebAssembly.Memory;
   trieOpen(): number;
   trieKeysAddress(): number;
+  trieOffsetsAddress(): number;
+  trieSizesAddress(): number;
   trieSlotsAddress(): number;
   trieFoundAddress(): number;
   trieIndexesAddress(): number;
   trieAdd(size: number, slot: number): number;
   trieRemove(size: number, slot: number): number;
   trieMatch(size: number): number;
-  trieMatchAll(size: number, count: number): number;
+  trieMatchAll(base: number, count: number): number;
   trieSlotsFound(): number;
   trieStatesVisited(): number;
 }
 
-/** Bytes of topics that one call takes, each with a byte for its size. */
+/** What one call takes: bytes of keys, and topics. */
 const KEY_BYTES = 65_536;
+const TOPICS_MAX = 4_096;
+
+/**
+ * Topics are copied with what lies between them while that makes no more than this many times their bytes: copying one
+ * stretch is so much faster, by the byte, than picking out the topics.
+ */
+const STRETCH_MAX = 8;
 
 export class WasmMatcher implements TopicMatcher {
   private readonly exports: TrieExports;
@@ -34,6 +43,8 @@ export class WasmMatcher implements TopicMatcher {
   private words: Uint32Array<ArrayBuffer>;
   private readonly keys: number;
   // Addresses in words.
+  private readonly offsets: number;
+  private readonly sizes: number;
   private readonly slots: number;
   private readonly found: number;
   private readonly indexes: number;
@@ -45,6 +56,8 @@ export class WasmMatcher implements TopicMatcher {
     this.bytes = new Uint8Array(this.exports.memory.buffer);
     this.words = new Uint32Array(this.exports.memory.buffer);
     this.keys = this.exports.trieKeysAddress();
+    this.offsets = this.exports.trieOffsetsAddress() / 4;
+    this.sizes = this.exports.trieSizesAddress() / 4;
     this.slots = this.exports.trieSlotsAddress() / 4;
     this.found = this.exports.trieFoundAddress() / 4;
     this.indexes = this.exports.trieIndexesAddress() / 4;
@@ -100,23 +113,49 @@ export class WasmMatcher implements TopicMatcher {
 
   /** Matches topics from `first` on, as many as one call takes. Returns how many. */
   private matchSome(topics: TopicList, first: number, parts: SlotMatches[]): number {
-    const { bytes, offsets, sizes } = topics;
-    const end = this.keys + KEY_BYTES;
-    let at = this.keys;
-    let next = first;
-    for (; next < topics.count; next++) {
-      const size = sizes[next]!;
-      assert(size <= LIMITS.textBytesMax, "a topic is too long");
-      if (at + 1 + size > end) break;
-      this.bytes[at++] = size;
-      const from = offsets[next]!;
-      for (let i = 0; i < size; i++) this.bytes[at + i] = bytes[from + i]!;
-      at += size;
-    }
-    const done = this.exports.trieMatchAll(at - this.keys, next - first);
-    assert(done >= 0, "the keys are not what the kernel expects");
+    const count = Math.min(topics.count - first, TOPICS_MAX);
+    const isStretch = this.copyStretch(topics, first, count);
+    const base = isStretch ? topics.offsets[first]! : 0;
+    const done = this.exports.trieMatchAll(base, isStretch ? count : this.copyEach(topics, first, count));
+    assert(done >= 0, "the keys are not where the kernel expects them");
     parts.push(this.readMatches(first));
     return done;
+  }
+
+  /** Copies the topics with what lies between them, if they ascend and lie close together. */
+  private copyStretch({ bytes, offsets, sizes }: TopicList, first: number, count: number): boolean {
+    if (count === 0) return false;
+    const start = offsets[first]!;
+    let end = start;
+    let total = 0;
+    for (let i = first; i < first + count; i++) {
+      const offset = offsets[i]!;
+      if (offset < end) return false;
+      total += sizes[i]!;
+      end = offset + sizes[i]!;
+    }
+    if (end - start > KEY_BYTES || end - start > STRETCH_MAX * total) return false;
+    this.bytes.set(bytes.subarray(start, end), this.keys);
+    this.words.set(offsets.subarray(first, first + count), this.offsets);
+    this.words.set(sizes.subarray(first, first + count), this.sizes);
+    return true;
+  }
+
+  /** Copies the topics one behind the other, as many as there is room for. Returns how many. */
+  private copyEach({ bytes, offsets, sizes }: TopicList, first: number, count: number): number {
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const size = sizes[first + i]!;
+      assert(size <= LIMITS.textBytesMax, "a topic is too long");
+      if (at + size > KEY_BYTES) return i;
+      this.words[this.offsets + i] = at;
+      this.words[this.sizes + i] = size;
+      const from = offsets[first + i]!;
+      const to = this.keys + at;
+      for (let k = 0; k < size; k++) this.bytes[to + k] = bytes[from + k]!;
+      at += size;
+    }
+    return count;
   }
 
   /** A copy of what the last call found. The kernel counts topics from 0, the caller from `first`. */
