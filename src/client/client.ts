@@ -1,4 +1,4 @@
-/** The client: what all its queues share. `connect` makes it; nothing is sent before a queue is used. */
+/** The client: what all its queues and exchanges share. `connect` makes it; nothing is sent before one is used. */
 import { parseName } from "../protocol/names.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import { systemClock, type Clock } from "./clock.ts";
@@ -8,12 +8,27 @@ import type { ConsumeOptions, Handler } from "./handler.ts";
 import { Http, resolveToken, type FetchFunction, type TokenSource } from "./http.ts";
 import { Publisher } from "./publisher.ts";
 import type { PublisherOptions } from "./publisher-options.ts";
+import type { MessageBody } from "./outgoing.ts";
 import { Queue } from "./queue.ts";
-import { QueueSocket, type ConnectionState, type SocketOwner, type WebSocketConstructor } from "./socket.ts";
+import { call, type CallOptions, type Reply } from "./calls.ts";
+import type { Exchange } from "./exchange.ts";
+import type { EventStream } from "./event-stream.ts";
+import { Service, type RequestHandler, type ServeOptions } from "./service.ts";
+import { SessionSide } from "./session-side.ts";
+import type { EventHandler, SubscribeOptions } from "./subscription-options.ts";
+import type { Subscription } from "./subscription.ts";
+import {
+  BrokerSocket,
+  type ConnectionState,
+  type Frame,
+  type SocketOwner,
+  type WebSocketConstructor,
+} from "./socket.ts";
 
 export interface ConnectionChange {
-  readonly queue: string;
-  readonly role: "publisher" | "consumer";
+  /** Absent for the session, which all exchanges and calls share. */
+  readonly queue?: string;
+  readonly role: "publisher" | "consumer" | "session";
   /** `waiting`: lost, and tried again in `retryInMs`. `closed`: asked to, or given up for `error`. */
   readonly state: ConnectionState;
   readonly error?: MillraceError;
@@ -53,6 +68,8 @@ export class Client {
   private readonly http: Http;
   private readonly publishers = new Map<string, Publisher>();
   private readonly consumers = new Set<Consumer>();
+  private readonly services = new Set<Service>();
+  private readonly sessionSide: SessionSide;
   private isClosed = false;
 
   /** @internal Use `connect`. */
@@ -72,13 +89,24 @@ export class Client {
       fetch: fetchFunction,
       clock: this.clock,
     });
+    this.sessionSide = new SessionSide({
+      http: this.http,
+      publisher: { timeoutMs: this.timeoutMs, ...options.publisher },
+      clock: this.clock,
+      timeoutMs: this.timeoutMs,
+      connect: (owner, inbox) => {
+        const address = `${this.baseUrl.replace(/^http/, "ws")}${SESSION_PATH}`;
+        const url = (): string =>
+          address + (inbox() === null ? "" : `?inbox=${encodeURIComponent(inbox()!)}`);
+        return this.socket(url, owner, [SESSION_PATH]);
+      },
+      stateChanged: this.reporter({ role: "session" }),
+    });
   }
 
   /** Throws `bad_name`. */
   queue(name: string): Queue {
-    const parsed = parseName("queue", name);
-    if (!parsed.ok) throw errorOfRefusal(parsed);
-    return new Queue(name, {
+    return new Queue(nameOf("queue", name), {
       http: this.http,
       publisher: () => this.publisher(name),
       consume: (handler, options) => this.consume(name, handler, options),
@@ -92,14 +120,74 @@ export class Client {
     return this.http.json("GET", "/v1/queues", { query: { ...options }, repeatable: true });
   }
 
+  /** Throws `bad_name`. */
+  exchange(name: string): Exchange {
+    return this.sessionSide.exchange(name);
+  }
+
+  /** A page of the namespace's exchanges, by name. */
+  exchanges(
+    options: { prefix?: string; limit?: number; after?: string } = {},
+  ): Promise<{ exchanges: string[]; after?: string }> {
+    return this.http.json("GET", "/v1/exchanges", { query: { ...options }, repeatable: true });
+  }
+
+  /** The same as `client.exchange(options.exchange).subscribe(…)`. */
+  subscribe(pattern: string, handler: EventHandler, options: ExchangeSubscribeOptions): Subscription;
+  subscribe(pattern: string, options: ExchangeSubscribeOptions): EventStream;
+  subscribe(
+    pattern: string,
+    first: EventHandler | ExchangeSubscribeOptions,
+    second?: ExchangeSubscribeOptions,
+  ): Subscription | EventStream {
+    const options = typeof first === "function" ? second : first;
+    const exchange = this.exchange(options?.exchange ?? "");
+    return typeof first === "function"
+      ? exchange.subscribe(pattern, first, second)
+      : exchange.subscribe(pattern, first);
+  }
+
   /**
-   * The end of a graceful shutdown: consumers take no more and finish what they have, what handlers published is
-   * confirmed, then all is closed. Consumers first, because their handlers publish. Rejects when a consumer did not
-   * end well; everything is closed then, too.
+   * Asks whoever consumes the queue, and resolves with the reply. Rejects with `no_responders` at once when nobody does,
+   * `responder_failed` with the responder's words, `timeout` (`facts.outcome` says whether it may have been carried out),
+   * `disconnected` when the way back for the reply was lost, `queue_not_found`, `queue_full`, `forbidden` …
+   *
+   * A connection that breaks meanwhile is no matter: the reply waits for the client up to a minute. For answers that
+   * must not be lost with this process, publish to the queue with `replyTo` naming a queue of yours, and consume that.
+   */
+  call(queue: string, body: MessageBody, options: CallOptions = {}): Promise<Reply> {
+    return call(this.sessionSide.session, nameOf("queue", queue), body, options);
+  }
+
+  /**
+   * Answers the requests of a queue: of `call`, and of messages published with `replyTo`. See RequestHandler for what its
+   * outcome means, and ServeOptions. A request whose time is over is skipped, one without `replyTo` is not answered.
+   */
+  serve(queue: string, handler: RequestHandler, options: ServeOptions = {}): Service {
+    if (this.isClosed) throw new MillraceError("closed", "the client is closed");
+    const requests = this.queue(queue);
+    const service = new Service(handler, options, {
+      clock: this.clock,
+      session: this.sessionSide.session,
+      declare: (config) => requests.declare(config),
+      consume: (consumer, consumeOptions) => requests.consume(consumer, consumeOptions),
+    });
+    this.services.add(service);
+    const forget = (): void => void this.services.delete(service);
+    service.closed.then(forget, forget);
+    return service;
+  }
+
+  /**
+   * The end of a graceful shutdown: consumers, services and subscriptions take no more and finish what they have, what
+   * handlers published is confirmed, calls are answered, then all is closed. Consumers first, because their handlers
+   * publish. Rejects when one of them did not end well; everything is closed then, too.
    */
   async drain(options: { timeoutMs?: number } = {}): Promise<void> {
-    const drained = await Promise.allSettled([...this.consumers].map((consumer) => consumer.drain(options)));
+    const ending = [...this.services, ...this.consumers].map((one) => one.drain(options));
+    const drained = await Promise.allSettled([...ending, this.sessionSide.drain(options)]);
     await Promise.all([...this.publishers.values()].map((publisher) => publisher.flush()));
+    await this.sessionSide.flush();
     this.close();
     const failed = drained.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -111,7 +199,9 @@ export class Client {
     this.isClosed = true;
     const error = new MillraceError("closed", "the client was closed");
     for (const consumer of this.consumers) consumer.stop(null);
+    for (const service of this.services) void service.stop();
     for (const publisher of this.publishers.values()) publisher.close(error);
+    this.sessionSide.close(error);
     this.http.close();
   }
 
@@ -128,8 +218,8 @@ export class Client {
       publisher = new Publisher(
         { ...options, timeoutMs: options.timeoutMs ?? this.timeoutMs },
         this.clock,
-        (owner) => this.socket(queue, owner),
-        this.reporter(queue, "publisher"),
+        (owner) => this.queueSocket(queue, owner),
+        this.reporter({ queue, role: "publisher" }),
       );
       this.publishers.set(queue, publisher);
     }
@@ -143,10 +233,10 @@ export class Client {
       clock: this.clock,
       heartbeatMs: this.heartbeatMs,
       drainTimeoutMs: this.timeoutMs,
-      connect: (owner) => this.socket(queue, owner),
+      connect: (owner) => this.queueSocket(queue, owner),
       fetchBody: (reference) =>
         this.http.bytes("GET", `${path}/${encodeURIComponent(reference)}`, { repeatable: true }),
-      stateChanged: this.reporter(queue, "consumer"),
+      stateChanged: this.reporter({ queue, role: "consumer" }),
       ended: (ended) => this.consumers.delete(ended),
     });
     this.consumers.add(consumer);
@@ -157,18 +247,28 @@ export class Client {
     return this.options.heartbeatMs ?? 25_000;
   }
 
-  private socket(queue: string, owner: SocketOwner): QueueSocket {
+  private queueSocket(queue: string, owner: SocketOwner): BrokerSocket {
+    const path = `/v1/queues/${encodeURIComponent(queue)}`;
+    const url = `${this.baseUrl.replace(/^http/, "ws")}${path}/socket`;
+    return this.socket(() => url, owner, [`${path}/socket`, path]);
+  }
+
+  /** @param paths what `explain` asks when the handshake fails */
+  private socket<F extends Frame>(
+    url: () => string,
+    owner: SocketOwner<F>,
+    paths: readonly string[],
+  ): BrokerSocket<F> {
     const WebSocket =
       this.options.WebSocket ?? (globalThis as unknown as { WebSocket?: WebSocketConstructor }).WebSocket;
     if (WebSocket === undefined) throw new MillraceError("bad_request", "this platform has no WebSocket");
-    const path = `/v1/queues/${encodeURIComponent(queue)}`;
     const { baseMs = 250, maxMs = 30_000, attemptsMax = Infinity } = this.options.reconnect ?? {};
-    return new QueueSocket(
+    return new BrokerSocket(
       {
-        url: `${this.baseUrl.replace(/^http/, "ws")}${path}/socket`,
+        url,
         WebSocket,
         token: () => resolveToken(this.options.token),
-        explain: () => this.explain(path),
+        explain: () => this.explain(paths),
         clock: this.clock,
         connectTimeoutMs: this.timeoutMs,
         heartbeatMs: this.heartbeatMs,
@@ -182,8 +282,9 @@ export class Client {
    * Asks over HTTP, where a refusal has words. `upgrade_required` means that nothing is wrong with the caller; then it
    * may be the queue, which a caller who may only publish can't ask about.
    */
-  private async explain(queuePath: string): Promise<MillraceError | null> {
-    for (const path of [`${queuePath}/socket`, queuePath]) {
+  private async explain([socketPath, queuePath]: readonly string[]): Promise<MillraceError | null> {
+    for (const path of [socketPath, queuePath]) {
+      if (path === undefined) return null;
       try {
         await this.http.bytes("GET", path);
       } catch (error) {
@@ -195,14 +296,25 @@ export class Client {
     return null;
   }
 
-  private reporter(queue: string, role: ConnectionChange["role"]): SocketOwner["stateChanged"] {
+  private reporter(who: Pick<ConnectionChange, "queue" | "role">): SocketOwner["stateChanged"] {
     return (state, error, retryInMs) =>
       this.options.onConnectionChange?.({
-        queue,
-        role,
+        ...who,
         state,
         ...(error === undefined ? {} : { error }),
         ...(retryInMs === undefined ? {} : { retryInMs }),
       });
   }
+}
+
+const SESSION_PATH = "/v1/socket";
+
+export interface ExchangeSubscribeOptions extends SubscribeOptions {
+  readonly exchange: string;
+}
+
+function nameOf(field: string, name: string): string {
+  const parsed = parseName(field, name);
+  if (!parsed.ok) throw errorOfRefusal(parsed);
+  return name;
 }

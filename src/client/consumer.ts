@@ -9,14 +9,14 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { ACK, isPromiseLike, outcomeOf, type ConsumeOptions, type Handler } from "./handler.ts";
 import { DeadLetter, Retry, type Message, type Outcome, type Settler } from "./message.ts";
 import { Settlements } from "./settlements.ts";
-import type { ConnectionState, QueueSocket, SocketOwner } from "./socket.ts";
+import type { BrokerSocket, ConnectionState, SocketOwner } from "./socket.ts";
 
 /** What a consumer needs of its client. */
 export interface ConsumerPorts {
   readonly clock: Clock;
   readonly heartbeatMs: number;
   readonly drainTimeoutMs: number;
-  readonly connect: (owner: SocketOwner) => QueueSocket;
+  readonly connect: (owner: SocketOwner) => BrokerSocket;
   readonly fetchBody: (reference: string) => Promise<Uint8Array>;
   readonly stateChanged: SocketOwner["stateChanged"];
   readonly ended: (consumer: Consumer) => void;
@@ -28,7 +28,7 @@ export class Consumer implements SocketOwner, Settler {
   private readonly handler: Handler;
   private readonly options: ConsumeOptions;
   private readonly ports: ConsumerPorts;
-  private readonly socket: QueueSocket;
+  private readonly socket: BrokerSocket;
   private readonly leases: LeaseKeeper;
   private readonly settlements: Settlements;
   private readonly credit: number;

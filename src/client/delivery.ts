@@ -1,7 +1,7 @@
 /** A delivery as messages. Nothing of a record is decoded here: only where each begins is found. */
 import { BATCH_HEADER_BYTES, readBatchHeader, type MessageRecord } from "../protocol/batch.ts";
 import type { DeliverHead } from "../protocol/frames.ts";
-import { parseReceipt, type DeliveredJson } from "../protocol/message-json.ts";
+import { parseReceipt, type DeliveredJson, type MessageJson } from "../protocol/message-json.ts";
 import { readRecord } from "../protocol/record.ts";
 import { MillraceError } from "./errors.ts";
 import { Message, type Settler } from "./message.ts";
@@ -51,7 +51,10 @@ export function messageOfJson(json: DeliveredJson, settler: Settler): Message {
   );
 }
 
-function recordOfJson(json: DeliveredJson): MessageRecord {
+/** A message that the broker told as JSON. */
+export type TextMessage = Omit<MessageJson, "json"> & Partial<Pick<DeliveredJson, "id" | "timeMs" | "death">>;
+
+export function recordOfJson(json: TextMessage): MessageRecord {
   const { id, timeMs, routingKey, orderingKey, priority, ttlMs, dedupId, cancelKey, correlationId } = json;
   const { replyTo, contentType, headers, death, body, bodyBase64 } = json;
   const fields = {

@@ -7,18 +7,20 @@ import type { Refusal } from "../protocol/result.ts";
 /**
  * What only the client can say:
  *
- *   timeout       no answer in time; `facts.outcome` is "unknown" when the request may have been carried out
- *   disconnected  the broker can't be reached, or was lost on the way
- *   closed        the client, or this consumer, was closed
- *   buffer_full   the publisher holds as much as it may (`bufferMessagesMax`, `bufferBytesMax`)
+ *   timeout           no answer in time; `facts.outcome` is "unknown" when the request may have been carried out
+ *   disconnected      the broker can't be reached, or was lost on the way; `facts.outcome` as for timeout
+ *   closed            the client, or this consumer, was closed
+ *   buffer_full       the publisher holds as much as it may (`bufferMessagesMax`, `bufferBytesMax`)
+ *   responder_failed  who answered a call failed; its words are the detail, and `facts.error`
  */
-export type ClientErrorCode = "timeout" | "disconnected" | "closed" | "buffer_full";
+export type ClientErrorCode = "timeout" | "disconnected" | "closed" | "buffer_full" | "responder_failed";
 
 const CLIENT_RETRY: Record<ClientErrorCode, boolean> = {
   timeout: true,
   disconnected: true,
   closed: false,
   buffer_full: true,
+  responder_failed: false,
 };
 
 export type Facts = NonNullable<Refusal["facts"]>;

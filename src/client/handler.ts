@@ -47,12 +47,17 @@ export function outcomeOf(thrown: unknown): Outcome {
   if (thrown instanceof Retry) {
     return thrown.delayMs === undefined ? { verdict: "nack" } : { verdict: "nack", delayMs: thrown.delayMs };
   }
+  const error = failureText(thrown);
+  return thrown instanceof DeadLetter
+    ? { verdict: "reject", dead: true, error }
+    : { verdict: "reject", error };
+}
+
+/** What is told about something that was thrown. */
+export function failureText(thrown: unknown): string {
   const { name, message } = asError(thrown);
   const isNamed = !(thrown instanceof DeadLetter) && name !== "Error";
-  const text = (isNamed ? `${name}: ${message}` : message).slice(0, ERROR_CHARACTERS_MAX).toWellFormed();
-  return thrown instanceof DeadLetter
-    ? { verdict: "reject", dead: true, error: text }
-    : { verdict: "reject", error: text };
+  return (isNamed ? `${name}: ${message}` : message).slice(0, ERROR_CHARACTERS_MAX).toWellFormed();
 }
 
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {

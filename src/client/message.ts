@@ -1,6 +1,7 @@
 /** One delivery of one message, as a handler sees it, and the ways to end it. */
-import { messageId, type HeaderValue, type MessageRecord } from "../protocol/batch.ts";
-import type { DeathRecord, Settlement } from "../protocol/commands.ts";
+import { messageId, type MessageRecord } from "../protocol/batch.ts";
+import type { Settlement } from "../protocol/commands.ts";
+import { Content } from "./content.ts";
 import { MillraceError } from "./errors.ts";
 
 /** A settlement of one message; the settler adds which. */
@@ -51,13 +52,12 @@ export interface HandlerContext {
 
 const decoder = new TextDecoder();
 
-export class Message implements HandlerContext {
+export class Message extends Content implements HandlerContext {
   /** Its number in this queue. */
   readonly sequence: number;
   private readonly source: MessageSource;
   private readonly offset: number;
   private readonly settler: Settler;
-  private decoded: MessageRecord | null = null;
   private fetchedBody: Uint8Array | null = null;
   private abort: AbortController | null = null;
   private abortReason: MillraceError | null = null;
@@ -65,6 +65,7 @@ export class Message implements HandlerContext {
   private lostBy: MillraceError | null = null;
 
   constructor(source: MessageSource, sequence: number, offset: number, settler: Settler) {
+    super();
     this.source = source;
     this.sequence = sequence;
     this.offset = offset;
@@ -88,9 +89,8 @@ export class Message implements HandlerContext {
     return this.source.firstSentMs;
   }
 
-  /** Most handlers read only a field or two: the record is decoded at the first of them. */
-  private get record(): MessageRecord {
-    return (this.decoded ??= this.source.read(this.offset));
+  protected override read(): MessageRecord {
+    return this.source.read(this.offset);
   }
 
   /** The id its publisher was told. It stays the same when the message moves to a dead-letter queue and back. */
@@ -101,52 +101,8 @@ export class Message implements HandlerContext {
   get timeMs(): number {
     return this.record.timeMs ?? this.source.timeMs;
   }
-  get body(): Uint8Array {
+  override get body(): Uint8Array {
     return this.fetchedBody ?? this.record.body;
-  }
-  get routingKey(): string | undefined {
-    return this.record.routingKey;
-  }
-  get orderingKey(): string | undefined {
-    return this.record.orderingKey;
-  }
-  get priority(): number {
-    return this.record.priority ?? 0;
-  }
-  get ttlMs(): number | undefined {
-    return this.record.ttlMs;
-  }
-  get dedupId(): string | undefined {
-    return this.record.dedupId;
-  }
-  get cancelKey(): string | undefined {
-    return this.record.cancelKey;
-  }
-  get correlationId(): string | undefined {
-    return this.record.correlationId;
-  }
-  get replyTo(): string | undefined {
-    return this.record.replyTo;
-  }
-  get contentType(): string | undefined {
-    return this.record.contentType;
-  }
-  get headers(): Readonly<Record<string, HeaderValue>> {
-    return this.record.headers ?? {};
-  }
-  /** On dead letters: why, where and after what the message died. */
-  get death(): DeathRecord | undefined {
-    return this.record.death === undefined ? undefined : (JSON.parse(this.record.death) as DeathRecord);
-  }
-
-  /** The body as UTF-8 text. */
-  text(): string {
-    return decoder.decode(this.body);
-  }
-  /** The body as JSON; what it holds is not checked. Throws SyntaxError when it is none. */
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- an assertion, spelt where it is least noise
-  json<T = unknown>(): T {
-    return JSON.parse(this.text()) as T;
   }
 
   /** See HandlerContext. Made when first asked for. */

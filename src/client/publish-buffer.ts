@@ -13,23 +13,24 @@ import {
   type PublishOptions,
 } from "./outgoing.ts";
 
-export interface Entry {
+/** `R` is what its publisher is told. */
+export interface Entry<R = Published> {
   readonly record: MessageRecord;
   /** No fewer than it takes in a batch. */
   readonly bytes: number;
   readonly deadlineMs: number;
   /** Called once. */
-  readonly done: (result: Published | MillraceError) => void;
+  readonly done: (result: R | MillraceError) => void;
   /** Its caller has been answered: with a result, or with `timeout` while its batch is still on the wire. */
   isDone: boolean;
 }
 
-export function entryOf(
+export function entryOf<R = Published>(
   body: MessageBody,
   options: PublishOptions,
   deadlineMs: number,
-  done: Entry["done"],
-): Entry {
+  done: Entry<R>["done"],
+): Entry<R> {
   const record = recordOf(body, options);
   return { record, bytes: recordBytesMax(record), deadlineMs, done, isDone: false };
 }
@@ -40,10 +41,10 @@ export interface BufferOptions {
   readonly whenFull: "wait" | "throw";
 }
 
-export class PublishBuffer {
+export class PublishBuffer<R = Published, E extends Entry<R> = Entry<R>> {
   private readonly options: BufferOptions;
-  private readonly outside = new Fifo<Entry>();
-  private readonly waiting = new Fifo<Entry>();
+  private readonly outside = new Fifo<E>();
+  private readonly waiting = new Fifo<E>();
   private readonly roomWaiters = new Fifo<() => void>();
   private heldCount = 0;
   private heldBytes = 0;
@@ -70,7 +71,7 @@ export class PublishBuffer {
   }
 
   /** True when the message was admitted. Else it waits outside, or was answered with `buffer_full`. */
-  add(entry: Entry): boolean {
+  add(entry: E): boolean {
     this.openCount++;
     if (this.hasRoom) {
       this.hold(entry);
@@ -102,19 +103,22 @@ export class PublishBuffer {
     return this.hasRoom ? Promise.resolve() : new Promise((resolve) => this.roomWaiters.push(resolve));
   }
 
-  private hold(entry: Entry): void {
+  private hold(entry: E): void {
     this.heldCount++;
     this.heldBytes += entry.bytes;
     this.waitingBytes += entry.bytes;
     this.waiting.push(entry);
   }
 
-  /** Takes the next messages for a batch, at least one if there is any. They stay held. */
-  take(messagesMax: number, bytesMax: number): Entry[] {
-    const taken: Entry[] = [];
+  /** Takes the next messages for a batch, at least one if there is any, all of them like the first. They stay held. */
+  take(messagesMax: number, bytesMax: number, isLike: (entry: E, first: E) => boolean = () => true): E[] {
+    const taken: E[] = [];
     let bytes = 0;
     for (let entry = this.waiting.peek(); entry !== undefined; entry = this.waiting.peek()) {
-      if (taken.length > 0 && (taken.length >= messagesMax || bytes + entry.bytes > bytesMax)) break;
+      if (taken.length > 0) {
+        if (taken.length >= messagesMax || bytes + entry.bytes > bytesMax) break;
+        if (!isLike(entry, taken[0]!)) break;
+      }
       this.waiting.shift();
       bytes += entry.bytes;
       taken.push(entry);
@@ -124,7 +128,7 @@ export class PublishBuffer {
   }
 
   /** Puts messages of refused batches back in front, in their order; those already answered are let go. */
-  putBack(entries: readonly Entry[]): void {
+  putBack(entries: readonly E[]): void {
     const open = entries.filter((entry) => !entry.isDone);
     for (const entry of entries) {
       if (entry.isDone) this.release(entry);
@@ -134,24 +138,24 @@ export class PublishBuffer {
   }
 
   /** Lets go of a message that is in a batch, and answers it if it was not. */
-  resolve(entry: Entry, result: Published): void {
+  resolve(entry: E, result: R): void {
     this.release(entry);
     this.answer(entry, result);
   }
-  reject(entry: Entry, error: MillraceError): void {
+  reject(entry: E, error: MillraceError): void {
     this.release(entry);
     this.answer(entry, error);
   }
 
   /** Answers without letting go: the message is on the wire, and its batch must stay as it is. */
-  answer(entry: Entry, result: Published | MillraceError): void {
+  answer(entry: E, result: R | MillraceError): void {
     if (entry.isDone) return;
     entry.isDone = true;
     this.openCount--;
     entry.done(result);
   }
 
-  private release(entry: Entry): void {
+  private release(entry: E): void {
     this.heldCount--;
     this.heldBytes -= entry.bytes;
   }

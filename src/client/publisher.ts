@@ -12,7 +12,7 @@ import type { MessageBody, OutgoingMessage, Published, PublishOptions } from "./
 import { blamesOne, Pipeline, type Batch } from "./pipeline.ts";
 import { entryOf, PublishBuffer, type Entry } from "./publish-buffer.ts";
 import type { PublisherOptions } from "./publisher-options.ts";
-import type { ConnectionState, QueueSocket, SocketOwner } from "./socket.ts";
+import type { BrokerSocket, ConnectionState, SocketOwner } from "./socket.ts";
 
 /** Bytes that the platform may hold unsent before we stop handing it more. */
 const SOCKET_BUFFER_BYTES_MAX = 4 * 1024 ** 2;
@@ -21,7 +21,7 @@ const RETRY_BACKOFF = { baseMs: 100, maxMs: 5_000, attemptsMax: Infinity };
 
 export class Publisher implements SocketOwner {
   private readonly clock: Clock;
-  private readonly socket: QueueSocket;
+  private readonly socket: BrokerSocket;
   private readonly buffer: PublishBuffer;
   private readonly pipeline: Pipeline;
   private readonly backoff: Backoff;
@@ -41,7 +41,7 @@ export class Publisher implements SocketOwner {
   constructor(
     options: PublisherOptions & { timeoutMs: number },
     clock: Clock,
-    connect: (owner: SocketOwner) => QueueSocket,
+    connect: (owner: SocketOwner) => BrokerSocket,
     report: SocketOwner["stateChanged"],
   ) {
     this.clock = clock;

@@ -1,6 +1,6 @@
 /**
- * A WebSocket to one queue that comes back by itself. It knows nothing of messages: it connects, proves that the
- * other side lives, and tells its owner what arrived and what was lost.
+ * A WebSocket to the broker that comes back by itself: a queue's, or a session's. It knows nothing of messages: it
+ * connects, proves that the other side lives, and tells its owner what arrived and what was lost.
  *
  *   idle ──connect──► connecting ──hello──► open
  *                      │   ▲                 │
@@ -9,6 +9,7 @@
  *                                          closed  by `close()`, for good
  */
 import { BEARER_PREFIX, decodeFrame, SUBPROTOCOL, type ServerFrame } from "../protocol/frames.ts";
+import type { SessionServerFrame } from "../protocol/session-frames.ts";
 import { Backoff, type BackoffOptions } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
@@ -35,7 +36,8 @@ export type WebSocketConstructor = new (url: string, protocols: string[]) => Web
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
 
 export interface SocketOptions {
-  readonly url: string;
+  /** Asked anew for each connection: a session presents its inbox when it comes back. */
+  readonly url: () => string;
   readonly WebSocket: WebSocketConstructor;
   /** Asked anew for each connection, so that a token that ran out is replaced. */
   readonly token: () => Promise<string | undefined>;
@@ -49,10 +51,13 @@ export interface SocketOptions {
   readonly reconnect: BackoffOptions;
 }
 
-export interface SocketOwner {
+/** What arrives: at a queue's socket, or at a session's. */
+export type Frame = ServerFrame | SessionServerFrame;
+
+export interface SocketOwner<F extends Frame = ServerFrame> {
   /** A new connection. Nothing that was sent over an earlier one is answered any more. */
-  opened(): void;
-  received(frame: ServerFrame, payload: Uint8Array): void;
+  opened(hello: Extract<F, { type: "hello" }>): void;
+  received(frame: F, payload: Uint8Array): void;
   /** An open connection is gone; another is being made. */
   lost(error: MillraceError): void;
   /** Given up. The socket is idle, and `connect` may be called again. */
@@ -63,9 +68,9 @@ export interface SocketOwner {
 const NO_PAYLOAD = new Uint8Array(0);
 const STABLE_MS = 10_000;
 
-export class QueueSocket {
+export class BrokerSocket<F extends Frame = ServerFrame> {
   private readonly options: SocketOptions;
-  private readonly owner: SocketOwner;
+  private readonly owner: SocketOwner<F>;
   private readonly backoff: Backoff;
   private state: "idle" | ConnectionState = "idle";
   private socket: WebSocketLike | null = null;
@@ -75,7 +80,7 @@ export class QueueSocket {
   private isPongDue = false;
   private openedMs = 0;
 
-  constructor(options: SocketOptions, owner: SocketOwner) {
+  constructor(options: SocketOptions, owner: SocketOwner<F>) {
     this.options = options;
     this.owner = owner;
     this.backoff = new Backoff(options.reconnect, () => options.clock.random());
@@ -137,7 +142,7 @@ export class QueueSocket {
     let socket: WebSocketLike;
     try {
       const protocols = token === undefined ? [SUBPROTOCOL] : [SUBPROTOCOL, BEARER_PREFIX + token];
-      socket = new this.options.WebSocket(this.options.url, protocols);
+      socket = new this.options.WebSocket(this.options.url(), protocols);
     } catch (error) {
       // Only a malformed address, or a token with characters that no header may hold, throws here.
       this.fail(new MillraceError("bad_request", "the url or the token is malformed", { cause: error }));
@@ -188,19 +193,19 @@ export class QueueSocket {
       return;
     }
     // The broker is trusted to keep to its protocol; what it says is not checked field by field.
-    const frame = decoded.value.head as ServerFrame;
-    if (frame.type === "hello") this.greet();
-    else if (frame.type !== "pong") this.owner.received(frame, decoded.value.payload ?? NO_PAYLOAD);
+    const frame = decoded.value.head as F;
+    if (frame.type === "hello") this.greet(frame as Extract<F, { type: "hello" }>);
+    else this.owner.received(frame, decoded.value.payload ?? NO_PAYLOAD);
   }
 
-  private greet(): void {
+  private greet(hello: Extract<F, { type: "hello" }>): void {
     if (this.state !== "connecting") return;
     this.cancelTimer();
     this.openedMs = this.options.clock.now();
     this.isPongDue = false;
     this.become("open");
     this.beat();
-    this.owner.opened();
+    this.owner.opened(hello);
   }
 
   private beat(): void {

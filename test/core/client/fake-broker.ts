@@ -5,13 +5,9 @@ import { TypeScriptBatchCodec } from "../../../src/protocol/typescript-batch-cod
 import type { MessageRecord } from "../../../src/protocol/batch.ts";
 import type { PublishConfirm, Settlement, SettlementResult } from "../../../src/protocol/commands.ts";
 import type { ErrorCode } from "../../../src/protocol/errors.ts";
-import {
-  decodeFrame,
-  encodeBinaryFrame,
-  type ClientFrame,
-  type ServerFrame,
-} from "../../../src/protocol/frames.ts";
-import type { SocketEvent, WebSocketConstructor, WebSocketLike } from "../../../src/client/socket.ts";
+import type { ClientFrame } from "../../../src/protocol/frames.ts";
+import type { WebSocketConstructor } from "../../../src/client/socket.ts";
+import { FakeSocket, newable } from "./fake-socket.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
 export type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
@@ -22,71 +18,6 @@ export type Fate =
 const codec = new TypeScriptBatchCodec();
 const decoder = new TextDecoder();
 const ORIGIN = 36;
-
-export class FakeSocket implements WebSocketLike {
-  binaryType = "blob";
-  bufferedAmount = 0;
-  isOpen = true;
-  readonly url: string;
-  readonly protocols: string[];
-  readonly frames: ClientFrame[] = [];
-  pings = 0;
-  private readonly listeners = new Map<string, (event: SocketEvent) => void>();
-  private readonly broker: FakeBroker;
-
-  constructor(broker: FakeBroker, url: string, protocols: string[]) {
-    this.broker = broker;
-    this.url = url;
-    this.protocols = protocols;
-  }
-
-  addEventListener(type: string, listener: (event: SocketEvent) => void): void {
-    this.listeners.set(type, listener);
-  }
-  emit(type: string, event: SocketEvent = {}): void {
-    this.listeners.get(type)?.(event);
-  }
-  send(data: string | Uint8Array): void {
-    if (!this.isOpen) return;
-    if (data === "ping") {
-      this.pings++;
-      if (this.broker.answersPings) this.emit("message", { data: "pong" });
-      return;
-    }
-    const bytes = typeof data === "string" ? data : new Uint8Array(data).buffer;
-    const decoded = decodeFrame(bytes);
-    if (!decoded.ok) throw new Error(decoded.detail);
-    const frame = decoded.value.head as ClientFrame;
-    this.frames.push(frame);
-    const payload = decoded.value.payload;
-    // Never inside `send`: an answer comes in a later turn.
-    queueMicrotask(() => this.broker.take(this, frame, payload));
-  }
-  close(): void {
-    this.isOpen = false;
-  }
-  /** The connection breaks. */
-  lose(code = 1006): void {
-    if (!this.isOpen) return;
-    this.isOpen = false;
-    this.emit("close", { code });
-  }
-  tell(frame: ServerFrame, payload?: Uint8Array): void {
-    if (!this.isOpen) return;
-    const data = payload === undefined ? JSON.stringify(frame) : encodeBinaryFrame(frame, payload).buffer;
-    this.emit("message", { data });
-  }
-  of<T extends ClientFrame["type"]>(type: T): Extract<ClientFrame, { type: T }>[] {
-    return this.frames.filter((frame) => frame.type === type) as Extract<ClientFrame, { type: T }>[];
-  }
-}
-
-/** A constructor out of a function: `new` gives what a called function returns. */
-function newable(make: (url: string, protocols: string[]) => FakeSocket): WebSocketConstructor {
-  return function (url: string, protocols: string[]) {
-    return make(url, protocols);
-  } as unknown as WebSocketConstructor;
-}
 
 export class FakeBroker {
   readonly sockets: FakeSocket[] = [];
