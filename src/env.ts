@@ -1,12 +1,14 @@
 // What wrangler.toml and the deployment's secrets bind.
+import type { ExchangeObject } from "./objects/exchange-object.ts";
+import type { HubObject } from "./objects/hub-object.ts";
 import type { NamespaceObject } from "./objects/namespace-object.ts";
 import type { QueueObject } from "./objects/queue-object.ts";
 
 export interface Env {
   readonly QUEUES: DurableObjectNamespace<QueueObject>;
   readonly NAMESPACES: DurableObjectNamespace<NamespaceObject>;
-  readonly EXCHANGES: DurableObjectNamespace;
-  readonly HUBS: DurableObjectNamespace;
+  readonly EXCHANGES: DurableObjectNamespace<ExchangeObject>;
+  readonly HUBS: DurableObjectNamespace<HubObject>;
   /** The start page and the reference. */
   readonly ASSETS: Fetcher;
   /** Bodies over the inline limit. Without it they are refused. */

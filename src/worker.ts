@@ -9,6 +9,8 @@ import { objectName } from "./protocol/names.ts";
 import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
 
+export { ExchangeObject } from "./objects/exchange-object.ts";
+export { HubObject } from "./objects/hub-object.ts";
 export { NamespaceObject } from "./objects/namespace-object.ts";
 export { QueueObject } from "./objects/queue-object.ts";
 

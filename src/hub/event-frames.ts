@@ -43,6 +43,11 @@ export class EventFrames {
     return readText(batch, table.routingKeyOffset(index), table.routingKeySize(index));
   }
 
+  /** What holding on to these frames keeps in memory. */
+  get batchBytes(): number {
+    return this.source.batch.length;
+  }
+
   /** One event as JSON text. */
   text(index: number): string {
     let text = this.texts.get(index);

@@ -109,6 +109,11 @@ function audienceKey({ format, scope }: Subscription): string {
   return JSON.stringify([format, scope]);
 }
 
+/** Whether a subscription's grants let it see a topic that its pattern matches. */
+export function mayIn({ scope }: Pick<Subscription, "scope">, topic: string): boolean {
+  return scope === null || scope.some((pattern) => matches(pattern, topic));
+}
+
 function withinScope(
   scope: readonly string[],
   indexes: readonly number[],
@@ -117,7 +122,7 @@ function withinScope(
 ): number[] {
   return indexes.filter((index) => {
     const topic = readText(batch, table.routingKeyOffset(index), table.routingKeySize(index));
-    return scope.some((pattern) => matches(pattern, topic));
+    return mayIn({ scope }, topic);
   });
 }
 

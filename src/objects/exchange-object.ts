@@ -45,6 +45,7 @@ import { EXCHANGE_MIGRATIONS } from "../storage/exchange-schema.ts";
 import { SqlExchangeStores } from "../storage/exchange-stores.ts";
 import { migrate } from "../storage/migrations.ts";
 import { Sql } from "../storage/sql.ts";
+import { Alarm } from "./alarm.ts";
 import { ExchangeHubs } from "./exchange-hubs.ts";
 import { FanOut } from "./exchange-fan-out.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -74,11 +75,12 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   private exchange: Exchange | null = null;
   private turn: TurnPushes = { done: Promise.resolve() };
   private inFlightBytes = 0;
-  private alarmMs: number | null | undefined;
+  private readonly alarmClock: Alarm;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrate(ctx.storage.sql, EXCHANGE_MIGRATIONS);
+    this.alarmClock = new Alarm(ctx.storage);
     this.sql = new Sql(ctx.storage.sql);
     this.stores = new SqlExchangeStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
@@ -363,7 +365,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
 
   /** Repeatable: alarms come at least once. */
   override async alarm(): Promise<void> {
-    this.alarmMs = null;
+    this.alarmClock.rang();
     if (!this.open()) return;
     await this.group.add(() => this.open()?.tick(Date.now()));
     for (let i = 0; i < DUE_MAX && (await this.routeDue()); i++);
@@ -449,7 +451,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       turns = this.exchange?.endTurn(nowMs) ?? [];
     });
     if (this.exchange && turns.length > 0) turn.done = this.hubs.push(this.exchange, turns);
-    this.keepAlarm();
+    this.alarmClock.keep([this.exchange?.nextWakeMs() ?? null], Date.now());
   }
 
   /** All of it is stored or nothing. After a throw neither the core nor what stores remember can be trusted. */
@@ -461,14 +463,5 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       this.stores = new SqlExchangeStores(this.sql);
       throw error;
     }
-  }
-
-  /** The alarm is never later than the earliest due time; it is only moved forward, because moving it costs a row. */
-  private keepAlarm(): void {
-    const wakeMs = this.exchange?.nextWakeMs() ?? null;
-    if (wakeMs === null || (this.alarmMs !== null && this.alarmMs !== undefined && this.alarmMs <= wakeMs))
-      return;
-    this.alarmMs = Math.max(wakeMs, Date.now());
-    void this.ctx.storage.setAlarm(this.alarmMs);
   }
 }

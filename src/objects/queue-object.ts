@@ -43,6 +43,7 @@ import { QueueCatalogue } from "./queue-catalogue.ts";
 import { QueueLifecycle, type RemoveOptions } from "./queue-lifecycle.ts";
 import { QueueSockets } from "./queue-sockets.ts";
 import { RemoteConsumers } from "./remote-consumers.ts";
+import { SocketTokens } from "./socket-tokens.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
@@ -88,7 +89,8 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
       clean: () => this.clean(),
       wipe: () => this.wipe(),
     });
-    this.sockets = new QueueSockets(ctx, codec, this, this.ids);
+    const tokens = new SocketTokens(() => this.catalogue.revokedTokens(), Date.now());
+    this.sockets = new QueueSockets(ctx, { codec, turn: this, ids: this.ids, tokens });
     this.remotes = new RemoteConsumers({
       queue,
       hub: (hub) => hubOf(env, namespace, hub),
@@ -283,7 +285,9 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
   /** Repeatable: alarms come at least once. */
   override async alarm(): Promise<void> {
     this.alarmClock.rang();
-    if (this.open()) {
+    const queue = this.open();
+    if (queue) {
+      await this.sockets.learnRevoked(queue);
       await this.group.add(() => this.open()?.tick(Date.now()));
       await this.outbound.carryMoves();
     }

@@ -27,6 +27,7 @@ import {
   type SocketConsumer,
   type SocketState,
 } from "./queue-socket.ts";
+import type { SocketTokens } from "./socket-tokens.ts";
 
 /** Silence, in heartbeats, after which a peer counts as gone. */
 const HEARTBEATS_MISSED = 2.5;
@@ -44,6 +45,7 @@ export class QueueSockets {
   private readonly codec: BatchCodec;
   private readonly turn: QueueTurn;
   private readonly ids: ConsumerIds;
+  private readonly tokens: SocketTokens;
   private readonly byId = new Map<number, WebSocket>();
   /** Those of them that are consumers: the only ones a turn has to look at. */
   private readonly consuming = new Map<number, WebSocket>();
@@ -51,11 +53,20 @@ export class QueueSockets {
   private readonly heard = new WeakMap<WebSocket, number>();
   private leaving: WebSocket | null = null;
 
-  constructor(ctx: DurableObjectState, codec: BatchCodec, turn: QueueTurn, ids: ConsumerIds) {
+  constructor(
+    ctx: DurableObjectState,
+    {
+      codec,
+      turn,
+      ids,
+      tokens,
+    }: { codec: BatchCodec; turn: QueueTurn; ids: ConsumerIds; tokens: SocketTokens },
+  ) {
     this.ctx = ctx;
     this.codec = codec;
     this.turn = turn;
     this.ids = ids;
+    this.tokens = tokens;
     // Answered by the platform without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
@@ -98,12 +109,16 @@ export class QueueSockets {
       socket.send("pong");
       return;
     }
-    const state = stateOf(socket);
     this.heard.set(socket, Date.now());
-    const { expiresMs } = state.claims;
-    if (expiresMs !== null && expiresMs <= Date.now()) {
-      if (state.consumer) sendCancelled(socket, state.consumer.name, "token_expired");
-      sendRefusal(socket, null, refuse("unauthenticated", "token: it has expired"));
+    // Without waiting where nothing is to be asked: frames are handled in the order in which they come.
+    const learning = this.tokens.learn(stateOf(socket).claims, Date.now());
+    const unknown = learning && (await learning);
+    const state = stateOf(socket);
+    const endedBy = this.tokens.endedBy(state.claims, Date.now());
+    if (unknown !== null || endedBy !== null) {
+      if (endedBy !== null && state.consumer) sendCancelled(socket, state.consumer.name, endedBy);
+      const how = endedBy === "token_revoked" ? "it has been revoked" : "it has expired";
+      sendRefusal(socket, null, unknown ?? refuse("unauthenticated", `token: ${how}`));
       await this.release(socket, "released");
       return;
     }
@@ -214,6 +229,8 @@ export class QueueSockets {
       isActive: true,
     };
     const answer = await this.turn.whenDeclared((queue) => {
+      // Closed since it asked: nobody would ever detach it.
+      if (!this.byId.has(state.id)) return refuse("not_consuming", "consume: the socket is closed");
       const next = { ...state, consumer };
       const attached = queue.attach(consumerOf(next)!);
       if (!attached.ok) return attached;
@@ -300,24 +317,33 @@ export class QueueSockets {
     for (const [id, socket] of this.consuming) {
       const { consumer, claims } = stateOf(socket);
       if (consumer === null || queue.unsettledOf(id) === 0) continue;
-      next = Math.min(next, this.silentFromMs(socket, consumer), claims.expiresMs ?? next);
+      next = Math.min(next, this.silentFromMs(socket, consumer), this.tokens.nextLookMs(claims));
     }
     return next === Number.POSITIVE_INFINITY ? null : next;
   }
 
-  /** Inside a turn: consumers whose peer fell silent, or whose token ran out, are gone. */
+  /** Before the alarm's turn, where messages are held under tokens that may have been revoked. */
+  async learnRevoked(queue: Queue): Promise<void> {
+    for (const [id, socket] of this.consuming) {
+      const learning = queue.unsettledOf(id) > 0 && this.tokens.learn(stateOf(socket).claims, Date.now());
+      // One answer tells of all tokens.
+      if (learning) return void (await learning);
+    }
+  }
+
+  /** Inside a turn: consumers whose peer fell silent, or whose token ended, are gone. */
   dropDead(queue: Queue, nowMs: number): void {
     for (const socket of this.consuming.values()) {
       const state = stateOf(socket);
       const { consumer, claims } = state;
       if (consumer === null) continue;
       const isSilent = this.silentFromMs(socket, consumer) <= nowMs;
-      const isExpired = claims.expiresMs !== null && claims.expiresMs <= nowMs;
-      if (!isSilent && !isExpired) continue;
+      const reason = isSilent ? "heartbeat_lost" : this.tokens.endedBy(claims, nowMs);
+      if (reason === null) continue;
       queue.detach(state.id, isSilent ? "lost" : "released", nowMs);
       this.save(socket, { ...state, consumer: null });
-      sendCancelled(socket, consumer.name, isSilent ? "heartbeat_lost" : "token_expired");
-      closeSocket(socket, CLOSE.policy, isSilent ? "heartbeat_lost" : "token_expired");
+      sendCancelled(socket, consumer.name, reason);
+      closeSocket(socket, CLOSE.policy, reason);
     }
   }
 

@@ -9,9 +9,7 @@ import type { RemoteDelivery } from "../protocol/rpc.ts";
 import type { Dispatched } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { RemoteRow } from "../queue/stores.ts";
-
-/** Of the payloads in one call. An argument may have 32 MiB; a delivery has one at the most. */
-const CALL_BYTES_MAX = 8 * 1024 * 1024;
+import { CallLanes } from "./call-lane.ts";
 
 export interface RemotePorts {
   readonly queue: string;
@@ -22,11 +20,15 @@ export interface RemotePorts {
 
 export class RemoteConsumers {
   private readonly ports: RemotePorts;
-  private readonly waiting = new Map<string, RemoteDelivery[]>();
-  private readonly calling = new Set<string>();
+  private readonly lanes: CallLanes<RemoteDelivery, null>;
 
   constructor(ports: RemotePorts) {
     this.ports = ports;
+    this.lanes = new CallLanes(async (hub, deliveries) => {
+      const gone = (await this.deliver(hub, deliveries)) ?? this.giveUp(hub, deliveries);
+      if (gone.length > 0) await this.lose(hub, gone);
+      return deliveries.map(() => null);
+    });
   }
 
   /** After a turn is stored. What is no remote consumer's is left to others. */
@@ -42,44 +44,9 @@ export class RemoteConsumers {
     for (const { hub, id, session } of remotes) this.send(hub, { id, session, ended });
   }
 
+  /** Nobody waits for it: what becomes of it is settled by `gone` and by leases. */
   private send(hub: string, delivery: RemoteDelivery): void {
-    const waiting = this.waiting.get(hub);
-    if (waiting) waiting.push(delivery);
-    else this.waiting.set(hub, [delivery]);
-    if (!this.calling.has(hub)) void this.callHub(hub);
-  }
-
-  private async callHub(hub: string): Promise<void> {
-    this.calling.add(hub);
-    // What the rest of this turn sends goes with it.
-    await Promise.resolve();
-    for (let next = this.take(hub); next.length > 0; next = this.take(hub)) {
-      const gone = (await this.deliver(hub, next)) ?? this.giveUp(hub, next);
-      if (gone.length > 0) await this.lose(hub, gone);
-    }
-    this.calling.delete(hub);
-  }
-
-  private take(hub: string): RemoteDelivery[] {
-    const waiting = this.waiting.get(hub) ?? [];
-    let bytes = 0;
-    let count = 0;
-    for (const { delivery } of waiting) {
-      bytes += delivery?.payload.byteLength ?? 0;
-      if (count > 0 && bytes > CALL_BYTES_MAX) break;
-      count++;
-    }
-    const taken = waiting.splice(0, count);
-    if (waiting.length === 0) this.waiting.delete(hub);
-    return taken;
-  }
-
-  /** The hub may be back before it would renew: it is told once what its consumers have lost. */
-  private giveUp(hub: string, failed: readonly RemoteDelivery[]): number[] {
-    const sessions = new Map<number, number>();
-    for (const { id, session, ended } of failed) if (ended === undefined) sessions.set(id, session);
-    for (const [id, session] of sessions) this.send(hub, { id, session, ended: "lease_lost" });
-    return [...sessions.keys()];
+    void this.lanes.add(hub, delivery, delivery.delivery?.payload.byteLength ?? 0);
   }
 
   /** The consumers that are gone; null when the call failed. One that takes too long has failed, whatever follows. */
@@ -104,16 +71,20 @@ export class RemoteConsumers {
     return null;
   }
 
+  /** The hub may be back before it would renew: it is told once what its consumers have lost. */
+  private giveUp(hub: string, failed: readonly RemoteDelivery[]): number[] {
+    const sessions = new Map<number, number>();
+    for (const { id, session, ended } of failed) if (ended === undefined) sessions.set(id, session);
+    for (const [id, session] of sessions) this.send(hub, { id, session, ended: "lease_lost" });
+    return [...sessions.keys()];
+  }
+
   private async lose(hub: string, ids: readonly number[]): Promise<void> {
     try {
       await this.ports.lose(ids);
     } catch (error) {
-      // Rolled back: the leases run out by themselves.
-      console.error("consumers were not detached", {
-        queue: this.ports.queue,
-        hub,
-        error: String(error),
-      });
+      // Rolled back: their leases run out by themselves.
+      console.error("consumers were not detached", { queue: this.ports.queue, hub, error: String(error) });
     }
   }
 }

@@ -116,7 +116,7 @@ export interface EventJson extends Omit<MessageJson, "json"> {
   readonly death?: unknown;
 }
 
-export type UnsubscribeReason = "asked" | "exchange_deleted" | "interrupted";
+export type UnsubscribeReason = "asked" | "exchange_deleted" | "interrupted" | "grant_ended";
 
 export type SessionServerFrame =
   /** `inbox` is where replies to this session's calls arrive. */

@@ -1,0 +1,116 @@
+/**
+ * A hub's attachments to exchanges. Attaching and detaching one exchange happen one after the other, so that the last
+ * word is the right one. A link is memory: after a wake the first need attaches again, which renews the lease.
+ */
+import type { Attachment } from "../protocol/exchange-rpc.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+
+export interface Link {
+  isAttached: boolean;
+  /** Events up to here have been told to the subscribers, or came before them. */
+  epoch: string;
+  offset: number;
+  /** The hub reports who subscribes. */
+  presence: boolean;
+  tail: Promise<unknown>;
+}
+
+export interface LinkPorts {
+  attach(exchange: string): Promise<Result<Attachment>>;
+  detach(exchange: string): Promise<unknown>;
+  /** Whether anyone here still needs the exchange. */
+  isWanted(exchange: string): boolean;
+  /** The hub had been dropped meanwhile: those who subscribe must subscribe anew. */
+  interrupted(exchange: string): void;
+}
+
+export class ExchangeLinks {
+  private readonly ports: LinkPorts;
+  private readonly links = new Map<string, Link>();
+
+  constructor(ports: LinkPorts) {
+    this.ports = ports;
+  }
+
+  get(exchange: string): Link | null {
+    return this.links.get(exchange) ?? null;
+  }
+
+  /** The exchanges that push here, as far as this instance knows. */
+  names(): string[] {
+    return [...this.links.keys()];
+  }
+
+  /** Makes sure that the exchange pushes here; the place from which on it does. */
+  ensure(exchange: string): Promise<Result<Link>> {
+    const link = this.linkOf(exchange);
+    return this.inOrder(link, () =>
+      link.isAttached ? Promise.resolve(ok(link)) : this.attach(exchange, link),
+    );
+  }
+
+  /** Renews the lease. */
+  renew(exchange: string): Promise<Result<Link>> {
+    const link = this.linkOf(exchange);
+    return this.inOrder(link, () => this.attach(exchange, link));
+  }
+
+  private async attach(exchange: string, link: Link): Promise<Result<Link>> {
+    // Those who subscribed before are the ones who may have missed something.
+    const hadSubscribers = this.ports.isWanted(exchange);
+    let attached: Result<Attachment>;
+    try {
+      attached = await this.ports.attach(exchange);
+    } catch (error) {
+      console.error("an exchange was not reached", { exchange, error: String(error) });
+      return refuse("unavailable", `exchange "${exchange}" could not be reached`);
+    }
+    if (!attached.ok) {
+      if (attached.code === "exchange_not_found") this.links.delete(exchange);
+      return attached;
+    }
+    const { isNew, epoch, offset, presence } = attached.value;
+    if (isNew && hadSubscribers) this.ports.interrupted(exchange);
+    if (isNew || link.epoch === "") Object.assign(link, { epoch, offset });
+    Object.assign(link, { isAttached: true, presence });
+    return ok(link);
+  }
+
+  /** Lets go of an exchange that nobody here needs any more. */
+  release(exchange: string): Promise<void> {
+    const link = this.links.get(exchange);
+    if (link === undefined) return Promise.resolve();
+    return this.inOrder(link, async () => {
+      if (this.ports.isWanted(exchange)) return;
+      this.links.delete(exchange);
+      if (link.isAttached) await this.ports.detach(exchange);
+    });
+  }
+
+  /** The exchange pushed events up to here, so it holds this hub attached. */
+  note(exchange: string, epoch: string, offset: number): void {
+    const link = this.linkOf(exchange);
+    if (link.epoch !== epoch || offset > link.offset) Object.assign(link, { epoch, offset });
+  }
+
+  /** The exchange has ended the attachment, or is about to. */
+  forget(exchange: string): void {
+    const link = this.links.get(exchange);
+    if (link !== undefined) link.isAttached = false;
+  }
+
+  private linkOf(exchange: string): Link {
+    let link = this.links.get(exchange);
+    if (link === undefined) {
+      link = { isAttached: false, epoch: "", offset: 0, presence: false, tail: Promise.resolve() };
+      this.links.set(exchange, link);
+    }
+    return link;
+  }
+
+  private inOrder<T>(link: Link, run: () => Promise<T>): Promise<T> {
+    const done = link.tail.then(run);
+    link.tail = done.catch(() => undefined);
+    return done;
+  }
+}

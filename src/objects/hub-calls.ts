@@ -1,0 +1,287 @@
+/**
+ * Publishing through a session, calls and replies. A call is a message in a queue that names the session's inbox; its
+ * reply comes back to the hub, and the correlation id says to whom and whether in time.
+ */
+import type { Env } from "../env.ts";
+import { formatCorrelation, parseCorrelation } from "../hub/correlation.ts";
+import { awayUntilMs, judgeReply } from "../hub/replies.ts";
+import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
+import { readBatchHeader } from "../protocol/batch.ts";
+import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
+import { assert } from "../protocol/assert.ts";
+import type { ReplyCommand, RouteConfirm, RoutePublishCommand } from "../protocol/exchange-commands.ts";
+import { formatInbox, isInbox, parseInbox } from "../protocol/inbox.ts";
+import { eventToJson, recordFromJson, type MessageJson } from "../protocol/message-json.ts";
+import { parseName } from "../protocol/names.ts";
+import { readRecord, readText } from "../protocol/record.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { SessionClientFrame } from "../protocol/session-frames.ts";
+import { lacksGrant, lacksTopicGrant, rateOf } from "../routing/grants.ts";
+import type { HubStore } from "../storage/hub-store.ts";
+import { CallLanes } from "./call-lane.ts";
+import type { LiveSession } from "./live-session.ts";
+import { exchangeOf, hubOf, queueOf } from "./peers.ts";
+
+type PublishFrame = Extract<SessionClientFrame, { type: "publish" }>;
+type CallFrame = Extract<SessionClientFrame, { type: "call" }>;
+type ReplyFrame = Extract<SessionClientFrame, { type: "reply" }>;
+
+export interface HubCallsPorts {
+  readonly env: Env;
+  readonly namespace: string;
+  readonly hub: string;
+  readonly codec: BatchCodec;
+  readonly store: HubStore;
+  live(session: number): LiveSession | null;
+}
+
+const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
+/** The attachment is written less often when each writing covers what comes soon after. */
+const CALLS_SLACK_MS = 10_000;
+
+export class HubCalls {
+  private readonly ports: HubCallsPorts;
+  private readonly queues: CallLanes<PublishCommand, Result<PublishConfirm>>;
+  private readonly exchanges: CallLanes<RoutePublishCommand, Result<RouteConfirm>>;
+  late = 0;
+  orphaned = 0;
+
+  constructor(ports: HubCallsPorts) {
+    this.ports = ports;
+    const { env, namespace } = ports;
+    this.queues = new CallLanes((queue, commands) => queueOf(env, namespace, queue).publishAll(commands));
+    this.exchanges = new CallLanes((name, commands) => exchangeOf(env, namespace, name).publishAll(commands));
+  }
+
+  // Publishing
+
+  async publish(live: LiveSession, frame: PublishFrame, payload: Uint8Array): Promise<Refusal | null> {
+    const batch = this.batchOf(frame.messages, payload);
+    if (!batch.ok) return batch;
+    return frame.exchange === undefined
+      ? this.publishToQueue(live, frame, batch.value)
+      : this.publishToExchange(live, frame, frame.exchange, batch.value);
+  }
+
+  private async publishToQueue(
+    live: LiveSession,
+    frame: PublishFrame,
+    batch: Uint8Array,
+  ): Promise<Refusal | null> {
+    const { ref = null, queue = "", producer, sequence } = frame;
+    const scanned = this.ports.codec.scan(batch, "client");
+    if (!scanned.ok) return scanned;
+    const refused = this.judgeQueue(live, queue, scanned.value.count);
+    if (refused) return refused;
+    const stamp =
+      producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };
+    const confirm = await this.queues.add(queue, { batch, ...stamp }, batch.length);
+    if (!confirm.ok) return confirm;
+    live.send({ type: "confirm", ref, queue, ...confirm.value });
+    return null;
+  }
+
+  private judgeQueue(live: LiveSession, queue: string, count: number): Refusal | null {
+    const nowMs = Date.now();
+    const { claims } = live.session;
+    return (
+      lacksGrant(claims, ["publish"], queue, nowMs) ??
+      live.take("publish", rateOf(claims.grants, "publish", { name: queue }, nowMs), count, nowMs)
+    );
+  }
+
+  private async publishToExchange(
+    live: LiveSession,
+    frame: PublishFrame,
+    exchange: string,
+    batch: Uint8Array,
+  ): Promise<Refusal | null> {
+    const refused = this.judgeTopics(live, exchange, batch);
+    if (refused) return refused;
+    const { ref = null, mandatory = false } = frame;
+    const confirm = await this.exchanges.add(exchange, { batch, mandatory }, batch.length);
+    if (!confirm.ok) return confirm;
+    live.send({ type: "routed", ref, exchange, ...confirm.value });
+    return null;
+  }
+
+  /** Every topic must be granted, and each grant's rate must take its messages. */
+  private judgeTopics(live: LiveSession, exchange: string, batch: Uint8Array): Refusal | null {
+    const scanned = this.ports.codec.scan(batch, "client");
+    if (!scanned.ok) return scanned;
+    const table = scanned.value;
+    const topics = new Map<string, number>();
+    for (let i = 0; i < table.count; i++) {
+      const topic = readText(batch, table.routingKeyOffset(i), table.routingKeySize(i));
+      topics.set(topic, (topics.get(topic) ?? 0) + 1);
+    }
+    const nowMs = Date.now();
+    const { claims } = live.session;
+    const byRate = new Map<number, number>();
+    for (const [topic, count] of topics) {
+      const lacking = lacksTopicGrant(claims, "publish", exchange, topic, nowMs);
+      if (lacking) return lacking;
+      const rate = rateOf(claims.grants, "publish", { exchange, topic }, nowMs);
+      if (rate !== null) byRate.set(rate, (byRate.get(rate) ?? 0) + count);
+    }
+    for (const [rate, count] of byRate) {
+      const refused = live.take("publish", rate, count, nowMs);
+      if (refused) return refused;
+    }
+    return null;
+  }
+
+  private batchOf(messages: readonly MessageJson[] | undefined, payload: Uint8Array): Result<Uint8Array> {
+    if (payload.byteLength > 0 === (messages !== undefined)) {
+      return refuse("bad_request", "messages: a frame has either messages, or a batch as its payload");
+    }
+    if (messages === undefined) return ok(payload);
+    const records: MessageRecord[] = [];
+    for (const [i, message] of messages.entries()) {
+      const record = recordFromJson(message, `messages[${i}]`);
+      if (!record.ok) return record;
+      records.push(record.value);
+    }
+    return this.ports.codec.encode(records, UNSTAMPED, "client");
+  }
+
+  /** The one message of a call or a reply. */
+  private recordOf(messages: readonly MessageJson[] | undefined, payload: Uint8Array): Result<MessageRecord> {
+    const batch = this.batchOf(messages, payload);
+    if (!batch.ok) return batch;
+    const scanned = this.ports.codec.scan(batch.value, "client");
+    if (!scanned.ok) return scanned;
+    if (scanned.value.count !== 1) return refuse("bad_request", "messages: must be one message");
+    return ok(readRecord(batch.value, scanned.value.offset(0)));
+  }
+
+  // Calls
+
+  async call(live: LiveSession, frame: CallFrame, payload: Uint8Array): Promise<Refusal | null> {
+    const { ref, queue, timeoutMs } = frame;
+    const record = this.recordOf(frame.messages, payload);
+    if (!record.ok) return record;
+    const refused = this.judgeQueue(live, queue, 1);
+    if (refused) return refused;
+    const { id, secret, callsUntilMs } = live.session;
+    const deadlineMs = Date.now() + timeoutMs;
+    if (deadlineMs > callsUntilMs) live.save({ ...live.session, callsUntilMs: deadlineMs + CALLS_SLACK_MS });
+    const format = payload.byteLength > 0 ? "binary" : "json";
+    const request: MessageRecord = {
+      ...record.value,
+      replyTo: formatInbox({ hub: this.ports.hub, session: id, secret }),
+      correlationId: formatCorrelation({ format, ref, deadlineMs }),
+      // Dead work is dropped by the queue, and the responder can tell what time is left.
+      ttlMs: timeoutMs,
+    };
+    const batch = this.ports.codec.encode([request], UNSTAMPED, "client");
+    if (!batch.ok) return batch;
+    const confirm = await this.queues.add(
+      queue,
+      { batch: batch.value, needsConsumer: true },
+      batch.value.length,
+    );
+    return confirm.ok ? null : confirm;
+  }
+
+  // Replies
+
+  async reply(live: LiveSession, frame: ReplyFrame, payload: Uint8Array): Promise<Refusal | null> {
+    const { to, correlationId, error, ref = null } = frame;
+    const isEmpty = payload.byteLength === 0 && frame.messages === undefined;
+    const record: Result<MessageRecord> = isEmpty
+      ? ok({ body: new Uint8Array(0) })
+      : this.recordOf(frame.messages, payload);
+    if (!record.ok) return record;
+    const answer: MessageRecord = { ...record.value, correlationId };
+    const batch = this.ports.codec.encode([answer], UNSTAMPED, "client");
+    if (!batch.ok) return batch;
+    const command = { to, correlationId, batch: batch.value, ...(error === undefined ? {} : { error }) };
+    const sent = isInbox(to) ? await this.replyToInbox(command) : await this.replyToQueue(live, command);
+    if (sent) return sent;
+    live.send({ type: "replied", ref });
+    return null;
+  }
+
+  private async replyToInbox(command: ReplyCommand): Promise<Refusal | null> {
+    const address = parseInbox(command.to);
+    if (address === null) return refuse("bad_request", "to: is neither an inbox nor a queue's name");
+    const { env, namespace, hub } = this.ports;
+    const answer =
+      address.hub === hub
+        ? this.receive(command, Date.now())
+        : await hubOf(env, namespace, address.hub).reply(command);
+    return answer.ok ? null : answer;
+  }
+
+  /** The durable variant: the reply is a message like any other. A responder that failed says so in a header. */
+  private async replyToQueue(live: LiveSession, { to, batch, error }: ReplyCommand): Promise<Refusal | null> {
+    const name = parseName("to", to);
+    if (!name.ok) return name;
+    const refused = this.judgeQueue(live, to, 1);
+    if (refused) return refused;
+    const marked = error === undefined ? ok(batch) : this.withError(batch, error);
+    if (!marked.ok) return marked;
+    const confirm = await this.queues.add(to, { batch: marked.value }, marked.value.length);
+    return confirm.ok ? null : confirm;
+  }
+
+  private withError(batch: Uint8Array, error: string): Result<Uint8Array> {
+    const record = this.recordOf(undefined, batch);
+    if (!record.ok) return record;
+    const headers = { ...record.value.headers, "millrace-error": error };
+    return this.ports.codec.encode([{ ...record.value, headers }], UNSTAMPED, "client");
+  }
+
+  /** A reply for a session of this hub. */
+  receive(command: ReplyCommand, nowMs: number): Result<void> {
+    const address = parseInbox(command.to);
+    if (address === null) return refuse("bad_request", "to: is not an inbox");
+    const { store } = this.ports;
+    const live = this.ports.live(address.session);
+    const connected = live?.session.secret ?? null;
+    const away = live === null ? store.away(address.session) : null;
+    const heldBytes = away === null ? 0 : store.heldBytes();
+    const verdict = judgeReply(command, address.secret, { connected, away, heldBytes }, nowMs);
+    if (verdict.kind === "late") this.late++;
+    if (verdict.kind === "orphaned") this.orphaned++;
+    if (verdict.kind === "late" || verdict.kind === "orphaned") return verdict.refusal;
+    const { correlationId, error = null, batch } = command;
+    if (verdict.kind === "hold") store.hold(address.session, { correlationId, error, batch });
+    else this.give(live!, correlationId, error, batch);
+    return ok(undefined);
+  }
+
+  private give(live: LiveSession, correlationId: string, error: string | null, batch: Uint8Array): void {
+    const correlation = parseCorrelation(correlationId);
+    assert(correlation !== null, "a reply that was judged has no correlation");
+    const { ref, format } = correlation;
+    const head = { type: "reply", ref, ...(error === null ? {} : { error }) } as const;
+    if (format === "binary") {
+      live.send(head, batch);
+      return;
+    }
+    const scanned = this.ports.codec.scan(batch, "broker");
+    assert(scanned.ok, "a reply that was encoded here is damaged");
+    const record = readRecord(batch, scanned.value.offset(0));
+    live.send({ ...head, messages: [eventToJson(record, 0, readBatchHeader(batch).timeMs)] });
+  }
+
+  /** The connection broke: replies that are due wait for a while. */
+  noteAway({ session: { id, secret, callsUntilMs } }: LiveSession, nowMs: number): void {
+    const untilMs = awayUntilMs(callsUntilMs, nowMs);
+    if (untilMs !== null) this.ports.store.putAway({ session: id, secret, untilMs });
+  }
+
+  /** The session is back: what came meanwhile. */
+  deliverHeld(live: LiveSession): void {
+    const { store } = this.ports;
+    if (store.away(live.id) === null) return;
+    const nowMs = Date.now();
+    for (const { correlationId, error, batch } of store.held(live.id)) {
+      if ((parseCorrelation(correlationId)?.deadlineMs ?? 0) < nowMs) this.late++;
+      else this.give(live, correlationId, error, batch);
+    }
+    store.remove(live.id);
+  }
+}

@@ -1,0 +1,198 @@
+// Sessions that consume queues. The consumer is the queue's; the hub carries its deliveries and its words.
+import type { Env } from "../env.ts";
+import { refuseSize, withoutQueue, withQueue, type ConsumedQueue } from "../hub/session.ts";
+import type { BatchCodec } from "../protocol/batch.ts";
+import type { Settlement } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { deliveryToJson } from "../protocol/message-json.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
+import type { QueueApi, RemoteConsumer, RemoteDelivery } from "../protocol/rpc.ts";
+import type { SessionConsumeFrame } from "../protocol/session-frames.ts";
+import { lacksGrant } from "../routing/grants.ts";
+import type { LiveSession } from "./live-session.ts";
+import { queueOf } from "./peers.ts";
+
+export interface HubConsumersPorts {
+  readonly env: Env;
+  readonly namespace: string;
+  readonly hub: string;
+  readonly codec: BatchCodec;
+  live(session: number): LiveSession | null;
+}
+
+export class HubConsumers {
+  private readonly ports: HubConsumersPorts;
+  /** Deliveries may overtake the answer that tells a new consumer's id: they wait here for it. */
+  private readonly early = new Map<number, RemoteDelivery[]>();
+  private attaching = 0;
+
+  constructor(ports: HubConsumersPorts) {
+    this.ports = ports;
+  }
+
+  private queue(name: string): QueueApi {
+    return queueOf(this.ports.env, this.ports.namespace, name);
+  }
+
+  /** Consuming again sets everything anew but the name. */
+  async consume(live: LiveSession, frame: SessionConsumeFrame): Promise<Refusal | null> {
+    const { queue, ref = null } = frame;
+    const lacking = lacksGrant(live.session.claims, ["consume"], queue, Date.now());
+    if (lacking) return lacking;
+    const before = queueOfSession(live, queue);
+    const { subject } = live.session.claims;
+    const consumer: ConsumedQueue = {
+      queue,
+      id: before?.id ?? 0,
+      name: frame.consumer ?? before?.name ?? `${nameOf(subject)}.${live.id.toString(36)}`,
+      credit: frame.credit ?? LIMITS.creditDefault,
+      leaseMs: frame.leaseMs ?? null,
+      priority: frame.priority ?? 0,
+      isExclusive: frame.exclusive ?? false,
+      format: frame.format ?? "json",
+    };
+    const refused = refuseSize(withQueue(live.session, consumer));
+    if (refused) return refused;
+    this.attaching++;
+    try {
+      const attached = await this.queue(queue).attachRemote(this.remote(live, consumer));
+      if (!attached.ok) return attached;
+      const { id } = attached.value;
+      live.save(withQueue(live.session, { ...consumer, id }));
+      live.send({ type: "consuming", ref, queue, consumer: consumer.name, credit: consumer.credit });
+      const early = this.early.get(id) ?? [];
+      this.early.delete(id);
+      for (const delivery of early) this.give(queue, delivery);
+    } finally {
+      this.attaching--;
+      if (this.attaching === 0) this.early.clear();
+    }
+    return null;
+  }
+
+  private remote(
+    live: LiveSession,
+    { id, name, credit, leaseMs, priority, isExclusive }: ConsumedQueue,
+  ): RemoteConsumer {
+    return {
+      ...(id === 0 ? {} : { id }),
+      hub: this.ports.hub,
+      session: live.id,
+      name,
+      credit,
+      ...(leaseMs === null ? {} : { leaseMs }),
+      priority,
+      exclusive: isExclusive,
+    };
+  }
+
+  async credit(live: LiveSession, queue: string, credit: number): Promise<Refusal | null> {
+    const consumer = queueOfSession(live, queue);
+    if (consumer === null) return notConsuming(queue);
+    const changed = await this.queue(queue).changeRemote(consumer.id, { credit });
+    if (!changed.ok) return changed;
+    live.save(withQueue(live.session, { ...consumer, credit }));
+    return null;
+  }
+
+  async settle(
+    live: LiveSession,
+    queue: string,
+    settlements: readonly Settlement[],
+    ref: number | null,
+  ): Promise<Refusal | null> {
+    const lacking = lacksGrant(live.session.claims, ["consume"], queue, Date.now());
+    if (lacking) return lacking;
+    const results = await this.queue(queue).settle(settlements);
+    if (!results.ok) return results;
+    live.send({ type: "settled", ref, queue, results: results.value });
+    return null;
+  }
+
+  async cancel(live: LiveSession, queue: string): Promise<Refusal | null> {
+    const consumer = queueOfSession(live, queue);
+    if (consumer === null) return notConsuming(queue);
+    live.save(withoutQueue(live.session, queue));
+    const detached = await this.queue(queue).detachRemote(consumer.id, "released");
+    if (!detached.ok && detached.code !== "not_consuming") return detached;
+    live.send({ type: "cancelled", queue, consumer: consumer.name, reason: "asked" });
+    return null;
+  }
+
+  /** The session is over. */
+  async drop(live: LiveSession, how: "released" | "lost"): Promise<void> {
+    await Promise.allSettled(
+      live.session.queues.map(({ queue, id }) => this.queue(queue).detachRemote(id, how)),
+    );
+  }
+
+  /** From a queue. The ids whose session is not here. */
+  deliver(queue: string, deliveries: readonly RemoteDelivery[]): number[] {
+    return deliveries.filter((delivery) => !this.give(queue, delivery)).map(({ id }) => id);
+  }
+
+  private give(queue: string, delivery: RemoteDelivery): boolean {
+    const live = this.ports.live(delivery.session);
+    if (live === null) return false;
+    const consumer = queueOfSession(live, queue);
+    if (consumer?.id === delivery.id) {
+      this.send(live, consumer, delivery);
+      return true;
+    }
+    if (this.attaching === 0) return false;
+    this.early.set(delivery.id, [...(this.early.get(delivery.id) ?? []), delivery]);
+    return true;
+  }
+
+  private send(live: LiveSession, consumer: ConsumedQueue, { delivery, ended }: RemoteDelivery): void {
+    const { queue, name, format } = consumer;
+    if (delivery !== undefined) {
+      const { lease, untilMs, runs, payload } = delivery;
+      const head = { type: "deliver", queue, lease, untilMs } as const;
+      if (format === "binary") live.send({ ...head, runs }, payload);
+      else live.send({ ...head, messages: deliveryToJson(delivery, this.ports.codec) });
+    }
+    if (ended === undefined) return;
+    live.save(withoutQueue(live.session, queue));
+    live.send({
+      type: "cancelled",
+      queue,
+      consumer: name,
+      reason: ended === "queue_deleted" ? ended : "heartbeat_lost",
+    });
+  }
+
+  /** Renews the leases of all consumers here. One that its queue has lost meanwhile is told so. */
+  async renew(sessions: Iterable<LiveSession>): Promise<void> {
+    const all = [...sessions].flatMap((live) => live.session.queues.map((consumer) => ({ live, consumer })));
+    await Promise.allSettled(
+      all.map(async ({ live, consumer }) => {
+        const renewed = await this.queue(consumer.queue).attachRemote(this.remote(live, consumer));
+        const isLost =
+          !renewed.ok && (renewed.code === "not_consuming" || renewed.code === "queue_not_found");
+        if (isLost && queueOfSession(live, consumer.queue)?.id === consumer.id) {
+          const ended = renewed.code === "queue_not_found" ? "queue_deleted" : "lease_lost";
+          this.send(live, consumer, { id: consumer.id, session: live.id, ended });
+        }
+      }),
+    );
+  }
+}
+
+function queueOfSession(live: LiveSession, queue: string): ConsumedQueue | null {
+  return live.session.queues.find((one) => one.queue === queue) ?? null;
+}
+
+function notConsuming(queue: string): Refusal {
+  return refuse("not_consuming", `queue: the session does not consume "${queue}"`);
+}
+
+/** A subject may be any text; a consumer's name may not. */
+function nameOf(subject: string): string {
+  return (
+    subject
+      .replace(/[^A-Za-z0-9._-]+/g, "-")
+      .replace(/^[^A-Za-z0-9]+/, "")
+      .slice(0, 64) || "session"
+  );
+}

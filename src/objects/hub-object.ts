@@ -1,0 +1,327 @@
+/**
+ * One hub: many hibernating sockets, each a session that publishes, subscribes, consumes, calls and replies. It keeps no
+ * messages. What it must know after a sleep lies in its sockets' attachments; its only rows are for sessions that were
+ * cut off while replies were due.
+ */
+import { DurableObject } from "cloudflare:workers";
+import kernels from "../../wasm/build/millrace.wasm";
+import type { Env } from "../env.ts";
+import { newSession, type Session } from "../hub/session.ts";
+import { Subscribers } from "../hub/subscribers.ts";
+import type {
+  HubInfo,
+  HubPush,
+  PresenceAnswer,
+  PresenceDelta,
+  ReplyCommand,
+} from "../protocol/exchange-commands.ts";
+import type { HubApi, SessionClaims } from "../protocol/exchange-rpc.ts";
+import { INBOX_HEADER, formatInbox, parseInbox } from "../protocol/inbox.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { splitObjectName } from "../protocol/names.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
+import { CLAIMS_HEADER, type RemoteDelivery } from "../protocol/rpc.ts";
+import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
+import { WasmMatcher } from "../routing/wasm-matcher.ts";
+import { HUB_MIGRATIONS, HubStore } from "../storage/hub-store.ts";
+import { migrate } from "../storage/migrations.ts";
+import { Sql } from "../storage/sql.ts";
+import { Alarm } from "./alarm.ts";
+import { ExchangeLinks } from "./exchange-links.ts";
+import { HubCalls } from "./hub-calls.ts";
+import { HubConsumers } from "./hub-consumers.ts";
+import { HubEvents } from "./hub-events.ts";
+import { HubFrames } from "./hub-frames.ts";
+import { HubPresence } from "./hub-presence.ts";
+import { HubSubscriptions } from "./hub-subscriptions.ts";
+import { LiveSession } from "./live-session.ts";
+import { exchangeOf, namespaceOf } from "./peers.ts";
+import { CLOSE } from "./queue-socket.ts";
+
+/** Stateless, so all objects of the isolate share it. */
+const codec = new WasmBatchCodec(kernels);
+
+/** How often leases are renewed and sessions looked at, while there is anything to look after. */
+const LOOK_MS = 60_000;
+/** A session that has pinged and then been silent so long is gone. */
+const SILENCE_MS = 90_000;
+/** How long a revoked token is remembered: longer than any part of the edge may still take it. */
+const REVOKED_MS = 3 * LIMITS.revocationLagMs;
+
+export class HubObject extends DurableObject<Env> implements HubApi {
+  private readonly store: HubStore;
+  private readonly alarmClock: Alarm;
+  private readonly sessions = new Map<number, LiveSession>();
+  private readonly revoked = new Map<string, number>();
+  private readonly links: ExchangeLinks;
+  private readonly events: HubEvents;
+  private readonly presenceOf: HubPresence;
+  private readonly subscriptions: HubSubscriptions;
+  private readonly consumers: HubConsumers;
+  private readonly calls: HubCalls;
+  private readonly frames: HubFrames;
+  private lastId = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    migrate(ctx.storage.sql, HUB_MIGRATIONS);
+    this.store = new HubStore(new Sql(ctx.storage.sql));
+    this.alarmClock = new Alarm(ctx.storage);
+    const { namespace, name: hub } = this.place;
+    const subscribers = new Subscribers(() => new WasmMatcher(kernels));
+    const live = (id: number): LiveSession | null => this.sessions.get(id) ?? null;
+    const interrupt = (exchange: string): void => this.subscriptions.interrupt(exchange, "interrupted");
+    this.links = new ExchangeLinks({
+      attach: (exchange) => exchangeOf(env, namespace, exchange).attach(hub),
+      detach: (exchange) => exchangeOf(env, namespace, exchange).detach(hub),
+      isWanted: (exchange) => subscribers.has(exchange) || this.presenceOf.isWatched(exchange),
+      interrupted: interrupt,
+    });
+    this.events = new HubEvents({ codec, subscribers, links: this.links, live, interrupt });
+    this.presenceOf = new HubPresence({
+      env,
+      namespace,
+      hub,
+      links: this.links,
+      sessions: () => this.sessions.values(),
+      waitUntil: (work) => ctx.waitUntil(work),
+    });
+    this.subscriptions = new HubSubscriptions({
+      env,
+      namespace,
+      subscribers,
+      links: this.links,
+      events: this.events,
+      presence: this.presenceOf,
+      live,
+      waitUntil: (work) => ctx.waitUntil(work),
+    });
+    this.consumers = new HubConsumers({ env, namespace, hub, codec, live });
+    this.calls = new HubCalls({ env, namespace, hub, codec, store: this.store, live });
+    this.frames = new HubFrames({
+      codec,
+      events: this.events,
+      presence: this.presenceOf,
+      subscriptions: this.subscriptions,
+      consumers: this.consumers,
+      calls: this.calls,
+    });
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    for (const socket of ctx.getWebSockets()) this.takeUp(socket);
+  }
+
+  private get place(): { namespace: string; name: string } {
+    const { name } = this.ctx.id;
+    if (name === undefined) throw new Error("a hub's object is addressed by name only");
+    return splitObjectName(name);
+  }
+
+  // Sessions
+
+  override async fetch(request: Request): Promise<Response> {
+    const claims = JSON.parse(request.headers.get(CLAIMS_HEADER) ?? "null") as SessionClaims | null;
+    if (claims === null) return new Response("no claims", { status: 401 });
+    const nowMs = Date.now();
+    if (claims.jti !== undefined && (this.revoked.get(claims.jti) ?? 0) > nowMs) {
+      return Response.json(refuse("unauthenticated", "token: has been revoked"), { status: 401 });
+    }
+    const back = this.sessionBack(request.headers.get(INBOX_HEADER), claims);
+    if (back === null && this.sessions.size >= LIMITS.sessionsMax) {
+      return Response.json(refuse("hub_full", `hub: has its ${LIMITS.sessionsMax} sessions`), {
+        status: 503,
+      });
+    }
+    return this.accept(back ?? newSession(this.nextId(nowMs), drawSecret(), claims));
+  }
+
+  /** A session whose connection broke, come back: the same inbox, nothing else. */
+  private sessionBack(inbox: string | null, claims: SessionClaims): Session | null {
+    const address = inbox === null ? null : parseInbox(inbox);
+    if (address === null || address.hub !== this.place.name) return null;
+    const { session: id, secret } = address;
+    const old = this.sessions.get(id);
+    if (old !== undefined) {
+      if (old.session.secret !== secret || old.session.claims.subject !== claims.subject) return null;
+      this.drop(old, "lost");
+      old.close(CLOSE.goingAway, "replaced");
+      return newSession(id, secret, claims);
+    }
+    const away = this.store.away(id);
+    return away?.secret === secret ? newSession(id, secret, claims) : null;
+  }
+
+  private accept(session: Session): Response {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    const live = new LiveSession(server, session);
+    live.save(session);
+    this.sessions.set(session.id, live);
+    const { id, secret, claims } = session;
+    const hub = this.place.name;
+    live.send({ type: "hello", hub, inbox: formatInbox({ hub, session: id, secret }) });
+    this.calls.deliverHeld(live);
+    if (claims.jti !== undefined) this.register();
+    this.keepAlarm(live);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** Later than every id given before, in this life of the object or an earlier one. */
+  private nextId(nowMs: number): number {
+    this.lastId = Math.max(this.lastId + 1, nowMs);
+    return this.lastId;
+  }
+
+  private takeUp(socket: WebSocket): void {
+    const session = socket.deserializeAttachment() as Session | null;
+    if (session === null || this.sessions.has(session.id)) return;
+    const live = new LiveSession(socket, session);
+    this.sessions.set(session.id, live);
+    this.lastId = Math.max(this.lastId, session.id);
+    this.subscriptions.takeUp(live);
+  }
+
+  private liveOf(socket: WebSocket): LiveSession | null {
+    const session = socket.deserializeAttachment() as Session | null;
+    const live = session === null ? undefined : this.sessions.get(session.id);
+    return live?.socket === socket ? live : null;
+  }
+
+  override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    const live = this.liveOf(socket);
+    if (live === null) return;
+    const { expiresMs } = live.session.claims;
+    if (expiresMs !== undefined && expiresMs <= Date.now()) this.end(live, "token: it has expired");
+    else await this.frames.handle(live, data);
+    this.keepAlarm(live);
+  }
+
+  override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
+    // A socket whose closing woke the object may not be listed any more.
+    if (this.liveOf(socket) === null) this.takeUp(socket);
+    const live = this.liveOf(socket);
+    if (live !== null) this.drop(live, code === CLOSE.normal ? "released" : "lost");
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.webSocketClose(socket, 1006);
+  }
+
+  /** A session is over. One that was cut off may come back for its replies. */
+  private drop(live: LiveSession, how: "released" | "lost"): void {
+    this.sessions.delete(live.id);
+    this.subscriptions.drop(live);
+    this.ctx.waitUntil(this.consumers.drop(live, how));
+    if (how === "lost") this.calls.noteAway(live, Date.now());
+    this.alarmClock.keep([this.store.nextLapseMs()], Date.now());
+  }
+
+  private end(live: LiveSession, detail: string): void {
+    live.refuse(null, refuse("unauthenticated", detail));
+    this.drop(live, "released");
+  }
+
+  // What other objects ask
+
+  async push(pushes: readonly HubPush[]): Promise<Result<{ isWanted: boolean }>> {
+    for (const push of pushes) this.events.push(push);
+    const isWanted = pushes.every(({ exchange }) => this.subscriptions.isWanted(exchange));
+    if (!isWanted) for (const { exchange } of pushes) this.links.forget(exchange);
+    return ok({ isWanted });
+  }
+
+  async interrupt(exchange: string, reason: "exchange_deleted" | "interrupted"): Promise<Result<void>> {
+    this.links.forget(exchange);
+    this.subscriptions.interrupt(exchange, reason);
+    return ok(undefined);
+  }
+
+  async reply(command: ReplyCommand): Promise<Result<void>> {
+    return this.calls.receive(command, Date.now());
+  }
+
+  async deliver(queue: string, deliveries: readonly RemoteDelivery[]): Promise<Result<{ gone: number[] }>> {
+    return ok({ gone: this.consumers.deliver(queue, deliveries) });
+  }
+
+  async presence(exchange: string, pattern: string): Promise<Result<PresenceAnswer>> {
+    return ok(this.presenceOf.answer(exchange, pattern));
+  }
+
+  async presenceChanged(exchange: string, delta: PresenceDelta): Promise<Result<{ isWatched: boolean }>> {
+    return ok({ isWatched: this.presenceOf.tell(exchange, delta) });
+  }
+
+  async revoke(jti: string): Promise<Result<void>> {
+    this.revoked.set(jti, Date.now() + REVOKED_MS);
+    for (const live of [...this.sessions.values()]) {
+      if (live.session.claims.jti === jti) this.end(live, "token: has been revoked");
+    }
+    return ok(undefined);
+  }
+
+  async inspect(): Promise<Result<HubInfo>> {
+    const { late, orphaned } = this.calls;
+    return ok({
+      hub: this.place.name,
+      sessions: this.sessions.size,
+      subscriptions: this.subscriptions.count,
+      exchanges: this.links.names().length,
+      lateReplies: late,
+      orphanedReplies: orphaned,
+      eventsSent: this.events.sent,
+      eventsDropped: this.events.dropped,
+    });
+  }
+
+  // Time
+
+  /** Repeatable: alarms come at least once. */
+  override async alarm(): Promise<void> {
+    this.alarmClock.rang();
+    const nowMs = Date.now();
+    this.store.removeLapsed(nowMs);
+    for (const [jti, untilMs] of this.revoked) if (untilMs <= nowMs) this.revoked.delete(jti);
+    for (const live of [...this.sessions.values()]) this.lookAt(live, nowMs);
+    if (this.sessions.size > 0) {
+      this.register();
+      await Promise.all([this.subscriptions.renew(), this.consumers.renew(this.sessions.values())]);
+    }
+    this.keepAlarm();
+  }
+
+  private lookAt(live: LiveSession, nowMs: number): void {
+    const { expiresMs } = live.session.claims;
+    const pingMs = this.ctx.getWebSocketAutoResponseTimestamp(live.socket)?.getTime();
+    if (expiresMs !== undefined && expiresMs <= nowMs) this.end(live, "token: it has expired");
+    else if (pingMs !== undefined && pingMs + SILENCE_MS <= nowMs) {
+      live.close(CLOSE.policy, "heartbeat_lost");
+      this.drop(live, "lost");
+    } else this.subscriptions.judge(live, nowMs);
+  }
+
+  /** So that the namespace can tell of revocations. */
+  private register(): void {
+    const { namespace, name } = this.place;
+    if (![...this.sessions.values()].some(({ session }) => session.claims.jti !== undefined)) return;
+    this.ctx.waitUntil(
+      namespaceOf(this.env, namespace)
+        .registerHub(name, Date.now() + 3 * LOOK_MS)
+        .catch((error: unknown) => console.error("a hub was not registered", { error: String(error) })),
+    );
+  }
+
+  /** The alarm of a session that has just changed; without one, of all. */
+  private keepAlarm(changed?: LiveSession): void {
+    const nowMs = Date.now();
+    const sessions = changed === undefined ? [...this.sessions.values()] : [changed];
+    const ends = sessions.map((live) => this.subscriptions.nextEndMs(live));
+    const lookMs = this.sessions.size > 0 ? nowMs + LOOK_MS : null;
+    this.alarmClock.keep([lookMs, this.store.nextLapseMs(), ...ends], nowMs);
+  }
+}
+
+/** 60 bits in base 36, at least 11 characters. */
+function drawSecret(): string {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return `${high.toString(36).padStart(7, "0")}${low.toString(36).padStart(7, "0")}`;
+}

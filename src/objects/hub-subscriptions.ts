@@ -1,0 +1,283 @@
+/** Subscribing and unsubscribing: what a session may see, the link to its exchange, and the past it asks for. */
+import type { Env } from "../env.ts";
+import {
+  refuseSize,
+  subscriptionOf,
+  withoutSubscription,
+  withSubscription,
+  type Subscription,
+} from "../hub/session.ts";
+import type { Subscribers } from "../hub/subscribers.ts";
+import type { ReplayAnswer, ReplayCommand } from "../protocol/exchange-commands.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { SubscribeFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
+import { scopeEndMs, subscriptionScope } from "../routing/grants.ts";
+import { parsePattern } from "../routing/topic.ts";
+import type { ExchangeLinks } from "./exchange-links.ts";
+import type { HubEvents } from "./hub-events.ts";
+import type { HubPresence } from "./hub-presence.ts";
+import { pendingKey, type LiveSession } from "./live-session.ts";
+import { exchangeOf } from "./peers.ts";
+
+export interface HubSubscriptionsPorts {
+  readonly env: Env;
+  readonly namespace: string;
+  readonly subscribers: Subscribers;
+  readonly links: ExchangeLinks;
+  readonly events: HubEvents;
+  readonly presence: HubPresence;
+  live(session: number): LiveSession | null;
+  waitUntil(work: Promise<unknown>): void;
+}
+
+export class HubSubscriptions {
+  private readonly ports: HubSubscriptionsPorts;
+  /** Subscribes that wait for their exchange's answer: their exchange is wanted. */
+  private readonly coming = new Map<string, number>();
+
+  constructor(ports: HubSubscriptionsPorts) {
+    this.ports = ports;
+  }
+
+  get count(): number {
+    return this.ports.subscribers.count;
+  }
+
+  isWanted(exchange: string): boolean {
+    const { subscribers, presence } = this.ports;
+    return subscribers.has(exchange) || presence.isWatched(exchange) || this.coming.has(exchange);
+  }
+
+  /** After a wake. */
+  takeUp(live: LiveSession): void {
+    for (const subscription of live.session.subscriptions) this.enter(live, subscription, false);
+  }
+
+  async subscribe(live: LiveSession, frame: SubscribeFrame): Promise<Refusal | null> {
+    const { exchange, pattern } = frame;
+    const subscription = this.judgeNew(live, frame);
+    if ("ok" in subscription) return subscription;
+    const pending = this.ports.events.begin(live, exchange, pattern);
+    this.coming.set(exchange, (this.coming.get(exchange) ?? 0) + 1);
+    try {
+      const refused = await this.start(live, frame, subscription, pending);
+      if (refused && this.ports.events.isCurrent(live, exchange, pattern, pending))
+        this.remove(live, exchange, pattern);
+      return refused;
+    } finally {
+      const waiting = this.coming.get(exchange)! - 1;
+      if (waiting > 0) this.coming.set(exchange, waiting);
+      else this.coming.delete(exchange);
+      if (!this.isWanted(exchange)) this.ports.waitUntil(this.ports.links.release(exchange));
+    }
+  }
+
+  /** The subscription that a frame asks for, or why it is refused. */
+  private judgeNew(
+    live: LiveSession,
+    frame: SubscribeFrame,
+  ): Omit<Subscription, "epoch" | "after"> | Refusal {
+    const { exchange, pattern, format = "json", onSlow = "drop" } = frame;
+    const { claims } = live.session;
+    const parsed = parsePattern("pattern", pattern);
+    if (!parsed.ok) return parsed;
+    const scope = subscriptionScope(claims.grants, exchange, pattern, Date.now());
+    if (scope.kind === "none") {
+      return refuse("forbidden", `token: has no grant to subscribe to "${pattern}" in "${exchange}"`);
+    }
+    if (!this.ports.subscribers.hasRoomFor(exchange, pattern)) {
+      return refuse("too_many_subscriptions", `hub: has as many patterns of "${exchange}" as it matches`);
+    }
+    const member = frame.member ?? claims.subject;
+    const made = {
+      exchange,
+      pattern,
+      format,
+      onSlow,
+      member,
+      scope: scope.kind === "all" ? null : scope.patterns,
+    };
+    return refuseSize(withSubscription(live.session, { ...made, epoch: "", after: 0 })) ?? made;
+  }
+
+  private async start(
+    live: LiveSession,
+    frame: SubscribeFrame,
+    made: Omit<Subscription, "epoch" | "after">,
+    pending: ReturnType<HubEvents["begin"]>,
+  ): Promise<Refusal | null> {
+    const { exchange, pattern } = frame;
+    const { links, events } = this.ports;
+    const link = await links.ensure(exchange);
+    if (!link.ok) return link;
+    if (!events.isCurrent(live, exchange, pattern, pending)) return null;
+    const { epoch, offset } = link.value;
+    this.remove(live, exchange, pattern, pending);
+    this.enter(live, { ...made, epoch, after: offset }, true);
+    const answer = await this.past(frame, epoch, offset);
+    if (!answer.ok) return answer;
+    if (!events.isCurrent(live, exchange, pattern, pending)) return null;
+    this.goLive(
+      live,
+      frame,
+      { ...made, epoch: answer.value.epoch, after: answer.value.offset },
+      answer.value,
+      pending,
+    );
+    return null;
+  }
+
+  private async past(frame: SubscribeFrame, epoch: string, offset: number): Promise<Result<ReplayAnswer>> {
+    const { exchange, pattern, since, last, lastValues } = frame;
+    if (since === undefined && last === undefined && lastValues !== true) {
+      return { ok: true, value: { epoch, offset, recovery: "fresh", snapshot: [], events: [] } };
+    }
+    const command: ReplayCommand = {
+      pattern,
+      ...(since === undefined ? {} : { since }),
+      ...(last === undefined ? {} : { last }),
+      ...(lastValues === undefined ? {} : { lastValues }),
+    };
+    try {
+      return await exchangeOf(this.ports.env, this.ports.namespace, exchange).replay(command);
+    } catch (error) {
+      console.error("the past was not had", { exchange, error: String(error) });
+      return refuse("unavailable", `exchange "${exchange}" could not be reached`);
+    }
+  }
+
+  private goLive(
+    live: LiveSession,
+    frame: SubscribeFrame,
+    subscription: Subscription,
+    answer: ReplayAnswer,
+    pending: ReturnType<HubEvents["begin"]>,
+  ): void {
+    const { exchange, pattern } = frame;
+    const { epoch, offset, recovery, reason } = answer;
+    this.remove(live, exchange, pattern, pending);
+    this.enter(live, subscription, true);
+    live.send({
+      type: "subscribed",
+      ref: frame.ref ?? null,
+      exchange,
+      pattern,
+      epoch,
+      offset,
+      recovery,
+      ...(reason === undefined ? {} : { reason }),
+    });
+    this.ports.events.finish(live, subscription, answer, pending);
+  }
+
+  unsubscribe(live: LiveSession, exchange: string, pattern: string, ref: number | null): Refusal | null {
+    const isPending = live.pending.delete(pendingKey(exchange, pattern));
+    if (!isPending && subscriptionOf(live.session, exchange, pattern) === null) {
+      return refuse(
+        "not_subscribed",
+        `pattern: the session does not subscribe to "${pattern}" in "${exchange}"`,
+      );
+    }
+    this.leave(live, exchange, pattern, "asked", ref);
+    return null;
+  }
+
+  private leave(
+    live: LiveSession,
+    exchange: string,
+    pattern: string,
+    reason: UnsubscribeReason,
+    ref: number | null = null,
+  ): void {
+    this.remove(live, exchange, pattern);
+    live.send({ type: "unsubscribed", ref, exchange, pattern, reason });
+    if (!this.isWanted(exchange)) this.ports.waitUntil(this.ports.links.release(exchange));
+  }
+
+  /** The session is over. */
+  drop(live: LiveSession): void {
+    live.pending.clear();
+    for (const subscription of live.session.subscriptions) {
+      this.ports.subscribers.remove(live.id, subscription);
+      this.ports.presence.count(subscription, -1);
+    }
+    const exchanges = new Set(
+      [...live.session.subscriptions, ...live.session.watches].map(({ exchange }) => exchange),
+    );
+    for (const exchange of exchanges) {
+      if (!this.isWanted(exchange)) this.ports.waitUntil(this.ports.links.release(exchange));
+    }
+  }
+
+  /** Its subscribers get nothing more until they have subscribed anew, with the place they know. */
+  interrupt(exchange: string, reason: "exchange_deleted" | "interrupted"): void {
+    for (const { session, subscription } of this.ports.subscribers.of(exchange)) {
+      const live = this.ports.live(session);
+      // Who is being told of the past has asked just now.
+      if (live === null || live.pending.has(pendingKey(exchange, subscription.pattern))) continue;
+      this.leave(live, exchange, subscription.pattern, reason);
+    }
+  }
+
+  /** Grants may end before their token: what a session may see is looked at again. */
+  judge(live: LiveSession, nowMs: number): void {
+    for (const subscription of live.session.subscriptions) {
+      const { exchange, pattern } = subscription;
+      const scope = subscriptionScope(live.session.claims.grants, exchange, pattern, nowMs);
+      if (scope.kind === "none") {
+        this.leave(live, exchange, pattern, "grant_ended");
+        continue;
+      }
+      const patterns = scope.kind === "all" ? null : scope.patterns;
+      if (JSON.stringify(patterns) === JSON.stringify(subscription.scope)) continue;
+      const pending = live.pending.get(pendingKey(exchange, pattern));
+      this.remove(live, exchange, pattern, pending);
+      this.enter(live, { ...subscription, scope: patterns }, true);
+    }
+  }
+
+  /** When the session's token, or a grant of it that counts here, ends. */
+  nextEndMs({ session }: LiveSession): number | null {
+    const nowMs = Date.now();
+    const ends = session.subscriptions.map(({ exchange }) =>
+      scopeEndMs(session.claims.grants, exchange, nowMs),
+    );
+    const times = [session.claims.expiresMs ?? null, ...ends].filter((ms) => ms !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  async renew(): Promise<void> {
+    const { links, subscribers, presence } = this.ports;
+    const exchanges = new Set([...subscribers.names(), ...presence.watched()]);
+    await Promise.all(
+      [...exchanges].map(async (exchange) => {
+        const renewed = await links.renew(exchange);
+        if (!renewed.ok && renewed.code === "exchange_not_found")
+          this.interrupt(exchange, "exchange_deleted");
+      }),
+    );
+  }
+
+  private enter(live: LiveSession, subscription: Subscription, isNew: boolean): void {
+    this.ports.subscribers.add({ session: live.id, subscription });
+    if (isNew) live.save(withSubscription(live.session, subscription));
+    this.ports.presence.count(subscription, 1, isNew);
+  }
+
+  /** `keep`: the pending past that goes on after this. */
+  private remove(
+    live: LiveSession,
+    exchange: string,
+    pattern: string,
+    keep?: ReturnType<HubEvents["begin"]>,
+  ): void {
+    const key = pendingKey(exchange, pattern);
+    if (keep === undefined || live.pending.get(key) !== keep) live.pending.delete(key);
+    live.flow.forget(exchange, pattern);
+    const known = subscriptionOf(live.session, exchange, pattern);
+    if (known === null) return;
+    this.ports.subscribers.remove(live.id, known);
+    this.ports.presence.count(known, -1);
+    live.save(withoutSubscription(live.session, exchange, pattern));
+  }
+}
