@@ -13,8 +13,9 @@
 //           INDEXES     384 KiB   u32 each: the topics of each slot of SLOTS
 //           heap         grows    blocks of 2^n bytes: the tables, the texts of long words, the nodes' slots
 //
-// A freed block waits in the list of its size and is handed out again. Tables never shrink and a table that grows
-// doubles, so what is free is never more than what was in use at one time.
+// A freed block waits in the list of its size and is handed out again, whole or in halves; halves are never joined. So
+// there are never more blocks of a size than were in use at one time, but for the halves left over. A table doubles when
+// it grows and never shrinks; what it leaves behind becomes texts, slots and smaller tables.
 import { TABLE } from "./memory";
 
 export const SLOTS_MAX: u32 = 65_536;
@@ -51,6 +52,7 @@ export const BLOCK_MIN: u32 = 4;
 /** Per size: u32 the first free block, or 0. The block's first word is the next one. */
 const FREE: usize = memory.data(32 * 4, 4);
 const GROWTH_PAGES: i32 = 4;
+const BLOCK_MAX: u32 = 30;
 /** Blocks of 2^11 bytes and more are tables, or as good as. */
 const TABLE_MIN: u32 = 11;
 
@@ -65,15 +67,21 @@ export function haveRoom(bytes: u32): bool {
 
 /** A block of 2^n bytes that may hold anything, or 0 when memory is exhausted. */
 export function takeBlock(n: u32): usize {
-  const list = FREE + (n << 2);
-  const block = <usize>load<u32>(list);
-  if (block != 0) {
+  for (let larger = n; larger <= BLOCK_MAX; larger++) {
+    const list = FREE + (larger << 2);
+    const block = <usize>load<u32>(list);
+    if (block == 0) continue;
     store<u32>(list, load<u32>(block));
+    // The first half is kept each time, until it is as small as it may be.
+    while (larger > n) {
+      larger--;
+      freeBlock(block + ((<usize>1) << larger), larger);
+    }
     return block;
   }
   // The rows of a table must not lie across cache lines.
   const fresh = n < TABLE_MIN ? top : (top + 63) & ~63;
-  if (n > 30 || !haveRoom(<u32>(fresh - top) + (1 << n))) return 0;
+  if (n > BLOCK_MAX || !haveRoom(<u32>(fresh - top) + (1 << n))) return 0;
   top = fresh + ((<usize>1) << n);
   return fresh;
 }

@@ -127,8 +127,7 @@ function enterAnyWords(node: u32, position: u32, count: u32): void {
       found = findSlots(row, found);
     }
     store<u32>(row, (generation << POSITION_BITS) | position, 28);
-    const hasChildren = load<u32>(row, 16) != 0 || load<u32>(row, 8) != 0;
-    if (position < end && hasChildren) push(node, position, end);
+    if (position < end && nodes.takesWords(row)) push(node, position, end);
     node = load<u32>(row, 12);
   }
 }
@@ -162,7 +161,7 @@ function visit(count: u32): void {
     }
     if (position < count) {
       const word = load<u32>(map.WORDS_HERE + (position << 2));
-      const plain = word != 0 && load<u32>(row, 16) != 0 ? plainChild(node, word) : 0;
+      const plain = word != 0 ? plainChild(row, node, word) : 0;
       const star = load<u32>(row, 8);
       position++;
       end = 0;
