@@ -1,7 +1,7 @@
 // The queue's stores beside its messages: timers, lines of keys, identities, and work for elsewhere.
 import { expect } from "vitest";
 import { laneOf, segmentId } from "../../src/queue/lane.ts";
-import type { OutboxRow, QueueStores, TaskRow } from "../../src/queue/stores.ts";
+import type { OutboxRow, QueueStores, RemoteRow, TaskRow } from "../../src/queue/stores.ts";
 
 type Make = () => QueueStores;
 export type Claim = (text: string, body: () => void) => void;
@@ -189,5 +189,31 @@ export function workTests(open: Make, claim: Claim): void {
     expect([work.garbage(9).length, work.garbage(1).length]).toEqual([2, 1]);
     work.removeGarbage("a");
     expect(work.garbage(9)).toEqual(["b"]);
+  });
+}
+
+export function remoteTests(open: Make, claim: Claim): void {
+  claim("keeps consumers on hubs by their ids, in order, and all that they asked for", () => {
+    const { remotes } = open();
+    const row: RemoteRow = {
+      id: 1_790_000_000_007,
+      hub: "h1",
+      session: 3,
+      name: "c",
+      credit: 20,
+      leaseMs: null,
+      priority: -5,
+      isExclusive: false,
+      untilMs: 1_790_000_300_000,
+    };
+    const other: RemoteRow = { ...row, id: 5, leaseMs: 1_000, isExclusive: true };
+    expect(remotes.all()).toEqual([]);
+    remotes.put(row);
+    remotes.put(other);
+    remotes.put({ ...row, credit: 0 });
+    expect(remotes.all()).toEqual([other, { ...row, credit: 0 }]);
+    remotes.remove(5);
+    remotes.remove(5);
+    expect(remotes.all()).toHaveLength(1);
   });
 }

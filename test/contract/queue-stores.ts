@@ -12,7 +12,14 @@ import {
   type ReturnRow,
   type SegmentRow,
 } from "../../src/queue/stores.ts";
-import { type Claim, identityTests, keyTests, timerTests, workTests } from "./queue-stores-work.ts";
+import {
+  type Claim,
+  identityTests,
+  keyTests,
+  remoteTests,
+  timerTests,
+  workTests,
+} from "./queue-stores-work.ts";
 
 export interface MadeStores {
   readonly stores: QueueStores;
@@ -52,6 +59,7 @@ export function queueStoresContract(
     keyTests(open, claim);
     identityTests(open, claim);
     workTests(open, claim);
+    remoteTests(open, claim);
   });
 }
 

@@ -1,10 +1,14 @@
-import { evictDurableObject, reset } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { LIMITS } from "../../src/protocol/limits.ts";
+import { ok, refuse } from "../../src/protocol/result.ts";
+import { fakeHubs, restorePeers } from "../support/fake-peers.ts";
 import { must } from "../support/queue-client.ts";
 
 afterEach(async () => {
+  vi.useRealTimers();
+  restorePeers();
   await reset();
 });
 
@@ -41,6 +45,86 @@ describe("the catalogue", () => {
 
   it("takes no name that breaks the rules", async () => {
     expect(await open().registerQueue("a/b")).toMatchObject({ ok: false, code: "bad_name" });
+  });
+});
+
+describe("exchanges in the catalogue", () => {
+  it("are counted once, and their names are not those of queues", async () => {
+    const stub = open();
+    must(await stub.registerQueue("orders"));
+    expect(must(await stub.hasExchange("orders"))).toBe(false);
+    expect(must(await stub.registerExchange("orders"))).toEqual({ isNew: true });
+    await evictDurableObject(stub);
+    expect(must(await stub.registerExchange("orders"))).toEqual({ isNew: false });
+    expect(await stub.registerExchange("a/b")).toMatchObject({ ok: false, code: "bad_name" });
+    expect(must(await stub.usage())).toMatchObject({ queues: 1, exchanges: 1 });
+    must(await stub.unregisterExchange("orders"));
+    must(await stub.unregisterExchange("orders"));
+    expect(must(await stub.hasExchange("orders"))).toBe(false);
+    expect(must(await stub.hasQueue("orders"))).toBe(true);
+  });
+
+  it("are listed by pages, as queues are", async () => {
+    const stub = open();
+    for (const exchange of ["b", "a.2", "a.1", "A"]) must(await stub.registerExchange(exchange));
+    must(await stub.registerQueue("a.0"));
+    expect(must(await stub.listExchanges({ prefix: "", limit: 9, after: "" }))).toEqual({
+      exchanges: ["A", "a.1", "a.2", "b"],
+    });
+    expect(must(await stub.listExchanges({ prefix: "a.", limit: 1, after: "" }))).toEqual({
+      exchanges: ["a.1"],
+      after: "a.1",
+    });
+    expect(must(await stub.listExchanges({ prefix: "a.", limit: 1, after: "a.1" }))).toEqual({
+      exchanges: ["a.2"],
+    });
+  });
+
+  it("have a quota of their own", async () => {
+    const stub = open();
+    const usage = must(await stub.setQuota({ exchangesMax: 1 }));
+    expect(usage).toMatchObject({ exchangesMax: 1, queuesMax: LIMITS.queuesMax });
+    must(await stub.setQuota({ queuesMax: 5 }));
+    must(await stub.registerExchange("one"));
+    await evictDurableObject(stub);
+    expect(await stub.registerExchange("two")).toMatchObject({
+      ok: false,
+      code: "quota_exceeded",
+      facts: { exchangesMax: 1 },
+    });
+    must(await stub.registerQueue("two"));
+  });
+});
+
+describe("what leads where", () => {
+  it("is noted once for each exchange and destination, and only where there is one", async () => {
+    const stub = open();
+    must(await stub.registerQueue("x"));
+    expect(await stub.noteBinding("e1", { exchange: "x" })).toMatchObject({ code: "destination_missing" });
+    must(await stub.registerExchange("x"));
+    for (const exchange of ["e2", "e1", "e1"]) must(await stub.noteBinding(exchange, { queue: "x" }));
+    must(await stub.noteBinding("e3", { exchange: "x" }));
+    await evictDurableObject(stub);
+    expect(must(await stub.boundTo({ queue: "x" }))).toEqual(["e1", "e2"]);
+    expect(must(await stub.boundTo({ exchange: "x" }))).toEqual(["e3"]);
+    must(await stub.forgetBinding("e1", { queue: "x" }));
+    must(await stub.forgetBinding("e1", { queue: "x" }));
+    expect(must(await stub.boundTo({ queue: "x" }))).toEqual(["e2"]);
+  });
+
+  it("outlives its destination until it is forgotten, but not the exchange that led there", async () => {
+    const stub = open();
+    must(await stub.registerQueue("q"));
+    for (const exchange of ["e1", "e2"]) must(await stub.registerExchange(exchange));
+    must(await stub.noteBinding("e1", { queue: "q" }));
+    must(await stub.noteBinding("e1", { exchange: "e2" }));
+    must(await stub.noteBinding("e2", { queue: "q" }));
+    must(await stub.unregisterQueue("q"));
+    expect(await stub.noteBinding("e1", { queue: "q" })).toMatchObject({ code: "destination_missing" });
+    expect(must(await stub.boundTo({ queue: "q" }))).toEqual(["e1", "e2"]);
+    must(await stub.unregisterExchange("e2"));
+    expect(must(await stub.boundTo({ queue: "q" }))).toEqual(["e1"]);
+    expect(must(await stub.boundTo({ exchange: "e2" }))).toEqual(["e1"]);
   });
 });
 
@@ -106,5 +190,45 @@ describe("revoked tokens", () => {
     await evictDurableObject(stub);
     expect(must(await stub.revokedTokens())).toEqual(["live"]);
     expect(must(await open("other").revokedTokens())).toEqual([]);
+  });
+
+  it("are told to every hub that has not lapsed, and a hub that fails does not undo it", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = open();
+    const told: string[] = [];
+    const answers: Record<string, () => Promise<ReturnType<typeof refuse> | ReturnType<typeof ok<void>>>> = {
+      breaks: () => Promise.reject(new Error("broken")),
+      refuses: async () => refuse("unavailable", "not now"),
+    };
+    await runInDurableObject(stub, (object) =>
+      fakeHubs(object, (hub) => ({
+        revoke: (jti) => {
+          told.push(`${hub}: ${jti}`);
+          return answers[hub]?.() ?? Promise.resolve(ok(undefined));
+        },
+      })),
+    );
+    const startMs = Date.now();
+    for (const hub of ["breaks", "refuses", "late", "lapsed"]) {
+      must(await stub.registerHub(hub, startMs + (hub === "lapsed" ? 1_000 : 60_000)));
+    }
+    // An earlier end does not take back a later one.
+    must(await stub.registerHub("late", startMs + 1_000));
+    vi.setSystemTime(startMs + 1_000);
+    must(await stub.revokeToken("t1", startMs + 90_000));
+    expect(told.sort()).toEqual(["breaks: t1", "late: t1", "refuses: t1"]);
+    expect(must(await stub.revokedTokens())).toEqual(["t1"]);
+    vi.setSystemTime(startMs + 60_000);
+    must(await stub.revokeToken("t2", startMs + 90_000));
+    expect(told).toHaveLength(3);
+  });
+
+  it("bound the hubs of a namespace: one that would not be told is refused", async () => {
+    const stub = open();
+    const untilMs = Date.now() + 60_000;
+    for (let i = 0; i < LIMITS.hubsMax; i++) must(await stub.registerHub(`h${i}`, untilMs));
+    expect(await stub.registerHub("more", untilMs)).toMatchObject({ ok: false, code: "quota_exceeded" });
+    must(await stub.registerHub("h0", untilMs + 1));
+    expect(await open("other").registerHub("a/b", untilMs)).toMatchObject({ code: "bad_name" });
   });
 });

@@ -1,10 +1,25 @@
-import { evictDurableObject, reset } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { QueueObject } from "../../src/objects/queue-object.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
 import { deliveryToJson } from "../../src/protocol/message-json.ts";
-import { batchOf, codec, declare, must, runAlarm, TestSocket } from "../support/queue-client.ts";
+import { ok, type Result } from "../../src/protocol/result.ts";
+import {
+  batchOf,
+  codec,
+  declare,
+  must,
+  runAlarm,
+  TestSocket,
+  type QueueStub,
+} from "../support/queue-client.ts";
+
+let restore = (): unknown => undefined;
 
 afterEach(async () => {
   vi.useRealTimers();
+  restore();
   await reset();
 });
 
@@ -266,3 +281,108 @@ describe("a socket", () => {
     expect(must(await stub.settle([{ lease: head.lease, verdict: "ack" }]))).toMatchObject([{ settled: 1 }]);
   });
 });
+
+describe("a socket whose token can be revoked", () => {
+  const namespace = () => env.NAMESPACES.getByName("test");
+
+  async function consuming(name: string, jti: string): Promise<{ stub: QueueStub; socket: TestSocket }> {
+    const stub = await declare(name);
+    must(await stub.publish({ batch: batchOf("a") }));
+    const socket = await TestSocket.open(stub, { jti });
+    socket.send({ type: "consume", consumer: "c", leaseMs: 3_600_000 });
+    await socket.next("consuming");
+    await socket.next("deliver");
+    return { stub, socket };
+  }
+
+  it("ends with the first frame after the lag, and gives back what it held", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { stub, socket } = await consuming("revoked", "t1");
+    const other = await TestSocket.open(stub, { jti: "t2" });
+    must(await namespace().revokeToken("t1", Date.now() + 3_600_000));
+    // The list was asked for when it began to consume, and is good for a while.
+    socket.send({ type: "ping", ref: 1 });
+    await socket.next("pong");
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    socket.send({ type: "publish", ref: 2, messages: [{ body: "too late" }] });
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_revoked", consumer: "c" });
+    expect((await socket.next("error")).head).toMatchObject({ code: "unauthenticated" });
+    expect((await socket.closed).code).toBe(1008);
+    await vi.waitFor(async () =>
+      expect(must(await stub.inspect())).toMatchObject({
+        counts: { ready: 1, leased: 0 },
+        totals: { published: 1, failed: 0 },
+      }),
+    );
+    other.send({ type: "ping", ref: 3 });
+    await other.next("pong");
+  });
+
+  it("is found by the alarm while it holds messages, through an eviction", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { stub, socket } = await consuming("idle-revoked", "t1");
+    const alarmMs = await runInDurableObject(stub, (_object, state) => state.storage.getAlarm());
+    expect(alarmMs! - Date.now()).toBeLessThanOrEqual(LIMITS.revocationLagMs);
+    must(await namespace().revokeToken("t1", Date.now() + 3_600_000));
+    await evictDurableObject(stub);
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    await runAlarm(stub);
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_revoked" });
+    expect(await socket.closed).toMatchObject({ code: 1008, reason: "token_revoked" });
+    expect(must(await stub.inspect()).counts).toMatchObject({ ready: 1, leased: 0 });
+  });
+
+  it("has its frames handled in the order in which they came, though the first waits for the list", async () => {
+    const stub = await declare("ordered");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    for (let ref = 1; ref <= 20; ref++) socket.send({ type: "publish", ref, messages: [{ body: `${ref}` }] });
+    for (let ref = 1; ref <= 20; ref++)
+      expect((await socket.next("confirm")).head.sequences).toEqual([[ref, 1]]);
+  });
+
+  it("is closed when nobody can tell whether it was revoked", async () => {
+    const stub = await declare("unknown");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    await fakeNamespaces(stub, () => Promise.reject(new Error("away")));
+    socket.send({ type: "publish", ref: 1, messages: [{ body: "x" }] });
+    expect((await socket.next("error")).head).toMatchObject({ code: "unavailable" });
+    expect((await socket.closed).code).toBe(1008);
+    restore();
+    expect(must(await stub.inspect()).totals.published).toBe(0);
+  });
+
+  it("is no consumer when it closes while its consume waits for the list", async () => {
+    const stub = await declare("hasty");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    let answer = (): void => undefined;
+    let isAsked = false;
+    await fakeNamespaces(stub, () => {
+      isAsked = true;
+      return new Promise((resolve) => (answer = () => resolve(ok([]))));
+    });
+    socket.send({ type: "consume" });
+    await vi.waitFor(() => expect(isAsked).toBe(true));
+    socket.close();
+    await runInDurableObject(stub, (_object, state) =>
+      vi.waitFor(() => expect(state.getWebSockets()).toEqual([])),
+    );
+    await runInDurableObject(stub, () => answer());
+    restore();
+    await vi.waitFor(async () => {
+      must(await stub.pause(false));
+      expect(must(await stub.inspect()).consumers).toEqual([]);
+    });
+  });
+});
+
+async function fakeNamespaces(
+  stub: QueueStub,
+  revokedTokens: () => Promise<Result<string[]>>,
+): Promise<void> {
+  await runInDurableObject(stub, (object: QueueObject) => {
+    const { env: bound } = object as unknown as { env: Record<string, unknown> };
+    const before = bound["NAMESPACES"];
+    bound["NAMESPACES"] = { getByName: () => ({ revokedTokens }) };
+    restore = () => (bound["NAMESPACES"] = before);
+  });
+}

@@ -1,0 +1,35 @@
+/**
+ * Exchanges and hubs as a queue or a namespace meets them, played by the test. They take the place of the real ones in an
+ * object's environment: call it inside the object (`runInDurableObject`). It lasts until the object is evicted, or
+ * `restorePeers` is called.
+ */
+import type { Env } from "../../src/env.ts";
+import type { ExchangeApi, HubApi } from "../../src/protocol/exchange-rpc.ts";
+
+type Peer = "EXCHANGES" | "HUBS";
+
+const undo: (() => void)[] = [];
+
+/** Call it after each test. */
+export function restorePeers(): void {
+  for (const one of undo.splice(0)) one();
+}
+
+export function fakeHubs(object: object, hub: (name: string) => Partial<HubApi>): void {
+  replace(object, "HUBS", hub);
+}
+
+export function fakeExchanges(object: object, exchange: (name: string) => Partial<ExchangeApi>): void {
+  replace(object, "EXCHANGES", exchange);
+}
+
+/** Names are given without their namespace. */
+function replace(object: object, peer: Peer, make: (name: string) => object): void {
+  const { env } = object as { env: Record<Peer, Env[Peer]> };
+  const before = env[peer];
+  undo.push(() => {
+    env[peer] = before;
+  });
+  const getByName = (name: string): object => make(name.slice(name.indexOf("/") + 1));
+  env[peer] = { getByName } as unknown as Env[Peer];
+}
