@@ -181,7 +181,9 @@ export class HubCalls {
       { batch: batch.value, needsConsumer: true },
       batch.value.length,
     );
-    return confirm.ok ? null : confirm;
+    if (confirm.ok) return null;
+    // Whoever serves a queue declares it: a queue that is not there has nobody to answer.
+    return confirm.code === "queue_not_found" ? refuse("no_responders", confirm.detail) : confirm;
   }
 
   // Replies
@@ -194,7 +196,7 @@ export class HubCalls {
       : this.recordOf(frame.messages, payload);
     if (!record.ok) return record;
     const answer: MessageRecord = { ...record.value, correlationId };
-    const batch = this.ports.codec.encode([answer], UNSTAMPED, "client");
+    const batch = this.ports.codec.encode([answer], { ...UNSTAMPED, timeMs: Date.now() }, "client");
     if (!batch.ok) return batch;
     const command = { to, correlationId, batch: batch.value, ...(error === undefined ? {} : { error }) };
     const sent = isInbox(to) ? await this.replyToInbox(command) : await this.replyToQueue(live, command);
@@ -267,7 +269,7 @@ export class HubCalls {
     live.send({ ...head, messages: [eventToJson(record, 0, readBatchHeader(batch).timeMs)] });
   }
 
-  /** The connection broke: replies that are due wait for a while. */
+  /** The connection is gone while replies are due: they wait for a while. */
   noteAway({ session: { id, secret, callsUntilMs } }: LiveSession, nowMs: number): void {
     const untilMs = awayUntilMs(callsUntilMs, nowMs);
     if (untilMs !== null) this.ports.store.putAway({ session: id, secret, untilMs });

@@ -45,6 +45,8 @@ const codec = new WasmBatchCodec(kernels);
 const LOOK_MS = 60_000;
 /** A session that has pinged and then been silent so long is gone. */
 const SILENCE_MS = 90_000;
+/** RFC 6455 §7.4.1: normal, going away (a page is left), no status. The client meant to go. */
+const CLEAN_CLOSES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 /** How long a revoked token is remembered: longer than any part of the edge may still take it. */
 const REVOKED_MS = 3 * LIMITS.revocationLagMs;
 
@@ -199,7 +201,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     // A socket whose closing woke the object may not be listed any more.
     if (this.liveOf(socket) === null) this.takeUp(socket);
     const live = this.liveOf(socket);
-    if (live !== null) this.drop(live, code === CLOSE.normal ? "released" : "lost");
+    if (live !== null) this.drop(live, CLEAN_CLOSES.has(code) ? "released" : "lost");
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
@@ -211,7 +213,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     this.sessions.delete(live.id);
     this.subscriptions.drop(live);
     this.ctx.waitUntil(this.consumers.drop(live, how));
-    if (how === "lost") this.calls.noteAway(live, Date.now());
+    this.calls.noteAway(live, Date.now());
     this.alarmClock.keep([this.store.nextLapseMs()], Date.now());
   }
 
