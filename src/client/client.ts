@@ -155,7 +155,7 @@ export class Client {
    * A connection that breaks meanwhile is no matter: the reply waits for the client up to a minute. For answers that
    * must not be lost with this process, publish to the queue with `replyTo` naming a queue of yours, and consume that.
    */
-  call(queue: string, body: MessageBody, options: CallOptions = {}): Promise<Reply> {
+  async call(queue: string, body: MessageBody, options: CallOptions = {}): Promise<Reply> {
     return call(this.sessionSide.session, nameOf("queue", queue), body, options);
   }
 

@@ -166,6 +166,21 @@ export class FakeBroker {
       const record = { body: new TextEncoder().encode(body) };
       return reference ? { ...record, bodyReference: true } : record;
     });
+    this.deliverRecords(lease, firstSequence, records, leaseMs, socket);
+  }
+
+  /** A single message, with whatever fields it has; its sequence is the lease's number. */
+  deliverRecord(lease: number, record: MessageRecord): void {
+    this.deliverRecords(lease, lease, [record], 30_000, this.last);
+  }
+
+  private deliverRecords(
+    lease: number,
+    firstSequence: number,
+    records: readonly MessageRecord[],
+    leaseMs: number,
+    socket: FakeSocket,
+  ): void {
     const nowMs = this.clock.nowMs + this.aheadMs;
     const batch = codec.encode(records, { origin: ORIGIN, firstSequence, timeMs: nowMs }, "broker");
     if (!batch.ok) throw new Error(batch.detail);
