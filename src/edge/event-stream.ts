@@ -26,8 +26,9 @@ export interface EventStreamOptions {
   readonly codec: BatchCodec;
 }
 
-/** What a pull comes to: text to send, nothing to send, or the end. */
+/** What a pull comes to. */
 interface Piece {
+  /** Empty only at the end. */
   readonly text: string;
   readonly isLast?: boolean;
 }
@@ -58,16 +59,11 @@ export function eventStream(options: EventStreamOptions): ReadableStream<Uint8Ar
   );
 }
 
-/** Waits for something to say; the stream asks no more before it has something. */
 async function nextPiece(options: EventStreamOptions): Promise<Piece> {
-  for (;;) {
-    const next = await options.session.next(HEARTBEAT_MS);
-    if (next === "silence") return { text: HEARTBEAT };
-    // The client connects again and says where it was.
-    if (next === null) return { text: "", isLast: true };
-    const piece = pieceOf(next, options);
-    if (piece.text !== "" || piece.isLast === true) return piece;
-  }
+  const next = await options.session.next(HEARTBEAT_MS);
+  if (next === "silence") return { text: HEARTBEAT };
+  // The client connects again and says where it was.
+  return next === null ? { text: "", isLast: true } : pieceOf(next, options);
 }
 
 function pieceOf({ frame, payload, bytes }: ReceivedFrame, options: EventStreamOptions): Piece {
@@ -77,7 +73,7 @@ function pieceOf({ frame, payload, bytes }: ReceivedFrame, options: EventStreamO
   }
   if (frame.type === "gap") return { text: controlText("gap", frame) };
   if (frame.type === "unsubscribed") return { text: controlText("unsubscribed", frame), isLast: true };
-  return { text: "", isLast: frame.type === "error" };
+  return frame.type === "error" ? { text: "", isLast: true } : { text: HEARTBEAT };
 }
 
 /**

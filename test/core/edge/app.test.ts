@@ -316,6 +316,16 @@ it("describes every route in OpenAPI 3.1", async () => {
   expect(document.openapi).toBe("3.1.0");
   expect(Object.keys(document.paths).sort()).toMatchInlineSnapshot(`
     [
+      "/v1/exchanges",
+      "/v1/exchanges/{exchange}",
+      "/v1/exchanges/{exchange}/batches",
+      "/v1/exchanges/{exchange}/bindings",
+      "/v1/exchanges/{exchange}/bindings/{id}",
+      "/v1/exchanges/{exchange}/events",
+      "/v1/exchanges/{exchange}/explain",
+      "/v1/exchanges/{exchange}/messages",
+      "/v1/exchanges/{exchange}/presence",
+      "/v1/hubs/{hub}",
       "/v1/namespace",
       "/v1/namespace/quota",
       "/v1/queues",
@@ -333,6 +343,9 @@ it("describes every route in OpenAPI 3.1", async () => {
       "/v1/queues/{queue}/resume",
       "/v1/queues/{queue}/settle",
       "/v1/queues/{queue}/socket",
+      "/v1/replies",
+      "/v1/rpc/{queue}",
+      "/v1/socket",
       "/v1/tokens/revoke",
     ]
   `);

@@ -1,49 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { waitForDelivery } from "../../../src/edge/long-poll.ts";
 import type { Delivery } from "../../../src/protocol/commands.ts";
-import { encodeBinaryFrame, type ServerFrame } from "../../../src/protocol/frames.ts";
 import type { Result } from "../../../src/protocol/result.ts";
 import { CLAIMS_HEADER, type QueueApi } from "../../../src/protocol/rpc.ts";
+import { FakeSocket, opens, opensNone } from "../../support/fake-socket.ts";
 
 const claims = { subject: "w", publish: false, consume: true, expiresMs: null };
 const NEVER_MS = 60_000;
-
-/** The Worker's end of a socket; the test plays the object. */
-class FakeSocket extends EventTarget {
-  binaryType = "blob";
-  isAccepted = false;
-  closed: number | null = null;
-  readonly sent: unknown[] = [];
-  private readonly waiting: (() => void)[] = [];
-
-  accept(): void {
-    this.isAccepted = true;
-  }
-  send(data: string): void {
-    this.sent.push(JSON.parse(data));
-    for (const resolve of this.waiting.splice(0)) resolve();
-  }
-  close(code: number): void {
-    this.closed = code;
-  }
-  async sends(count: number): Promise<void> {
-    while (this.sent.length < count) await new Promise<void>((resolve) => this.waiting.push(resolve));
-  }
-  receive(head: ServerFrame, payload?: Uint8Array): void {
-    const data = payload === undefined ? JSON.stringify(head) : encodeBinaryFrame(head, payload).buffer;
-    this.dispatchEvent(new MessageEvent("message", { data }));
-  }
-}
 
 function wait(socket: FakeSocket | null, waitMs: number, signal = new AbortController().signal) {
   const requests: Request[] = [];
   const fetch = async (request: Request): Promise<Response> => {
     requests.push(request);
-    if (socket !== null) return { status: 101, webSocket: socket } as unknown as Response;
-    return Response.json(
-      { ok: false, code: "queue_not_found", detail: "queue: is not there" },
-      { status: 404 },
-    );
+    return socket === null ? opensNone("queue_not_found", 404) : opens(socket);
   };
   const queue = { fetch } as unknown as QueueApi;
   const frame = { type: "consume", once: true, format: "binary", credit: 3 } as const;
