@@ -10,7 +10,7 @@ import type { ExchangeStores, StoredExchange } from "./stores.ts";
 export interface ExchangeContext {
   readonly stores: ExchangeStores;
   readonly codec: BatchCodec;
-  readonly bindings: Bindings;
+  bindings: Bindings;
   readonly hubs: HubLeases;
   history: History;
   lastValues: LastValues;

@@ -26,10 +26,11 @@ import { moveSender, type Move } from "../protocol/move-target.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { explain } from "../routing/explain.ts";
+import { Bindings } from "./bindings.ts";
 import { configOf, refuseChanges } from "./config-rules.ts";
 import { drawEpoch, openContext, openEvents, type ExchangeContext, type ExchangeParts } from "./context.ts";
 import { firstDue, hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
-import type { Turn } from "./history.ts";
+import { isNumbered, type Turn } from "./history.ts";
 import { countOf, runsOf } from "../protocol/runs.ts";
 import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
@@ -86,16 +87,21 @@ export class Exchange {
   update(changes: Partial<ExchangeConfig>, nowMs: number): Result<ExchangeInfo> {
     const refused = refuseChanges(this.config, changes);
     if (refused) return refused;
-    const before = this.context.history;
+    const { context, stores, parts } = this;
     const config = { ...this.config, ...changes };
-    const begins = !before.isKept && (config.history.eventsMax > 0 || config.lastValuesMax > 0);
-    this.store({ config, ...(begins ? { epoch: drawEpoch(this.parts.random) } : {}) });
-    const events = openEvents(this.context.stored, this.stores, this.parts);
-    if (!events.history.isKept || begins) {
-      this.stores.history.clear();
-      this.stores.lastValues.clear();
+    if (isNumbered(config) === context.history.isKept) {
+      this.store({ config });
+      context.history.configure(config);
+      context.lastValues.configure(config);
+    } else {
+      this.store({ config, epoch: drawEpoch(parts.random) });
+      stores.history.clear();
+      stores.lastValues.clear();
+      Object.assign(context, openEvents(context.stored, stores, parts));
     }
-    Object.assign(this.context, openEvents(this.context.stored, this.stores, this.parts));
+    if (changes.hashOn !== undefined) {
+      context.bindings = new Bindings(config, stores.bindings, stores.counters, parts);
+    }
     return ok(this.inspect(nowMs));
   }
 
@@ -188,7 +194,7 @@ export class Exchange {
     delayed: readonly SequenceRun[],
   ): PublishPlan {
     // Routed before it is numbered: numbering may write over the batch's header in place.
-    const step = routeStep(this.context, now);
+    const step = this.route(now);
     this.turn.push(now);
     return { now, places, delayed, step };
   }
@@ -197,7 +203,7 @@ export class Exchange {
   step(batch: Uint8Array, isQuiet: boolean): Result<RouteStep> {
     const scanned = this.scan(batch, "broker");
     if (!scanned.ok) return scanned;
-    const step = routeStep(this.context, scanned.value);
+    const step = this.route(scanned.value);
     if (!isQuiet) this.turn.push(scanned.value);
     return ok(step);
   }
@@ -205,9 +211,16 @@ export class Exchange {
   /** What another object's batch would come to, with nothing done yet. */
   look(batch: Uint8Array): Result<{ scanned: Scanned; step: RouteStep }> {
     const scanned = this.scan(batch, "broker");
-    return scanned.ok
-      ? ok({ scanned: scanned.value, step: routeStep(this.context, scanned.value) })
-      : scanned;
+    if (!scanned.ok) return scanned;
+    const { queues, exchanges } = routeStep(this.context, scanned.value);
+    return ok({ scanned: scanned.value, step: { queues, exchanges } });
+  }
+
+  /** The ways of messages that go now. */
+  private route(scanned: Scanned): RouteStep {
+    const { unroutable, ...step } = routeStep(this.context, scanned);
+    this.context.unroutable += unroutable;
+    return step;
   }
 
   /** Whether a move was taken already. */
@@ -349,7 +362,7 @@ export class Exchange {
   /** Takes away what time has ended. What is due is asked for with `firstDue`. */
   tick(nowMs: number): void {
     this.context.hubs.dropLapsed(nowMs);
-    while (this.context.history.trim(nowMs));
+    this.context.history.trimAll(nowMs);
   }
 
   nextWakeMs(): number | null {

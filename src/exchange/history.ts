@@ -9,6 +9,8 @@ import type { HistoryHead, HistoryRow, HistoryStore } from "./stores.ts";
 
 /** Rows taken away by one turn; each turn adds one, so it keeps up. */
 const TRIM_ROWS = 8;
+/** And as many times so many by one alarm. */
+const TRIMS_MAX = 1_000;
 
 export interface Turn {
   readonly first: number;
@@ -20,7 +22,7 @@ export interface Turn {
 export class History {
   private readonly store: HistoryStore;
   private readonly codec: BatchCodec;
-  private readonly config: ExchangeConfig;
+  private config: ExchangeConfig;
   readonly epoch: number;
   private lastOffset: number;
   private bytesSoFar: number;
@@ -38,6 +40,17 @@ export class History {
     this.bytesSoFar = last?.bytesSoFar ?? 0;
     this.writtenPushed = last?.pushed ?? 0;
     this.pushed = this.writtenPushed;
+  }
+
+  /** What is kept from now on. Where it lies and how it is numbered stays as it is. */
+  configure(config: ExchangeConfig): void {
+    this.config = config;
+  }
+
+  /** Events that may be asked for; 0: none. */
+  get eventsMax(): number {
+    const { durable, history } = this.config;
+    return durable ? history.eventsMax : Math.min(history.eventsMax, LIMITS.memoryHistoryEventsMax);
   }
 
   get offset(): number {
@@ -110,7 +123,8 @@ export class History {
 
   /** The first offset that may still be asked for; past the last one when nothing may. */
   earliestOffset(nowMs: number): number {
-    const { eventsMax, ageMs } = this.config.history;
+    const { eventsMax } = this;
+    const { ageMs } = this.config.history;
     const [first] = this.store.firstHeads(1);
     if (eventsMax === 0 || first === undefined) return this.lastOffset + 1;
     const byCount = Math.max(first.first, this.lastOffset - eventsMax + 1);
@@ -130,10 +144,14 @@ export class History {
   size(): { events: number; bytes: number } {
     const [first] = this.store.firstHeads(1);
     const last = this.store.last();
-    if (first === undefined || last === null || this.config.history.eventsMax === 0)
-      return { events: 0, bytes: 0 };
+    if (first === undefined || last === null || this.eventsMax === 0) return { events: 0, bytes: 0 };
     const bytes = last.bytesSoFar - first.bytesSoFar + first.batchBytes;
     return { events: this.lastOffset - first.first + 1, bytes };
+  }
+
+  /** As `trim`, many times; what is left after them is for the next alarm. */
+  trimAll(nowMs: number): void {
+    for (let i = 0; i < TRIMS_MAX && this.trim(nowMs); i++);
   }
 
   /** Takes away rows that nobody may ask for any more. True when there may be more of them. */
@@ -152,20 +170,26 @@ export class History {
   }
 
   private isSpent(head: HistoryHead, nowMs: number): boolean {
-    const { eventsMax, ageMs } = this.config.history;
-    if (head.first + head.count - 1 <= this.lastOffset - eventsMax) return true;
-    if (ageMs !== null && head.timeMs + ageMs <= nowMs) return true;
+    const { ageMs } = this.config.history;
+    return this.isOver(head) || (ageMs !== null && head.timeMs + ageMs <= nowMs);
+  }
+
+  /** Whether what came later fills the history by itself. */
+  private isOver(head: HistoryHead): boolean {
+    if (head.first + head.count - 1 <= this.lastOffset - this.eventsMax) return true;
     const bytesMax = this.config.durable ? LIMITS.historyBytesMax : LIMITS.memoryHistoryBytesMax;
     return this.bytesSoFar - head.bytesSoFar > bytesMax;
   }
 
-  /** When the oldest events grow too old; null when time does nothing here. */
+  /** When rows must be taken away by the alarm; null when there is nothing to wait for. */
   nextTrimMs(): number | null {
+    const [head, next] = this.store.firstHeads(2);
+    if (head === undefined || next === undefined) return null;
+    // More rows are to go than a turn takes away: at once.
+    if (this.isOver(head)) return head.timeMs;
     const { ageMs } = this.config.history;
-    if (ageMs === null) return null;
-    const heads = this.store.firstHeads(2);
     // A row more than needed may stay for a minute: an alarm for each would cost more than it frees.
-    return heads.length < 2 ? null : heads[0]!.timeMs + ageMs + 60_000;
+    return ageMs === null ? null : head.timeMs + ageMs + 60_000;
   }
 }
 

@@ -2,7 +2,7 @@
  * What a subscriber gets of the past, and the verdict on it: `complete` when every event since its position that
  * matches is there, `gap` when some may be lost. It is never told `complete` on a guess.
  */
-import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
+import type { BatchCodec, MessageRecord, RecordTable } from "../protocol/batch.ts";
 import type {
   EventBatch,
   GapReason,
@@ -24,6 +24,7 @@ const SCAN_EVENTS_MAX = 100_000;
 /** Events in one batch of the answer. */
 const BATCH_EVENTS_MAX = 500;
 const BATCH_BYTES_MAX = 512 * 1024;
+const TIME_BYTES = 8;
 
 export interface Past {
   readonly history: History;
@@ -34,6 +35,8 @@ export interface Past {
 
 interface PastEvent {
   readonly offset: number;
+  /** What it takes in a batch, with its time. */
+  readonly bytes: number;
   readonly record: MessageRecord;
 }
 
@@ -91,7 +94,7 @@ function since(past: Past, position: string, pattern: string): Found {
 function gapSince({ history }: Past, epoch: number, offset: number, earliest: number): GapReason | null {
   if (epoch !== history.epoch || offset > history.offset) return "new_epoch";
   if (offset + 1 >= earliest) return null;
-  return earliest > history.offset ? "no_history" : "expired";
+  return history.eventsMax === 0 ? "no_history" : "expired";
 }
 
 /** The newest events that fit the bounds: a subscriber that missed too much wants the end, not the beginning. */
@@ -101,8 +104,9 @@ function scanFrom(past: Past, from: number, pattern: string): Selection {
 
 function lastOf(past: Past, { last, pattern }: ReplayCommand): Found {
   if (last === undefined) return { recovery: "fresh", events: [] };
-  const { events } = scanBack(past, past.history.earliestOffset(past.nowMs), pattern, last);
-  return { recovery: "fresh", events };
+  const { events, isWhole } = scanBack(past, past.history.earliestOffset(past.nowMs), pattern, last);
+  const isAll = isWhole || events.length === last;
+  return isAll ? { recovery: "fresh", events } : { recovery: "gap", reason: "too_much", events };
 }
 
 /** From the end back to `from`: at most `eventsMax` that match. */
@@ -115,7 +119,7 @@ function scanBack(past: Past, from: number, pattern: string, eventsMax: number):
     if (row === null) break;
     const found = eventsOf(past, row, from, end, pattern);
     for (const event of found.toReversed()) {
-      bytes += event.record.body.length;
+      bytes += event.bytes;
       if (events.length >= eventsMax || bytes > LIMITS.replayBytesMax)
         return { events: events.reverse(), isWhole: false };
       events.push(event);
@@ -136,10 +140,20 @@ function eventsOf(past: Past, row: HistoryRow, from: number, end: number, patter
     const offset = row.first + i;
     if (offset < from || offset >= end) continue;
     if (!matches(pattern, readText(row.bytes, table.routingKeyOffset(i), table.routingKeySize(i)))) continue;
-    const record = readRecord(row.bytes, table.offset(i));
-    events.push({ offset, record: { ...record, timeMs: record.timeMs ?? row.timeMs } });
+    events.push(eventOf(row, table, i, offset));
   }
   return events;
+}
+
+function eventOf(
+  row: { readonly bytes: Uint8Array; readonly timeMs: number },
+  table: RecordTable,
+  index: number,
+  offset: number,
+): PastEvent {
+  const record = readRecord(row.bytes, table.offset(index));
+  const bytes = table.size(index) + TIME_BYTES;
+  return { offset, bytes, record: { ...record, timeMs: record.timeMs ?? row.timeMs } };
 }
 
 function lastValuesOf(past: Past, pattern: string): Selection {
@@ -150,13 +164,13 @@ function lastValuesOf(past: Past, pattern: string): Selection {
     if (!matches(pattern, row.topic)) continue;
     const scanned = past.codec.scan(row.bytes, "broker");
     assert(scanned.ok, "a last value is damaged");
-    const record = readRecord(row.bytes, scanned.value.offset(0));
-    bytes += record.body.length;
+    const event = eventOf(row, scanned.value, 0, row.offset);
+    bytes += event.bytes;
     if (events.length >= LIMITS.replayEventsMax || bytes > LIMITS.replayBytesMax) {
       isWhole = false;
       break;
     }
-    events.push({ offset: row.offset, record: { ...record, timeMs: record.timeMs ?? row.timeMs } });
+    events.push(event);
   }
   return { events: events.sort((a, b) => a.offset - b.offset), isWhole };
 }
@@ -167,10 +181,10 @@ function batchesOf(past: Past, events: readonly PastEvent[]): EventBatch[] {
   let bytes = 0;
   for (const event of events) {
     const part = parts.at(-1);
-    bytes += event.record.body.length;
+    bytes += event.bytes;
     if (part === undefined || part.length >= BATCH_EVENTS_MAX || bytes > BATCH_BYTES_MAX) {
       parts.push([event]);
-      bytes = event.record.body.length;
+      bytes = event.bytes;
     } else part.push(event);
   }
   return parts.map((part) => ({

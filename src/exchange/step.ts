@@ -19,8 +19,13 @@ export interface Scanned {
   readonly table: RecordTable;
 }
 
+export interface Step extends RouteStep {
+  /** Messages that no binding matched and no alternate exchange takes. */
+  readonly unroutable: number;
+}
+
 /** Where the messages go from here. What no binding matches goes to the alternate exchange, if there is one. */
-export function routeStep(exchange: ExchangeContext, { batch, table }: Scanned): RouteStep {
+export function routeStep(exchange: ExchangeContext, { batch, table }: Scanned): Step {
   const { destinations, messages } = exchange.bindings.route(batch, table);
   const matched = new IndexSet(table.count);
   const queues: { queue: string; messages: SequenceRun[] }[] = [];
@@ -32,12 +37,12 @@ export function routeStep(exchange: ExchangeContext, { batch, table }: Scanned):
     if ("queue" in destination) queues.push({ queue: destination.queue, messages: runs });
     else exchanges.push({ exchange: destination.exchange, messages: runs });
   }
-  if (matched.count === table.count) return { queues, exchanges };
+  if (matched.count === table.count) return { queues, exchanges, unroutable: 0 };
   const rest = runsOf(unmatched(matched, table.count));
   const { alternate } = configOf(exchange);
-  if (alternate === null) exchange.unroutable += table.count - matched.count;
-  else addShare(exchanges, alternate, rest);
-  return { queues, exchanges };
+  if (alternate === null) return { queues, exchanges, unroutable: table.count - matched.count };
+  addShare(exchanges, alternate, rest);
+  return { queues, exchanges, unroutable: 0 };
 }
 
 function* unmatched(matched: IndexSet, count: number): Generator<number> {
@@ -69,12 +74,8 @@ export function appendEvents(exchange: ExchangeContext, batches: readonly Scanne
 function appendRow({ history, lastValues }: ExchangeContext, row: readonly Scanned[], nowMs: number): Turn {
   const count = row.reduce((sum, { table }) => sum + table.count, 0);
   const slices = row.flatMap(({ batch, table }) => slicesOf(batch, table, [[0, table.count]]));
-  let first = history.offset + 1;
   const turn = history.append(slices, count, nowMs);
-  for (const { batch, table } of row) {
-    lastValues.keep(batch, table, first, nowMs, history.epoch);
-    first += table.count;
-  }
+  lastValues.keep(row, turn.first, nowMs, history.epoch);
   return turn;
 }
 

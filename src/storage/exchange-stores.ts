@@ -87,7 +87,7 @@ class SqlBindingStore implements BindingStore {
   put({ id, destination, key, headers }: BindingView): void {
     const [kind, name] =
       "queue" in destination ? ["queue", destination.queue] : ["exchange", destination.exchange];
-    this.sql.run(PUT_BINDING, id, kind!, name!, key, headers === null ? null : JSON.stringify(headers));
+    this.sql.run(PUT_BINDING, id, kind, name, key, headers === null ? null : JSON.stringify(headers));
   }
 
   remove(id: number): void {
