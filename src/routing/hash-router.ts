@@ -7,10 +7,10 @@
 import { assert } from "../protocol/assert.ts";
 import type { RecordTable } from "../protocol/batch.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
-import { readCorrelationId } from "../protocol/record.ts";
-import { FilterIndex } from "./filter-index.ts";
+import { readCorrelationId, readHeaders } from "../protocol/record.ts";
+import { FilterIndex, PART_MAX } from "./filter-index.ts";
 import { hashBytes, hashHeader, hashText, parseWeight, score, wins, type Hash } from "./rendezvous.ts";
-import { BatchHeaders, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
+import { hasBit, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
 
 interface Contender {
   readonly destination: number;
@@ -20,9 +20,14 @@ interface Contender {
   readonly open: Map<number, number>;
   /** The highest weight of `open`, 0 when there is none. */
   openWeight: number;
-  /** For the message at hand. */
-  weight: number;
   bindings: number;
+}
+
+/** Of one message. At first nobody, with a score below all others. */
+interface Winner {
+  readonly name: string;
+  readonly destination: number;
+  readonly score: number;
 }
 
 export class HashRouter implements KindRouter {
@@ -50,26 +55,42 @@ export class HashRouter implements KindRouter {
   }
 
   route(batch: Uint8Array, table: RecordTable, hits: RouteHits): void {
-    const headers = new BatchHeaders(batch, table);
-    const contenders = [...this.contenders.values()];
-    for (let i = 0; i < table.count; i++) {
-      this.weigh(contenders, i, headers);
-      const winner = winnerOf(contenders, this.hash(batch, table, i, headers));
-      if (winner !== null) hits.add(winner.destination, i);
+    for (let first = 0; first < table.count; first += PART_MAX) {
+      const count = Math.min(PART_MAX, table.count - first);
+      const weights = this.weigh(batch, table, first, count);
+      const keys = Array.from({ length: count }, (_, i) => this.hash(batch, table, first + i));
+      const winners: Winner[] = keys.map(() => ({ name: "", destination: -1, score: 0 }));
+      for (const contender of this.contenders.values()) {
+        contend(contender, weights.get(contender.destination) ?? null, keys, winners);
+      }
+      for (const [i, { destination }] of winners.entries()) {
+        if (destination >= 0) hits.add(destination, first + i);
+      }
     }
   }
 
-  private weigh(contenders: readonly Contender[], index: number, headers: BatchHeaders): void {
-    for (const contender of contenders) contender.weight = contender.openWeight;
-    if (this.filters.size === 0) return;
-    this.filters.lookAt(headers.of(index));
-    this.filters.forEachAccepted((binding) => {
-      const contender = this.contenders.get(binding.destination)!;
-      contender.weight = Math.max(contender.weight, weightOf(binding));
+  /** For destinations that have filters which accept: their weight for each message of the part. */
+  private weigh(
+    batch: Uint8Array,
+    table: RecordTable,
+    first: number,
+    count: number,
+  ): Map<number, Uint8Array> {
+    const weights = new Map<number, Uint8Array>();
+    if (this.filters.size === 0) return weights;
+    this.filters.load(batch, table, first, count);
+    this.filters.forEachAccepted((binding, bits) => {
+      const { openWeight, destination } = this.contenders.get(binding.destination)!;
+      const weight = weightOf(binding);
+      if (weight <= openWeight) return;
+      const own = weights.get(destination) ?? new Uint8Array(count).fill(openWeight);
+      for (let i = 0; i < count; i++) if (own[i]! < weight && hasBit(bits, i)) own[i] = weight;
+      weights.set(destination, own);
     });
+    return weights;
   }
 
-  private hash(batch: Uint8Array, table: RecordTable, index: number, headers: BatchHeaders): Hash {
+  private hash(batch: Uint8Array, table: RecordTable, index: number): Hash {
     switch (this.hashOn) {
       case "routingKey":
         return hashBytes(batch, table.routingKeyOffset(index), table.routingKeySize(index));
@@ -78,9 +99,9 @@ export class HashRouter implements KindRouter {
       case "correlationId":
         return hashText(readCorrelationId(batch, table.offset(index)) ?? "");
       default: {
-        const values = headers.of(index);
+        const headers = readHeaders(batch, table.offset(index)) ?? {};
         const { header } = this.hashOn;
-        return hashHeader(Object.hasOwn(values, header) ? values[header] : undefined);
+        return hashHeader(Object.hasOwn(headers, header) ? headers[header] : undefined);
       }
     }
   }
@@ -89,7 +110,7 @@ export class HashRouter implements KindRouter {
     let contender = this.contenders.get(destination);
     if (contender === undefined) {
       const hash = hashText(name);
-      contender = { destination, name, hash, open: new Map(), openWeight: 0, weight: 0, bindings: 0 };
+      contender = { destination, name, hash, open: new Map(), openWeight: 0, bindings: 0 };
       this.contenders.set(destination, contender);
     }
     assert(contender.name === name, "a destination's number stands for two names");
@@ -111,19 +132,22 @@ function countWeight(contender: Contender, weight: number, change: 1 | -1): void
   contender.openWeight = Math.max(0, ...contender.open.keys());
 }
 
-function winnerOf(contenders: readonly Contender[], key: Hash): Contender | null {
-  let winner: Contender | null = null;
-  let highest = 0;
-  for (const contender of contenders) {
-    if (contender.weight === 0) continue;
-    const reached = score(key, contender.hash, contender.weight);
-    if (
-      winner === null ||
-      wins({ score: reached, name: contender.name }, { score: highest, name: winner.name })
-    ) {
-      winner = contender;
-      highest = reached;
-    }
+/** Puts a contender in the place of those whose keys it wins. */
+function contend(
+  contender: Contender,
+  weights: Uint8Array | null,
+  keys: readonly Hash[],
+  winners: Winner[],
+): void {
+  const { name, destination, hash, openWeight } = contender;
+  for (let i = 0; i < keys.length; i++) {
+    const weight = weights === null ? openWeight : weights[i]!;
+    if (weight === 0) continue;
+    const reached = score(keys[i]!, hash, weight);
+    const winner = winners[i]!;
+    // Most lose, and cost no object.
+    if (reached < winner.score) continue;
+    const challenger = { name, destination, score: reached };
+    if (wins(challenger, winner)) winners[i] = challenger;
   }
-  return winner;
 }

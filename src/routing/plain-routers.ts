@@ -1,10 +1,11 @@
 // The kinds of exchange that look up a key as it stands, or look at no key.
 import type { RecordTable } from "../protocol/batch.ts";
 import { readText } from "../protocol/utf8.ts";
-import { FilterIndex, type Filtered } from "./filter-index.ts";
+import { FilterIndex, PART_MAX, type Filtered } from "./filter-index.ts";
 import {
-  BatchHeaders,
+  bitsFor,
   CountedDestinations,
+  setBit,
   type KindRouter,
   type RouteHits,
   type RouterBinding,
@@ -28,10 +29,9 @@ export class KeylessRouter implements KindRouter {
   route(batch: Uint8Array, table: RecordTable, hits: RouteHits): void {
     if (table.count > 0) for (const destination of this.open.all()) hits.addAll(destination);
     if (this.filters.size === 0) return;
-    const headers = new BatchHeaders(batch, table);
-    for (let i = 0; i < table.count; i++) {
-      this.filters.lookAt(headers.of(i));
-      this.filters.forEachAccepted(({ destination }) => hits.add(destination, i));
+    for (let first = 0; first < table.count; first += PART_MAX) {
+      this.filters.load(batch, table, first, Math.min(PART_MAX, table.count - first));
+      this.filters.forEachAccepted(({ destination }, bits) => hits.addBits(destination, first, bits));
     }
   }
 }
@@ -64,17 +64,32 @@ export class DirectRouter implements KindRouter {
   }
 
   route(batch: Uint8Array, table: RecordTable, hits: RouteHits): void {
-    const headers = new BatchHeaders(batch, table);
-    for (let i = 0; i < table.count; i++) {
-      const key = readText(batch, table.routingKeyOffset(i), table.routingKeySize(i));
+    for (let first = 0; first < table.count; first += PART_MAX) {
+      this.routePart(batch, table, first, Math.min(PART_MAX, table.count - first), hits);
+    }
+  }
+
+  private routePart(
+    batch: Uint8Array,
+    table: RecordTable,
+    first: number,
+    count: number,
+    hits: RouteHits,
+  ): void {
+    const waiting = new Map<KeyBindings, Uint32Array>();
+    for (let i = 0; i < count; i++) {
+      const at = first + i;
+      const key = readText(batch, table.routingKeyOffset(at), table.routingKeySize(at));
       const bindings = this.byKey.get(key);
       if (bindings === undefined) continue;
-      for (const destination of bindings.open.all()) hits.add(destination, i);
+      for (const destination of bindings.open.all()) hits.add(destination, at);
       if (bindings.filtered.size === 0) continue;
-      this.filters.lookAt(headers.of(i));
-      for (const filtered of bindings.filtered) {
-        if (this.filters.accepts(filtered)) hits.add(filtered.binding.destination, i);
-      }
+      const bits = waiting.get(bindings) ?? bitsFor(count);
+      setBit(bits, i);
+      waiting.set(bindings, bits);
     }
+    if (waiting.size === 0) return;
+    this.filters.load(batch, table, first, count);
+    for (const [{ filtered }, candidates] of waiting) this.filters.route(filtered, candidates, first, hits);
   }
 }

@@ -1,9 +1,8 @@
 // What goes into a router and what comes out of it, and the parts that several kinds of exchange are made of.
 import { assert } from "../protocol/assert.ts";
-import { FIELD, type Headers, type RecordTable } from "../protocol/batch.ts";
+import type { RecordTable } from "../protocol/batch.ts";
 import type { HeadersFilter } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { readHeaders } from "../protocol/record.ts";
 
 export interface RouterBinding {
   readonly id: number;
@@ -22,41 +21,71 @@ export interface RouteMatches {
   readonly messages: readonly Uint32Array[];
 }
 
-/** Where the messages of one batch go. What is said twice counts once, in whatever order it is said. */
+/**
+ * Where the messages of one batch go: a bit for each message and destination. What is said twice counts once, in whatever
+ * order it is said. At most LIMITS.destinationsMax × LIMITS.recordsMax bits, 512 KB.
+ */
 export class RouteHits {
   private readonly count: number;
-  /** A byte a message: at most LIMITS.destinationsMax × LIMITS.recordsMax, 4 MB. */
-  private readonly rows = new Map<number, Uint8Array>();
+  private readonly rows = new Map<number, Uint32Array>();
 
   constructor(count: number) {
     this.count = count;
   }
 
   add(destination: number, index: number): void {
-    this.rowOf(destination)[index] = 1;
+    setBit(this.rowOf(destination), index);
   }
 
   addAll(destination: number): void {
-    this.rowOf(destination).fill(1);
+    this.rowOf(destination).fill(0xffffffff);
+  }
+
+  /** The bits are of the messages from `first` on, a multiple of 32. */
+  addBits(destination: number, first: number, bits: Uint32Array): void {
+    const row = this.rowOf(destination);
+    const from = first / 32;
+    for (let k = 0; k < bits.length; k++) row[from + k]! |= bits[k]!;
   }
 
   matches(): RouteMatches {
     const destinations = [...this.rows.keys()].sort((a, b) => a - b);
-    return { destinations, messages: destinations.map((destination) => indexesOf(this.rowOf(destination))) };
+    return {
+      destinations,
+      messages: destinations.map((destination) => indexesOf(this.rowOf(destination), this.count)),
+    };
   }
 
-  private rowOf(destination: number): Uint8Array {
+  private rowOf(destination: number): Uint32Array {
     let row = this.rows.get(destination);
-    if (row === undefined) this.rows.set(destination, (row = new Uint8Array(this.count)));
+    if (row === undefined) this.rows.set(destination, (row = bitsFor(this.count)));
     return row;
   }
 }
 
-function indexesOf(row: Uint8Array): Uint32Array {
-  const indexes = new Uint32Array(row.length);
+export function bitsFor(count: number): Uint32Array<ArrayBuffer> {
+  return new Uint32Array(Math.ceil(count / 32));
+}
+
+export function setBit(bits: Uint32Array, index: number): void {
+  bits[index >>> 5]! |= 1 << (index & 31);
+}
+
+export function hasBit(bits: Uint32Array, index: number): boolean {
+  return (bits[index >>> 5]! & (1 << (index & 31))) !== 0;
+}
+
+/** The bits that are set, of the first `count`. */
+function indexesOf(bits: Uint32Array, count: number): Uint32Array {
+  const indexes = new Uint32Array(count);
   let size = 0;
-  for (let i = 0; i < row.length; i++) if (row[i] === 1) indexes[size++] = i;
-  return indexes.subarray(0, size);
+  for (let k = 0; k < bits.length; k++) {
+    for (let word = bits[k]!; word !== 0; word &= word - 1) {
+      const index = 32 * k + 31 - Math.clz32(word & -word);
+      if (index < count) indexes[size++] = index;
+    }
+  }
+  return indexes.slice(0, size);
 }
 
 /** Destinations, and how many bindings lead to each. */
@@ -80,29 +109,6 @@ export class CountedDestinations {
 
   all(): IterableIterator<number> {
     return this.counts.keys();
-  }
-}
-
-const NO_HEADERS: Headers = {};
-
-/** The headers of a batch's records, each decoded when it is first asked for. Only the last one is remembered. */
-export class BatchHeaders {
-  private readonly batch: Uint8Array;
-  private readonly table: RecordTable;
-  private index = -1;
-  private headers = NO_HEADERS;
-
-  constructor(batch: Uint8Array, table: RecordTable) {
-    this.batch = batch;
-    this.table = table;
-  }
-
-  of(index: number): Headers {
-    if (index === this.index) return this.headers;
-    const hasSome = (this.table.flags(index) & FIELD.headers) !== 0;
-    this.headers = (hasSome ? readHeaders(this.batch, this.table.offset(index)) : null) ?? NO_HEADERS;
-    this.index = index;
-    return this.headers;
   }
 }
 

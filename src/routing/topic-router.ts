@@ -5,16 +5,15 @@
 import { assert } from "../protocol/assert.ts";
 import type { RecordTable } from "../protocol/batch.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { FilterIndex, type Filtered } from "./filter-index.ts";
+import { FilterIndex, PART_MAX, type Filtered } from "./filter-index.ts";
 import { SLOT_MAX, type TopicList, type TopicMatcher } from "./matcher.ts";
-import { BatchHeaders, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
+import { bitsFor, setBit, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
 
 /** Below these slots lie the destinations'. */
 const PATTERN_SLOTS = LIMITS.destinationsMax;
 
 /** Matches of filtered patterns that one answer of the matcher may hold: a batch is asked for in parts. */
 const MATCHES_MAX = 1 << 20;
-const TOPICS_MIN = 64;
 
 interface FilteredPattern {
   readonly slot: number;
@@ -50,42 +49,41 @@ export class TopicRouter implements KindRouter {
   }
 
   route(batch: Uint8Array, table: RecordTable, hits: RouteHits): void {
-    const part = Math.max(TOPICS_MIN, Math.floor(MATCHES_MAX / Math.max(1, this.patterns.size)));
-    const headers = new BatchHeaders(batch, table);
+    const part = this.partSize(table.count);
     for (let first = 0; first < table.count; first += part) {
-      const topics = topicsOf(batch, table, first, Math.min(part, table.count - first));
-      this.routePart(topics, first, headers, hits);
+      const count = Math.min(part, table.count - first);
+      const waiting = this.match(topicsOf(batch, table, first, count), first, hits);
+      if (waiting.size === 0) continue;
+      this.filters.load(batch, table, first, count);
+      for (const [{ bindings }, candidates] of waiting) {
+        this.filters.route(bindings, candidates, first, hits);
+      }
     }
   }
 
-  private routePart(topics: TopicList, first: number, headers: BatchHeaders, hits: RouteHits): void {
+  /** Without filters the whole batch; else a multiple of 32. */
+  private partSize(count: number): number {
+    if (this.patterns.size === 0) return count;
+    const size = Math.floor(MATCHES_MAX / this.patterns.size / 32) * 32;
+    return Math.max(32, Math.min(size, PART_MAX));
+  }
+
+  /** Sends on what needs no filter. The rest by pattern, as bits of the topics. */
+  private match(topics: TopicList, first: number, hits: RouteHits): Map<FilteredPattern, Uint32Array> {
     const { slots, ends, indexes } = this.matcher.matchAll(topics);
-    /** By message, so that its headers are looked at once. */
-    const waiting: FilteredPattern[][] = [];
+    const waiting = new Map<FilteredPattern, Uint32Array>();
     let at = 0;
     for (let k = 0; k < slots.length; k++) {
       const slot = slots[k]!;
-      for (; at < ends[k]!; at++) {
-        const index = indexes[at]!;
-        if (slot < PATTERN_SLOTS) hits.add(slot, first + index);
-        else (waiting[index] ??= []).push(this.bySlot[slot - PATTERN_SLOTS]!);
+      if (slot < PATTERN_SLOTS) {
+        for (; at < ends[k]!; at++) hits.add(slot, first + indexes[at]!);
+      } else {
+        const candidates = bitsFor(topics.count);
+        for (; at < ends[k]!; at++) setBit(candidates, indexes[at]!);
+        waiting.set(this.bySlot[slot - PATTERN_SLOTS]!, candidates);
       }
     }
-    waiting.forEach((patterns, index) => this.filter(patterns, first + index, headers, hits));
-  }
-
-  private filter(
-    patterns: readonly FilteredPattern[],
-    index: number,
-    headers: BatchHeaders,
-    hits: RouteHits,
-  ): void {
-    this.filters.lookAt(headers.of(index));
-    for (const { bindings } of patterns) {
-      for (const filtered of bindings) {
-        if (this.filters.accepts(filtered)) hits.add(filtered.binding.destination, index);
-      }
-    }
+    return waiting;
   }
 
   private patternOf(key: string): FilteredPattern {

@@ -65,7 +65,7 @@ export function messageWith(bytes: boolean): fc.Arbitrary<MessageRecord> {
       dedupId: key,
       correlationId: key,
       replyTo: key,
-      headers: headers<HeaderValue>(value as fc.Arbitrary<HeaderValue>, 0),
+      headers: headers(value, 0),
       body: fc.constant(new Uint8Array(3)),
     },
     { requiredKeys: ["body"] },
