@@ -252,6 +252,8 @@ export class SharedSubscription {
   unsubscribed(reason: Frame<"unsubscribed">["reason"]): void {
     if (reason === "exchange_deleted") {
       this.end(new MillraceError("exchange_not_found", "the exchange was deleted"));
+    } else if (reason === "grant_ended") {
+      this.end(new MillraceError("forbidden", "the token's grant has ended"));
     } else if (reason === "interrupted" && this.state !== "asking") {
       this.interrupt("broker");
       this.ask();

@@ -4,7 +4,11 @@ import { matches } from "../../../src/routing/topic.ts";
 import type { MessageRecord } from "../../../src/protocol/batch.ts";
 import type { RouteConfirm } from "../../../src/protocol/exchange-commands.ts";
 import { readRecord } from "../../../src/protocol/record.ts";
-import type { SessionClientFrame, SessionServerFrame } from "../../../src/protocol/session-frames.ts";
+import type {
+  SessionClientFrame,
+  SessionServerFrame,
+  UnsubscribeReason,
+} from "../../../src/protocol/session-frames.ts";
 import { TypeScriptBatchCodec } from "../../../src/protocol/typescript-batch-codec.ts";
 import type { WebSocketConstructor } from "../../../src/client/socket.ts";
 import { FakeSocket, newable } from "./fake-socket.ts";
@@ -198,7 +202,7 @@ export class FakeHub {
   }
 
   /** Stops sending events to the subscribers, as a hub that gave them up. */
-  interrupt(reason: "interrupted" | "exchange_deleted" = "interrupted"): void {
+  interrupt(reason: UnsubscribeReason = "interrupted"): void {
     const { last } = this;
     const patterns = [...(this.subscribed.get(last)?.keys() ?? [])];
     this.subscribed.clear();

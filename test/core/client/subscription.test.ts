@@ -374,6 +374,13 @@ describe("interrupted by the broker", () => {
     expect(errors).toHaveLength(1);
   });
 
+  it("ends when the grant for it does", async () => {
+    const subscription = subscribe();
+    await settle();
+    hub.interrupt("grant_ended");
+    await expect(subscription.closed).rejects.toMatchObject({ code: "forbidden" });
+  });
+
   it("ends when it may not subscribe, or comes back to nothing", async () => {
     hub.refusals.push({ type: "subscribe", code: "forbidden" });
     const forbidden = subscribe();
