@@ -2,7 +2,7 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 // Projects in the order of their cost. `tidy`, `core` and `fuzz` are plain Node; `workers` runs inside workerd;
-// `node` drives the whole broker from outside, over real sockets.
+// `node` drives the whole broker from outside, over real sockets, with the SDK in Node, Deno and a browser.
 const node = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 export default defineConfig({
@@ -27,7 +27,7 @@ export default defineConfig({
         test: {
           name: "node",
           root: ".",
-          include: ["test/conformance/**/*.test.ts", "test/node/**/*.test.ts"],
+          include: ["test/{conformance,node,browser}/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
