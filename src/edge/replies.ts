@@ -55,7 +55,8 @@ async function replyToInbox(
   const inbox = parseInbox(to);
   if (inbox === null)
     return refuse("bad_request", "Millrace-Reply-To: is neither an inbox nor a queue's name");
-  const batch = context.env.codec.encode([recordOf(context, headings, body)], UNSTAMPED, "client");
+  const stamp = { ...UNSTAMPED, timeMs: context.env.now() };
+  const batch = context.env.codec.encode([recordOf(context, headings, body)], stamp, "client");
   if (!batch.ok) return batch;
   const { namespace } = context.get("claims");
   // Twice the same reply is one to the caller, who waits for no second.

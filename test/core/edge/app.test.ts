@@ -310,6 +310,24 @@ it("shows dead letters of a queue where they lie", async () => {
   ]);
 });
 
+it("shows and sets the quota of exchanges beside the others", async () => {
+  const usage = {
+    queues: 1,
+    queuesMax: 2,
+    exchanges: 3,
+    exchangesMax: 4,
+    bytesAllotted: 5,
+    bytesMax: 6,
+  };
+  const namespace = { usage: async () => ok(usage), setQuota: async () => ok(usage) };
+  const broker = new FakeBroker({ namespace });
+  expect(await (await broker.request("GET", "/v1/namespace")).json()).toEqual(usage);
+  expect((await broker.json("PUT", "/v1/namespace/quota", { exchangesMax: 4 })).status).toBe(200);
+  expect(broker.inputs("setQuota")).toEqual([[{ exchangesMax: 4 }]]);
+  const over = { exchangesMax: LIMITS.exchangesMax + 1 };
+  expect((await broker.json("PUT", "/v1/namespace/quota", over)).status).toBe(400);
+});
+
 it("describes every route in OpenAPI 3.1", async () => {
   const response = await new FakeBroker().request("GET", "/openapi.json");
   const document = await response.json<{ openapi: string; paths: Record<string, object> }>();

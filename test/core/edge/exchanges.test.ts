@@ -263,6 +263,15 @@ describe("what a token may", () => {
     expect(await asks(grants, method, path, body)).toBe(outcome);
   });
 
+  it("is asked before the exchange is, where the answer is no anyway", async () => {
+    const broker = new FakeBroker({ secret: SECRET, exchange: answering });
+    for (const grants of [[manage], [governs]]) {
+      const headers = await authorization(grants);
+      expect((await broker.json("POST", `${PATH}/bindings`, bind, headers)).status).toBe(403);
+    }
+    expect(broker.calls).toEqual([]);
+  });
+
   it("depends on the kind where it binds what it may subscribe to only in part", async () => {
     const grants = [governs, inExchange("subscribe", "a.*")];
     const kinds = { topic: 201, direct: 201, fanout: "forbidden", headers: "forbidden" } as const;

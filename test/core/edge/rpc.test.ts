@@ -1,6 +1,6 @@
 // Calls and replies over HTTP, with a fake hub behind them.
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { MessageRecord } from "../../../src/protocol/batch.ts";
+import { readBatchHeader, type MessageRecord } from "../../../src/protocol/batch.ts";
 import type { ReplyCommand } from "../../../src/protocol/exchange-commands.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import { readRecord } from "../../../src/protocol/record.ts";
@@ -206,7 +206,9 @@ describe("a reply", () => {
     });
 
   it("to an inbox goes to its hub, and takes no grant", async () => {
-    const broker = new FakeBroker({ secret: SECRET, hub: { reply: async () => ok(undefined) } });
+    const nowMs = Date.now();
+    const hub = { reply: async () => ok(undefined) };
+    const broker = new FakeBroker({ secret: SECRET, hub, nowMs: () => nowMs });
     const headers = {
       "Content-Type": "text/plain",
       "Millrace-Header-Exact": "yes",
@@ -218,6 +220,7 @@ describe("a reply", () => {
     const [command] = broker.inputs("reply")[0] as [ReplyCommand];
     const { batch, ...rest } = command;
     expect(rest).toEqual({ to: inbox, correlationId: "c1" });
+    expect(readBatchHeader(batch).timeMs).toBe(nowMs);
     expect(recordIn(batch)).toEqual({
       correlationId: "c1",
       contentType: "text/plain",
