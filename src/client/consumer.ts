@@ -123,7 +123,7 @@ export class Consumer implements SocketOwner, Settler {
 
   opened(): void {
     // Settlements first: the broker must know what is done before it gives the rest to anyone, us included.
-    
+    this.settlements.resend();
     this.settlements.flush();
     if (this.isDraining) {
       this.proceed();
