@@ -9,15 +9,9 @@
 import { DurableObject } from "cloudflare:workers";
 import kernels from "../../wasm/build/millrace.wasm";
 import type { Env } from "../env.ts";
-import { refuseAlternate, refuseRedeclare } from "../exchange/config-rules.ts";
-import { ConfirmBuilder } from "../exchange/confirm.ts";
-import { drawEpoch } from "../exchange/context.ts";
-import { Exchange, type PublishPlan, type QueueShares } from "../exchange/exchange.ts";
+import { Exchange } from "../exchange/exchange.ts";
 import type { Turn } from "../exchange/history.ts";
 import { mergePresence } from "../exchange/presence.ts";
-import type { Resolution } from "../exchange/resolution.ts";
-import { shareOf } from "../exchange/shares.ts";
-import type { Scanned } from "../exchange/step.ts";
 import type {
   Binding,
   BindingView,
@@ -35,10 +29,7 @@ import type {
 } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import type { Attachment, ExchangeApi } from "../protocol/exchange-rpc.ts";
-import { LIMITS } from "../protocol/limits.ts";
-import { splitObjectName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
-import type { NamespaceApi } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { EXCHANGE_MIGRATIONS } from "../storage/exchange-schema.ts";
@@ -46,26 +37,26 @@ import { SqlExchangeStores } from "../storage/exchange-stores.ts";
 import { migrate } from "../storage/migrations.ts";
 import { Sql } from "../storage/sql.ts";
 import { Alarm } from "./alarm.ts";
-import { ExchangeHubs } from "./exchange-hubs.ts";
+import { ExchangeBindings } from "./exchange-bindings.ts";
+import { ExchangeCatalogue } from "./exchange-catalogue.ts";
 import { FanOut } from "./exchange-fan-out.ts";
+import { ExchangeHubs } from "./exchange-hubs.ts";
+import { ExchangeLifecycle } from "./exchange-lifecycle.ts";
+import { ExchangeMessages, type TurnPushes } from "./exchange-messages.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Outbound } from "./outbound.ts";
-import { exchangeOf, namespaceOf } from "./peers.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
 const PARTS = { codec, makeMatcher: () => new WasmMatcher(kernels), random: Math.random };
 
-/** Delayed batches routed in one alarm; the next alarm goes on. */
-const DUE_MAX = 50;
-
-/** What the jobs of one turn wait for after its commit. */
-interface TurnPushes {
-  done: Promise<void>;
-}
-
 export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   private readonly sql: Sql;
+  private readonly alarmClock: Alarm;
+  private readonly catalogue: ExchangeCatalogue;
+  private readonly lifecycle: ExchangeLifecycle;
+  private readonly bindingsOf: ExchangeBindings;
+  private readonly messages: ExchangeMessages;
   private readonly group: GroupCommit;
   private readonly fanOut: FanOut;
   private readonly hubs: ExchangeHubs;
@@ -74,8 +65,6 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   /** Null until the first call after a wake, and after a transition that threw. */
   private exchange: Exchange | null = null;
   private turn: TurnPushes = { done: Promise.resolve() };
-  private inFlightBytes = 0;
-  private readonly alarmClock: Alarm;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -84,16 +73,39 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     this.sql = new Sql(ctx.storage.sql);
     this.stores = new SqlExchangeStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
-    const { namespace, name } = splitObjectName(this.name);
-    this.fanOut = new FanOut({ env, codec, namespace, exchange: name, gone: (one) => this.forget(one) });
+    this.catalogue = new ExchangeCatalogue(env, this.name);
+    const { catalogue } = this;
+    const { namespace, exchange } = catalogue;
+    const open = (): Exchange | null => this.open();
+    const notFound = (): Refusal => this.notFound();
+    const whenDeclared: ExchangeObject["whenDeclared"] = (run) => this.whenDeclared(run);
+    const goIfAbandoned = (): Promise<void> => this.lifecycle.goIfAbandoned();
+    this.lifecycle = new ExchangeLifecycle({
+      catalogue,
+      open,
+      notFound,
+      whenDeclared,
+      stores: () => this.stores,
+      erase: (gone) => this.erase(gone),
+    });
+    this.bindingsOf = new ExchangeBindings({ catalogue, open, notFound, whenDeclared, goIfAbandoned });
+    const gone = (destination: Destination): Promise<void> => this.bindingsOf.gone(destination);
+    this.fanOut = new FanOut({ env, codec, namespace, exchange, gone });
     this.hubs = new ExchangeHubs({
       env,
       namespace,
-      exchange: name,
+      exchange,
       fanOut: this.fanOut,
-      detach: (hub) =>
-        this.whenDeclared((exchange) => ok(exchange.detach(hub))).then(() => this.goIfAbandoned()),
+      detach: (hub) => whenDeclared((current) => ok(current.detach(hub))).then(goIfAbandoned),
       waitUntil: (work) => ctx.waitUntil(work),
+    });
+    this.messages = new ExchangeMessages({
+      codec,
+      fanOut: this.fanOut,
+      open,
+      notFound,
+      look: (run) => this.look(run),
+      inTurn: (run) => this.inTurn(run),
     });
     this.outbound = new Outbound({
       env,
@@ -104,134 +116,45 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     });
   }
 
-  // Declaring
+  // The exchange as a whole
 
   async declare(config: ExchangeConfig): Promise<Result<{ created: boolean; info: ExchangeInfo }>> {
-    const missing = await this.checkAlternate(config);
-    if (missing) return missing;
-    const known = this.open();
-    if (known) {
-      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(Date.now()) });
-    }
-    const { name } = splitObjectName(this.name);
-    const registered = await this.catalogue.registerExchange(name);
-    return registered.ok ? this.create(config) : registered;
-  }
-
-  private create(config: ExchangeConfig): Result<{ created: boolean; info: ExchangeInfo }> {
-    // Another declare may have come in between.
-    const known = this.open();
-    const createdMs = Date.now();
-    if (known)
-      return refuseRedeclare(known.config, config) ?? ok({ created: false, info: known.inspect(createdMs) });
-    const { namespace, name: exchange } = splitObjectName(this.name);
-    const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
-    const epoch = drawEpoch(Math.random);
-    this.stores.writeExchange({ exchange, namespace, origin, createdMs, epoch, wasUsed: false, config });
-    return ok({ created: true, info: this.open()!.inspect(createdMs) });
+    return this.lifecycle.declare(config);
   }
 
   async update(changes: Partial<ExchangeConfig>): Promise<Result<ExchangeInfo>> {
-    const missing = await this.checkAlternate(changes);
-    if (missing) return missing;
-    return this.whenDeclared((exchange, nowMs) => exchange.update(changes, nowMs));
-  }
-
-  private async checkAlternate({ alternate }: Partial<ExchangeConfig>): Promise<Refusal | null> {
-    if (alternate === undefined || alternate === null) return null;
-    const refused = refuseAlternate(splitObjectName(this.name).name, alternate);
-    if (refused) return refused;
-    const found = await this.catalogue.hasExchange(alternate);
-    if (!found.ok) return found;
-    return found.value
-      ? null
-      : refuse("destination_missing", `alternate: there is no exchange "${alternate}"`);
+    return this.lifecycle.update(changes);
   }
 
   async inspect(): Promise<Result<ExchangeInfo>> {
     return this.look((exchange, nowMs) => ok(exchange.inspect(nowMs)));
   }
 
-  async remove(options: { ifUnused: boolean }): Promise<Result<{ bindings: number; delayed: number }>> {
-    const exchange = this.open();
-    const { name } = splitObjectName(this.name);
-    if (!exchange) {
-      // A declare may have been cut short between the catalogue and here.
-      await this.catalogue.unregisterExchange(name);
-      return this.notFound();
-    }
-    const { bindings, hubs, delayed, moving } = exchange.inspect(Date.now());
-    if (options.ifUnused && bindings + hubs > 0) {
-      return refuse(
-        "exchange_in_use",
-        `the exchange has ${bindings} bindings and ${hubs} hubs with subscribers`,
-      );
-    }
-    if (moving > 0)
-      return refuse("exchange_in_use", `${moving} messages are on their way to queues; try again`);
-    await this.unbindEverywhere(name);
-    const destinations = exchange.destinations();
-    const attached = exchange.hubs();
+  async remove({ ifUnused }: { ifUnused: boolean }): Promise<Result<{ bindings: number; delayed: number }>> {
+    return this.lifecycle.remove({ ifUnused });
+  }
+
+  private erase(exchange: Exchange): void {
+    const hubs = exchange.hubs();
     this.ctx.storage.transactionSync(() => this.stores.clear());
     this.exchange = null;
-    this.hubs.tellDeleted(attached);
-    await Promise.all(destinations.map((one) => this.catalogue.forgetBinding(name, one)));
-    await this.catalogue.unregisterExchange(name);
-    await this.unbindEverywhere(name);
-    return ok({ bindings, delayed });
-  }
-
-  /** Other exchanges that lead here lose their bindings first. */
-  private async unbindEverywhere(name: string): Promise<void> {
-    const { namespace } = splitObjectName(this.name);
-    const bound = await this.catalogue.boundTo({ exchange: name });
-    if (!bound.ok) return;
-    const others = bound.value.filter((other) => other !== name);
-    await Promise.all(
-      others.map((other) => exchangeOf(this.env, namespace, other).unbindAll({ exchange: name })),
-    );
-  }
-
-  private async goIfAbandoned(): Promise<void> {
-    if (this.open()?.isAbandoned === true) await this.remove({ ifUnused: true });
+    // What stores remember is of the exchange that was.
+    this.stores = new SqlExchangeStores(this.sql);
+    this.hubs.tellDeleted(hubs);
   }
 
   // Bindings
 
   async bind(binding: Binding): Promise<Result<{ created: boolean; binding: BindingView }>> {
-    if (!this.open()) return this.notFound();
-    const { name } = splitObjectName(this.name);
-    const noted = await this.catalogue.noteBinding(name, binding.destination);
-    if (!noted.ok) return noted;
-    const bound = await this.whenDeclared((exchange) => exchange.bind(binding));
-    if (!bound.ok) await this.forgetUnbound(binding.destination);
-    return bound;
+    return this.bindingsOf.bind(binding);
   }
 
   async unbind(id: number): Promise<Result<BindingView>> {
-    const unbound = await this.whenDeclared((exchange) => exchange.unbind(id));
-    if (unbound.ok) await this.forgetUnbound(unbound.value.destination);
-    await this.goIfAbandoned();
-    return unbound;
-  }
-
-  private async forgetUnbound(destination: Destination): Promise<void> {
-    if (this.open()?.leadsTo(destination) === true) return;
-    await this.catalogue.forgetBinding(splitObjectName(this.name).name, destination);
+    return this.bindingsOf.unbind(id);
   }
 
   async unbindAll(destination: Destination): Promise<Result<{ bindings: number }>> {
-    if (!this.open()) return ok({ bindings: 0 });
-    const bindings = await this.whenDeclared((exchange) => ok(exchange.unbindAll(destination)));
-    if (!bindings.ok) return bindings;
-    await this.forgetUnbound(destination);
-    await this.goIfAbandoned();
-    return ok({ bindings: bindings.value });
-  }
-
-  /** A destination turned out not to exist: what leads there leads nowhere. */
-  private async forget(destination: Destination): Promise<void> {
-    if (this.open()?.leadsTo(destination) === true) await this.unbindAll(destination);
+    return this.bindingsOf.unbindAll(destination);
   }
 
   async bindings(options: {
@@ -248,55 +171,15 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   // Messages
 
   async publish(command: RoutePublishCommand): Promise<Result<RouteConfirm>> {
-    if (!this.open()) return this.notFound();
-    const bytes = command.batch.byteLength;
-    if (this.inFlightBytes + bytes > LIMITS.exchangeInFlightBytesMax) {
-      return refuse("exchange_busy", "the exchange waits for its destinations", { retryAfterMs: 1_000 });
-    }
-    this.inFlightBytes += bytes;
-    try {
-      const planned = await this.inTurn((exchange, nowMs) => exchange.publish(command, nowMs));
-      return planned.ok ? ok(await this.carryOut(planned.value, planned.turn, command)) : planned;
-    } finally {
-      this.inFlightBytes -= bytes;
-    }
+    return this.messages.publish(command);
   }
 
   async publishAll(commands: readonly RoutePublishCommand[]): Promise<Result<RouteConfirm>[]> {
-    return Promise.all(commands.map((command) => this.publish(command)));
-  }
-
-  private async carryOut(
-    plan: PublishPlan,
-    turn: TurnPushes,
-    command: RoutePublishCommand,
-  ): Promise<RouteConfirm> {
-    const count = plan.places.concat(plan.delayed).reduce((sum, [, length]) => sum + length, 0);
-    const confirm = new ConfirmBuilder(count, plan.places, plan.delayed);
-    if (plan.now !== null) {
-      const { now } = plan;
-      const resolution = await this.fanOut.resolve(now, plan.step, false);
-      for (const failure of resolution.failed) confirm.fail(failure);
-      const source = command.source ?? "client";
-      await Promise.all(
-        resolution.shares().map(async ({ queue, messages }) => {
-          const batch = shareOf(codec, now.batch, now.table, messages);
-          const refused = await this.fanOut.toQueue(queue, { batch, source });
-          if (refused === null) confirm.took(messages);
-          else if (refused !== "gone") confirm.refused(queue, messages, refused);
-        }),
-      );
-    }
-    await turn.done;
-    return confirm.confirm(command.mandatory ?? false, this.open()?.position ?? "");
+    return Promise.all(commands.map((command) => this.messages.publish(command)));
   }
 
   async step(batch: Uint8Array, options: { isQuiet: boolean }): Promise<Result<RouteStep>> {
-    if (!this.open()) return this.notFound();
-    const step = await this.inTurn((exchange) => exchange.step(batch, options.isQuiet));
-    if (!step.ok) return step;
-    await step.turn.done;
-    return ok(step.value);
+    return this.messages.step(batch, options);
   }
 
   async acceptMoved(command: {
@@ -304,28 +187,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     number: number;
     batch: Uint8Array;
   }): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    const { from, number, batch } = command;
-    const looked = this.look((exchange) =>
-      exchange.hasMoved(from, number) ? ok(null) : exchange.look(batch),
-    );
-    if (!looked.ok) return looked;
-    if (looked.value === null) return ok({ accepted: 0, isDone: true });
-    const { scanned, step } = looked.value;
-    const shares = await this.sharesOf(scanned, step, false);
-    if (!shares.ok) return shares;
-    const taken = await this.inTurn((exchange, nowMs) =>
-      exchange.takeMoved(from, number, scanned, shares.value, nowMs),
-    );
-    if (!taken.ok) return taken;
-    await taken.turn.done;
-    return ok({ accepted: scanned.table.count, isDone: true });
-  }
-
-  /** All queues that a held batch goes to; a refusal when an exchange on the way can't say. */
-  private async sharesOf(scanned: Scanned, step: RouteStep, isQuiet: boolean): Promise<Result<QueueShares>> {
-    const resolution: Resolution = await this.fanOut.resolve(scanned, step, isQuiet);
-    const failure = resolution.failed.find(({ code }) => code !== "unroutable");
-    return failure === undefined ? ok(resolution.shares()) : refuse("unavailable", failure.detail);
+    return this.messages.acceptMoved(command);
   }
 
   // Subscribers
@@ -338,7 +200,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   async detach(hub: string): Promise<Result<void>> {
     const detached = await this.whenDeclared((exchange) => ok(exchange.detach(hub)));
     if (!detached.ok) return detached;
-    await this.goIfAbandoned();
+    await this.lifecycle.goIfAbandoned();
     return ok(undefined);
   }
 
@@ -347,11 +209,10 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   }
 
   async presence(pattern: string): Promise<Result<PresenceAnswer>> {
-    const { name } = splitObjectName(this.name);
     const exchange = this.open();
     if (!exchange) return this.notFound();
     const answers = await this.hubs.askPresence(exchange.hubs(), pattern);
-    return ok(mergePresence(name, answers));
+    return ok(mergePresence(this.catalogue.exchange, answers));
   }
 
   async reportPresence(delta: PresenceDelta): Promise<Result<void>> {
@@ -368,27 +229,9 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     this.alarmClock.rang();
     if (!this.open()) return;
     await this.group.add(() => this.open()?.tick(Date.now()));
-    for (let i = 0; i < DUE_MAX && (await this.routeDue()); i++);
+    await this.messages.routeAllDue();
     await this.outbound.carryMoves();
-    await this.goIfAbandoned();
-  }
-
-  /** False when nothing is due. */
-  private async routeDue(): Promise<boolean> {
-    const exchange = this.open();
-    const row = exchange?.firstDue(Date.now());
-    if (!exchange || !row) return false;
-    const looked = exchange.look(row.batch);
-    const shares = looked.ok
-      ? await this.sharesOf(looked.value.scanned, looked.value.step, row.mustRoute)
-      : looked;
-    const done = await this.inTurn((current, nowMs) => {
-      if (looked.ok && shares.ok) current.takeDue(row, looked.value.scanned, shares.value, nowMs);
-      else current.postponeDue(row, nowMs);
-      return ok(undefined);
-    });
-    if (done.ok) await done.turn.done;
-    return done.ok;
+    await this.lifecycle.goIfAbandoned();
   }
 
   // One turn
@@ -404,15 +247,8 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     return { read: this.sql.rowsRead, written: this.sql.rowsWritten };
   }
 
-  private get catalogue(): NamespaceApi {
-    return namespaceOf(this.env, splitObjectName(this.name).namespace);
-  }
-
   private notFound(): Refusal {
-    return refuse(
-      "exchange_not_found",
-      `exchange: there is no exchange "${splitObjectName(this.name).name}"`,
-    );
+    return refuse("exchange_not_found", `exchange: there is no exchange "${this.catalogue.exchange}"`);
   }
 
   /** The exchange in memory; opened from storage after a wake, when hubs may lack what was stored last. */
