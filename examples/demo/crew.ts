@@ -12,14 +12,17 @@ export class Crew {
   private readonly members = new Map<ChildProcess, string>();
   private readonly url: string;
   private readonly say: (text: string) => void;
+  private readonly always: readonly string[];
 
-  constructor(url: string, say: (text: string) => void) {
+  /** `always`: options of every consumer. */
+  constructor(url: string, say: (text: string) => void, always: readonly string[] = []) {
     this.url = url;
     this.say = say;
+    this.always = always;
   }
 
   hire(name: string, options: readonly string[] = []): void {
-    const args = ["--url", this.url, "--name", name, ...options];
+    const args = ["--url", this.url, "--name", name, ...this.always, ...options];
     const child = fork(join(import.meta.dirname, "worker.ts"), args, {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });

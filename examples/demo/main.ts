@@ -2,15 +2,28 @@
  * A work queue under real conditions. Seven thousand airports go through competing consumers, two of which are
  * killed in the middle and all of which fail now and then. Dead letters are looked at, the code is mended, and what
  * can be saved is redriven. At the end every message must be accounted for; if not, the exit code is 1.
+ *
+ *   --map           shows it live on a map in a browser, and goes on serving it until Ctrl-C
+ *   --pace N        publishes N airports a second; with --map 300, else as fast as it goes
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
 import { connect, type Client, type Queue } from "../../src/client/index.ts";
-import { loadAirports } from "./airports.ts";
+import { loadAirports, topicOf, type Airport } from "./airports.ts";
 import { startBroker } from "./broker.ts";
 import { Crew } from "./crew.ts";
+import { serveMap } from "../map/serve.ts";
 import { Screen } from "./screen.ts";
 
 const PATIENCE_MS = 180_000;
+/** Where dead letters go, by way of which the map hears of them too. */
+const GRAVES = "airports.graves";
+const EVENTS = "airports.events";
+
+const { values: options } = parseArgs({
+  options: { map: { type: "boolean", default: false }, pace: { type: "string" } },
+});
+const pace = Number(options.pace ?? (options.map ? 300 : Number.POSITIVE_INFINITY));
 
 const screen = new Screen();
 const say = (text: string): void => screen.say(text);
@@ -19,9 +32,12 @@ async function main(): Promise<boolean> {
   say("Starting the broker under workerd …");
   const broker = await startBroker();
   const client = connect({ url: broker.url });
-  const crew = new Crew(broker.url, say);
+  const crew = new Crew(broker.url, say, options.map ? ["--events", EVENTS] : []);
   try {
-    return await play(client, crew);
+    if (options.map) say(`\nOpen ${await serveMap(broker.url, EVENTS)} in a browser.\n`);
+    const isRight = await play(client, crew);
+    if (options.map) await sleepUntilInterrupted();
+    return isRight;
   } finally {
     crew.kill();
     client.close();
@@ -29,23 +45,27 @@ async function main(): Promise<boolean> {
   }
 }
 
+async function sleepUntilInterrupted(): Promise<void> {
+  say("\nThe map stays until Ctrl-C.");
+  await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
+}
+
 async function play(client: Client, crew: Crew): Promise<boolean> {
   const dead = client.queue("airports.dead");
   const queue = client.queue("airports");
   await dead.declare();
+  await declareExchanges(client);
   await queue.declare({
     leaseMs: 20_000,
     maxFailures: 2,
     retry: { kind: "exponential", baseMs: 200, maxMs: 2_000, jitter: 0.2 },
-    deadLetter: { queue: "airports.dead" },
+    deadLetter: { exchange: GRAVES },
   });
 
   const airports = loadAirports();
   say(`Publishing ${airports.length} airports, and working them off with five consumers.`);
   say("Two will be killed in the middle; one call in forty fails; some records are incomplete.\n");
-  const sending = queue.publishMany(
-    airports.map((airport) => ({ body: airport, options: { routingKey: airport.icao } })),
-  );
+  const sending = publishAll(queue, airports);
   for (const name of ["ada", "bob", "cyd"]) crew.hire(name);
   crew.hire("dot", ["--crash-after", "300"]);
   crew.hire("eve", ["--crash-after", "700"]);
@@ -60,6 +80,31 @@ async function play(client: Client, crew: Crew): Promise<boolean> {
   await settled(queue, dead);
   await crew.dismiss();
   return account(ids, crew, queue, dead);
+}
+
+/** Dead letters go through an exchange to their queue; the events' exchange is bound to it and tells of them too. */
+async function declareExchanges(client: Client): Promise<void> {
+  await client.exchange(GRAVES).declare({ kind: "fanout" });
+  // The last event of each airport is the map as it stands, for whoever opens it later.
+  await client.exchange(EVENTS).declare({
+    lastValuesMax: 10_000,
+    history: { eventsMax: 20_000, ageMs: null },
+    presence: true,
+  });
+  await client.exchange(GRAVES).bind({ queue: "airports.dead" });
+  await client.exchange(GRAVES).bind({ exchange: EVENTS });
+}
+
+async function publishAll(queue: Queue, airports: readonly Airport[]): Promise<{ id: string }[]> {
+  const messages = airports.map((airport) => ({ body: airport, options: { routingKey: topicOf(airport) } }));
+  if (pace === Number.POSITIVE_INFINITY) return queue.publishMany(messages);
+  const published: { id: string }[] = [];
+  const part = Math.max(1, Math.round(pace / 10));
+  for (let at = 0; at < messages.length; at += part) {
+    published.push(...(await queue.publishMany(messages.slice(at, at + part))));
+    await sleep((part / pace) * 1_000);
+  }
+  return published;
 }
 
 async function lookAtDead(dead: Queue): Promise<void> {
