@@ -181,13 +181,14 @@ export class Client {
   /**
    * The end of a graceful shutdown: consumers, services and subscriptions take no more and finish what they have, what
    * handlers published is confirmed, calls are answered, then all is closed. Consumers first, because their handlers
-   * publish. Rejects when one of them did not end well; everything is closed then, too.
+   * publish. Rejects when one of them did not end well, after `timeoutMs` (default: the client's) at the latest;
+   * everything is closed then, too.
    */
   async drain(options: { timeoutMs?: number } = {}): Promise<void> {
     const ending = [...this.services, ...this.consumers].map((one) => one.drain(options));
     const drained = await Promise.allSettled([...ending, this.sessionSide.drain(options)]);
     await Promise.all([...this.publishers.values()].map((publisher) => publisher.flush()));
-    await this.sessionSide.flush();
+    await this.sessionSide.flush(options.timeoutMs ?? this.timeoutMs);
     this.close();
     const failed = drained.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -199,7 +200,7 @@ export class Client {
     this.isClosed = true;
     const error = new MillraceError("closed", "the client was closed");
     for (const consumer of this.consumers) consumer.stop(null);
-    for (const service of this.services) void service.stop();
+    for (const service of this.services) service.stop().catch(() => undefined);
     for (const publisher of this.publishers.values()) publisher.close(error);
     this.sessionSide.close(error);
     this.http.close();

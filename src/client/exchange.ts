@@ -70,6 +70,11 @@ export class Exchange {
     return this.ports.publisher().publish(topic, body, options);
   }
 
+  /** Resolves when every message published so far is confirmed or rejected. */
+  flush(): Promise<void> {
+    return this.ports.publisher().flush();
+  }
+
   /**
    * Events whose topic matches the pattern (`*`: one word, `#`: any number of words), from now on, and of the past what
    * the options ask for. With a handler: one after the other, in order. Without: `for await (const event of …)`.

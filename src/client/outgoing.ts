@@ -24,7 +24,12 @@ export interface PublishOptions {
   readonly dedupId?: string;
   /** Your own name for the message, by which it can be found, cancelled and replaced. */
   readonly cancelKey?: string;
+  /** Tells replies apart: a responder sends it back with the reply. */
   readonly correlationId?: string;
+  /**
+   * The queue that the reply is wanted in: whoever serves this one (`client.serve`) publishes it there, with your
+   * `correlationId`, and with the header `millrace-error` if it failed. It outlives you, which `client.call` does not.
+   */
   readonly replyTo?: string;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, HeaderValue>>;

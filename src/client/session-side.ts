@@ -69,11 +69,16 @@ export class SessionSide {
     await this.parts?.subscriptions.drain(options);
   }
 
-  /** Resolves when everything published is confirmed or rejected, and every call and reply answered. */
-  async flush(): Promise<void> {
+  /** Resolves when everything published is confirmed or rejected and every call answered, or when the time is over. */
+  async flush(timeoutMs: number): Promise<void> {
+    if (this.parts === null) return;
+    const { session, presences } = this.parts;
     await Promise.all([...this.publishers.values()].map((publisher) => publisher.flush()));
-    this.parts?.presences.end();
-    await this.parts?.session.whenIdle();
+    presences.end();
+    let cancelTimer = (): void => undefined;
+    const late = new Promise<void>((resolve) => (cancelTimer = session.clock.after(timeoutMs, resolve)));
+    await Promise.race([session.whenIdle(), late]);
+    cancelTimer();
   }
 
   close(error: MillraceError): void {

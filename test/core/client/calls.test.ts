@@ -165,6 +165,15 @@ describe("a call", () => {
   });
 });
 
+it("a drain waits no longer than it may", async () => {
+  const called = outcome(client.call("sums", ""));
+  const drained = client.drain({ timeoutMs: 1_000 });
+  await clock.advance(1_000);
+  await drained;
+  expect(await called).toEqual(["closed", {}]);
+  expect(clock.timerCount).toBe(0);
+});
+
 describe("a service", () => {
   let errors: string[];
   let handled: string[];

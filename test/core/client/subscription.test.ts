@@ -294,6 +294,27 @@ describe("after a lost connection", () => {
     expect(told).toEqual(["a", "b", "c", "gap new_epoch e1:3", "d", "recovered connection e2:1", "e"]);
   });
 
+  it("asks for all of a new epoch when the connection broke again before any of it was here", async () => {
+    subscribe();
+    await settle();
+    await publish("a", "b");
+    hub.startEpoch("e2");
+    hub.silent.add("ping");
+    hub.last.lose();
+    await clock.advance(1_000);
+    hub.publishUnheard("c");
+    await reconnect();
+    expect(subscribes()[2]).toMatchObject({ since: "e2:0" });
+    expect(told).toEqual(["a", "b", "gap new_epoch e1:2", "recovered connection e2:0", "c"]);
+  });
+
+  it("gives all last values to one that asks for them beside what it missed", async () => {
+    await publish("a", "b");
+    subscribe({ since: "e1:1", lastValues: true }, ({ from }) => void told.push(from ?? "live"));
+    await settle();
+    expect(told).toEqual(["recovered since e1:1", "a", "snapshot", "b", "snapshot", "b", "recovered"]);
+  });
+
   it("tells the last values again only where something was lost", async () => {
     await publish("x", "y");
     subscribe({ lastValues: true });
@@ -315,10 +336,10 @@ describe("after a lost connection", () => {
   it("asks again until the broker takes it, when the refusal may pass", async () => {
     hub.refusals.push({ type: "subscribe", code: "rate_limited" });
     hub.refusals.push({ type: "subscribe", code: "internal" });
+    hub.refusals.push({ type: "subscribe", code: "unauthenticated" });
     const subscription = subscribe();
-    await clock.advance(1_000);
-    await clock.advance(1_000);
-    expect(subscribes()).toHaveLength(3);
+    for (let i = 0; i < 4; i++) await clock.advance(1_000);
+    expect(subscribes()).toHaveLength(4);
     expect(subscription.state).toBe("live");
   });
 
