@@ -13,7 +13,9 @@ export function mergePresence(exchange: string, answers: readonly PresenceAnswer
       byKey.set(key, known === undefined ? member : { ...known, count: known.count + member.count });
     }
   }
-  const all = [...byKey.values()].sort((a, b) => (a.member < b.member ? -1 : 1));
+  const all = [...byKey.values()].sort((a, b) =>
+    a.member === b.member ? compare(a.pattern, b.pattern) : compare(a.member, b.member),
+  );
   const names = new Set(all.map(({ member }) => member));
   // A hub whose list was cut knows how many it has; names on several hubs are counted once as far as lists tell.
   const cut = answers.reduce(
@@ -26,4 +28,8 @@ export function mergePresence(exchange: string, answers: readonly PresenceAnswer
     members: names.size + cut,
     list: all.slice(0, LIMITS.presenceMembersMax),
   };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
