@@ -17,5 +17,5 @@ export function exchangeOf(env: Env, namespace: string, exchange: string): Excha
 }
 
 export function hubOf(env: Env, namespace: string, hub: string): HubApi {
-  return env.HUBS.getByName(objectName(namespace, hub)) as unknown as HubApi;
+  return env.HUBS.getByName(objectName(namespace, hub));
 }
