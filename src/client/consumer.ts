@@ -23,6 +23,8 @@ export interface ConsumerPorts {
 }
 
 export class Consumer implements SocketOwner, Settler {
+  /** Resolves when the broker has taken it for the first time. */
+  readonly ready: Promise<void>;
   /** Resolves when the consumer has ended as asked, and rejects with what else ended it. */
   readonly closed: Promise<void>;
   private readonly handler: Handler;
@@ -44,8 +46,8 @@ export class Consumer implements SocketOwner, Settler {
   private isProceedDue = false;
   private cancelLinger: (() => void) | null = null;
   private cancelDrainTimer: () => void = () => undefined;
-  private resolveClosed!: () => void;
-  private rejectClosed!: (error: MillraceError) => void;
+  private readonly becameReady = Promise.withResolvers<void>();
+  private readonly hasEnded = Promise.withResolvers<void>();
 
   /** @internal Made by `queue.consume`. */
   constructor(handler: Handler, options: ConsumeOptions, ports: ConsumerPorts) {
@@ -54,11 +56,10 @@ export class Consumer implements SocketOwner, Settler {
     this.ports = ports;
     this.credit = Math.min(options.credit ?? LIMITS.creditDefault, LIMITS.creditMax);
     this.concurrency = options.concurrency ?? this.credit;
-    this.closed = new Promise((resolve, reject) => {
-      this.resolveClosed = resolve;
-      this.rejectClosed = reject;
-    });
-    // Whoever does not look at `closed` is told by `onError`.
+    this.ready = this.becameReady.promise;
+    this.closed = this.hasEnded.promise;
+    // Whoever does not look at them is told by `onError`.
+    this.ready.catch(() => undefined);
     this.closed.catch(() => undefined);
     const isRenewing = options.autoExtend !== false;
     this.leases = new LeaseKeeper(ports.clock, isRenewing ? (lease) => this.renew(lease) : null);
@@ -152,8 +153,10 @@ export class Consumer implements SocketOwner, Settler {
     } else if (frame.type === "settled" && frame.ref !== null) {
       this.settlements.answered(frame.ref, frame.results);
       this.proceed();
-    } else if (frame.type === "consuming") this.wasConsuming = true;
-    else if (frame.type === "drained") {
+    } else if (frame.type === "consuming") {
+      this.wasConsuming = true;
+      this.becameReady.resolve();
+    } else if (frame.type === "drained") {
       this.isConsuming = false;
       this.proceed();
     } else if (frame.type === "cancelled") this.cancelled(frame.reason);
@@ -325,10 +328,11 @@ export class Consumer implements SocketOwner, Settler {
     this.settlements.close(reason);
     this.socket.close();
     this.ports.ended(this);
-    if (error === null) this.resolveClosed();
+    this.becameReady.reject(reason);
+    if (error === null) this.hasEnded.resolve();
     else {
       this.report(error);
-      this.rejectClosed(error);
+      this.hasEnded.reject(error);
     }
   }
 }

@@ -64,7 +64,7 @@ export interface ServicePorts {
 const INBOX_PREFIX = "~";
 
 export class Service {
-  /** Resolves when it consumes; rejects with what keeps it from that. */
+  /** Resolves when it takes requests, so that a call finds it; rejects with what keeps it from that. */
   readonly ready: Promise<void>;
   /** Resolves when it has ended as asked, and rejects with what else ended it. */
   readonly closed: Promise<void>;
@@ -81,16 +81,18 @@ export class Service {
     this.options = options;
     this.ports = ports;
     this.brokerTime = new BrokerTime(ports.clock);
-    this.ready = this.declare().then(() => this.start());
-    this.closed = this.ready.then(() => this.consumer?.closed);
-    this.ready.catch((error: unknown) => this.options.onError?.(asError(error)));
+    const started = this.declare().then(() => this.start());
+    this.ready = started.then(() => this.consumer?.ready);
+    this.closed = started.then(() => this.consumer?.closed);
+    // Whoever does not look at them is told by `onError`; what ends a consumer, the consumer tells.
+    started.catch((error: unknown) => this.options.onError?.(asError(error)));
+    this.ready.catch(() => undefined);
     this.closed.catch(() => undefined);
   }
 
   /** No new requests; waits for the handlers and their replies, and ends. Rejects with `timeout` as a consumer's drain. */
   async drain(options: { timeoutMs?: number } = {}): Promise<void> {
     this.isEnded = true;
-    if (this.consumer === null) await this.ready.catch(() => undefined);
     await this.consumer?.drain(options);
   }
 
