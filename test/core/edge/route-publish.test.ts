@@ -265,7 +265,7 @@ describe("a grant's rate", () => {
     for (const other of [
       await token(grants, { jti: "2" }),
       await token(grants, { subject: "s2" }),
-      await token(grants, { namespace: "other" }),
+      await token(grants, { jti: "1", namespace: "other" }),
     ]) {
       expect(await send(broker, ["a"], other)).toBe(201);
     }
@@ -280,6 +280,7 @@ describe("a grant's rate", () => {
     const faster = await token([slow, publishes("a", { ratePerSecond: 2 })]);
     expect(await send(broker, ["a", "a", "b"], faster)).toBe(201);
     expect(await send(broker, ["b"], faster)).toBe(429);
+    expect(await send(broker, ["a"], faster)).toBe(429);
     const free = await token([slow, publishes("a")], { subject: "free" });
     for (let i = 0; i < 5; i++) expect(await send(broker, ["a"], free)).toBe(201);
   });
