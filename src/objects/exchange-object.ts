@@ -31,6 +31,7 @@ import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import type { Attachment, ExchangeApi } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
+import { GrowingMatcher } from "../routing/growing-matcher.ts";
 import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { EXCHANGE_MIGRATIONS } from "../storage/exchange-schema.ts";
 import { SqlExchangeStores } from "../storage/exchange-stores.ts";
@@ -48,7 +49,11 @@ import { Outbound } from "./outbound.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
-const PARTS = { codec, makeMatcher: () => new WasmMatcher(kernels), random: Math.random };
+const PARTS = {
+  codec,
+  makeMatcher: () => new GrowingMatcher(() => new WasmMatcher(kernels)),
+  random: Math.random,
+};
 
 export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   private readonly sql: Sql;

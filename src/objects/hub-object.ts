@@ -19,9 +19,10 @@ import type { HubApi, SessionClaims } from "../protocol/exchange-rpc.ts";
 import { INBOX_HEADER, formatInbox, parseInbox } from "../protocol/inbox.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { splitObjectName } from "../protocol/names.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { CLAIMS_HEADER, type RemoteDelivery } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
+import { GrowingMatcher } from "../routing/growing-matcher.ts";
 import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { HUB_MIGRATIONS, HubStore } from "../storage/hub-store.ts";
 import { migrate } from "../storage/migrations.ts";
@@ -63,6 +64,8 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private readonly calls: HubCalls;
   private readonly frames: HubFrames;
   private lastId = 0;
+  /** Until then the namespace tells of revocations. */
+  private registeredUntilMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -70,7 +73,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     this.store = new HubStore(new Sql(ctx.storage.sql));
     this.alarmClock = new Alarm(ctx.storage);
     const { namespace, name: hub } = this.place;
-    const subscribers = new Subscribers(() => new WasmMatcher(kernels));
+    const subscribers = new Subscribers(() => new GrowingMatcher(() => new WasmMatcher(kernels)));
     const live = (id: number): LiveSession | null => this.sessions.get(id) ?? null;
     const interrupt = (exchange: string): void => this.subscriptions.interrupt(exchange, "interrupted");
     this.links = new ExchangeLinks({
@@ -79,7 +82,14 @@ export class HubObject extends DurableObject<Env> implements HubApi {
       isWanted: (exchange) => subscribers.has(exchange) || this.presenceOf.isWatched(exchange),
       interrupted: interrupt,
     });
-    this.events = new HubEvents({ codec, subscribers, links: this.links, live, interrupt });
+    this.events = new HubEvents({
+      codec,
+      subscribers,
+      links: this.links,
+      live,
+      interrupt,
+      end: (slow, refusal) => this.end(slow, refusal, "lost"),
+    });
     this.presenceOf = new HubPresence({
       env,
       namespace,
@@ -110,6 +120,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     for (const socket of ctx.getWebSockets()) this.takeUp(socket);
+    void ctx.blockConcurrencyWhile(() => this.alarmClock.load());
   }
 
   private get place(): { namespace: string; name: string } {
@@ -146,10 +157,12 @@ export class HubObject extends DurableObject<Env> implements HubApi {
       if (old.session.secret !== secret || old.session.claims.subject !== claims.subject) return null;
       this.drop(old, "lost");
       old.close(CLOSE.goingAway, "replaced");
-      return newSession(id, secret, claims);
+      return { ...newSession(id, secret, claims), callsUntilMs: old.session.callsUntilMs };
     }
     const away = this.store.away(id);
-    return away?.secret === secret ? newSession(id, secret, claims) : null;
+    if (away?.secret !== secret) return null;
+    // Its replies may still come, should the connection break once more.
+    return { ...newSession(id, secret, claims), callsUntilMs: away.untilMs };
   }
 
   private accept(session: Session): Response {
@@ -162,7 +175,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const hub = this.place.name;
     live.send({ type: "hello", hub, inbox: formatInbox({ hub, session: id, secret }) });
     this.calls.deliverHeld(live);
-    if (claims.jti !== undefined) this.register();
+    if (claims.jti !== undefined && this.registeredUntilMs <= Date.now()) this.ctx.waitUntil(this.register());
     this.keepAlarm(live);
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -192,7 +205,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const live = this.liveOf(socket);
     if (live === null) return;
     const { expiresMs } = live.session.claims;
-    if (expiresMs !== undefined && expiresMs <= Date.now()) this.end(live, "token: it has expired");
+    if (expiresMs !== undefined && expiresMs <= Date.now()) this.endToken(live, "it has expired");
     else await this.frames.handle(live, data);
     this.keepAlarm(live);
   }
@@ -211,15 +224,21 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   /** A session is over. One that was cut off may come back for its replies. */
   private drop(live: LiveSession, how: "released" | "lost"): void {
     this.sessions.delete(live.id);
+    live.forget();
     this.subscriptions.drop(live);
     this.ctx.waitUntil(this.consumers.drop(live, how));
     this.calls.noteAway(live, Date.now());
     this.alarmClock.keep([this.store.nextLapseMs()], Date.now());
   }
 
-  private end(live: LiveSession, detail: string): void {
-    live.refuse(null, refuse("unauthenticated", detail));
-    this.drop(live, "released");
+  private end(live: LiveSession, refusal: Refusal, how: "released" | "lost"): void {
+    if (this.sessions.get(live.id) !== live) return;
+    live.refuse(null, refusal);
+    this.drop(live, how);
+  }
+
+  private endToken(live: LiveSession, what: string): void {
+    this.end(live, refuse("unauthenticated", `token: ${what}`), "released");
   }
 
   // What other objects ask
@@ -255,10 +274,15 @@ export class HubObject extends DurableObject<Env> implements HubApi {
 
   async revoke(jti: string): Promise<Result<void>> {
     this.revoked.set(jti, Date.now() + REVOKED_MS);
-    for (const live of [...this.sessions.values()]) {
-      if (live.session.claims.jti === jti) this.end(live, "token: has been revoked");
-    }
+    this.endRevoked(new Set([jti]));
     return ok(undefined);
+  }
+
+  private endRevoked(revoked: ReadonlySet<string>): void {
+    for (const live of this.sessions.values()) {
+      const { jti } = live.session.claims;
+      if (jti !== undefined && revoked.has(jti)) this.endToken(live, "has been revoked");
+    }
   }
 
   async inspect(): Promise<Result<HubInfo>> {
@@ -283,10 +307,13 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const nowMs = Date.now();
     this.store.removeLapsed(nowMs);
     for (const [jti, untilMs] of this.revoked) if (untilMs <= nowMs) this.revoked.delete(jti);
-    for (const live of [...this.sessions.values()]) this.lookAt(live, nowMs);
+    for (const live of this.sessions.values()) this.lookAt(live, nowMs);
     if (this.sessions.size > 0) {
-      this.register();
-      await Promise.all([this.subscriptions.renew(), this.consumers.renew(this.sessions.values())]);
+      await Promise.all([
+        this.register(),
+        this.subscriptions.renew(),
+        this.consumers.renew(this.sessions.values()),
+      ]);
     }
     this.keepAlarm();
   }
@@ -294,22 +321,27 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private lookAt(live: LiveSession, nowMs: number): void {
     const { expiresMs } = live.session.claims;
     const pingMs = this.ctx.getWebSocketAutoResponseTimestamp(live.socket)?.getTime();
-    if (expiresMs !== undefined && expiresMs <= nowMs) this.end(live, "token: it has expired");
+    if (expiresMs !== undefined && expiresMs <= nowMs) this.endToken(live, "it has expired");
     else if (pingMs !== undefined && pingMs + SILENCE_MS <= nowMs) {
       live.close(CLOSE.policy, "heartbeat_lost");
       this.drop(live, "lost");
     } else this.subscriptions.judge(live, nowMs);
   }
 
-  /** So that the namespace can tell of revocations. */
-  private register(): void {
+  /** So that the namespace can tell of revocations. What it would have told before is asked for. */
+  private async register(): Promise<void> {
     const { namespace, name } = this.place;
     if (![...this.sessions.values()].some(({ session }) => session.claims.jti !== undefined)) return;
-    this.ctx.waitUntil(
-      namespaceOf(this.env, namespace)
-        .registerHub(name, Date.now() + 3 * LOOK_MS)
-        .catch((error: unknown) => console.error("a hub was not registered", { error: String(error) })),
-    );
+    const untilMs = Date.now() + 3 * LOOK_MS;
+    try {
+      const registered = await namespaceOf(this.env, namespace).registerHub(name, untilMs);
+      if (!registered.ok) throw new Error(registered.detail);
+      this.registeredUntilMs = untilMs;
+      const revoked = await namespaceOf(this.env, namespace).revokedTokens();
+      if (revoked.ok) this.endRevoked(new Set(revoked.value));
+    } catch (error) {
+      console.error("a hub was not registered", { hub: name, error: String(error) });
+    }
   }
 
   /** The alarm of a session that has just changed; without one, of all. */
