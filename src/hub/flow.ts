@@ -70,32 +70,43 @@ export class Flow<E> {
   }
 
   leaveOut(event: LeftOut<E>, policy: SlowPolicy): void {
-    const losing = (this.losing ??= new Map<string, Losing<E>>());
-    const key = `${event.exchange} ${event.pattern}`;
-    const { exchange, pattern, epoch, offset } = event;
-    const loss = losing.get(key) ?? {
-      exchange,
-      pattern,
-      epoch,
-      offset,
-      events: 0,
-      kept: new Map<string, LeftOut<E>>(),
-    };
-    losing.set(key, Object.assign(loss, { epoch, offset }));
-    const before = loss.kept.get(event.topic);
-    const bytes = this.keptBytes + event.bytes - (before?.bytes ?? 0);
-    const topics = this.keptTopics + (before === undefined ? 1 : 0);
-    const fits = bytes <= LIMITS.conflatedBytesMax && topics <= LIMITS.conflatedTopicsMax;
-    if (policy !== "conflate" || !fits) {
+    const loss = this.lossOf(event);
+    // What a later event of its topic replaces is lost, even when that one finds no room: it would be old.
+    this.drop(loss, event.topic);
+    if (policy !== "conflate" || !this.hasRoomFor(event.bytes)) {
       loss.events++;
       return;
     }
-    if (before !== undefined) loss.events++;
-    // Deleted first, so that the map is in the order of the offsets.
-    loss.kept.delete(event.topic);
+    // At the end of the map, which is in the order of the offsets.
     loss.kept.set(event.topic, event);
-    this.keptBytes = bytes;
-    this.keptTopics = topics;
+    this.keptBytes += event.bytes;
+    this.keptTopics++;
+  }
+
+  private lossOf({ exchange, pattern, epoch, offset }: LeftOut<E>): Losing<E> {
+    const losing = (this.losing ??= new Map<string, Losing<E>>());
+    const key = `${exchange} ${pattern}`;
+    let loss = losing.get(key);
+    if (loss === undefined) {
+      loss = { exchange, pattern, epoch, offset, events: 0, kept: new Map<string, LeftOut<E>>() };
+      losing.set(key, loss);
+    }
+    // Kept events of an earlier numbering can't be told under this one.
+    if (loss.epoch !== epoch) for (const topic of loss.kept.keys()) this.drop(loss, topic);
+    return Object.assign(loss, { epoch, offset });
+  }
+
+  private drop(loss: Losing<E>, topic: string): void {
+    const kept = loss.kept.get(topic);
+    if (kept === undefined) return;
+    loss.kept.delete(topic);
+    loss.events++;
+    this.keptBytes -= kept.bytes;
+    this.keptTopics--;
+  }
+
+  private hasRoomFor(bytes: number): boolean {
+    return this.keptBytes + bytes <= LIMITS.conflatedBytesMax && this.keptTopics < LIMITS.conflatedTopicsMax;
   }
 
   /**
@@ -120,6 +131,10 @@ export class Flow<E> {
 
   /** A subscription is gone: what it lost needs no telling. */
   forget(exchange: string, pattern: string): void {
-    this.losing?.delete(`${exchange} ${pattern}`);
+    const key = `${exchange} ${pattern}`;
+    const loss = this.losing?.get(key);
+    if (loss === undefined) return;
+    for (const topic of loss.kept.keys()) this.drop(loss, topic);
+    this.losing?.delete(key);
   }
 }

@@ -5,6 +5,7 @@
 import type { SlowPolicy } from "../protocol/session-frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
+import { ATTACHMENT_BYTES_MAX, attachmentBytes } from "./attachment.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 
 export interface Subscription {
@@ -88,7 +89,8 @@ export function withoutWatch(session: Session, exchange: string, pattern: string
 }
 
 /** Whether the session has room for what it holds. */
-export function refuseSize({ subscriptions, watches, queues }: Session): Refusal | null {
+export function refuseSize(session: Session): Refusal | null {
+  const { subscriptions, watches, queues } = session;
   const count = subscriptions.length + watches.length;
   if (count > LIMITS.subscriptionsMax) {
     return refuse(
@@ -99,16 +101,34 @@ export function refuseSize({ subscriptions, watches, queues }: Session): Refusal
   if (queues.length > LIMITS.consumedQueuesMax) {
     return refuse("too_many_subscriptions", `session: consumes its ${LIMITS.consumedQueuesMax} queues`);
   }
-  // Text in an attachment takes one or two bytes a unit; two are counted.
+  // Two bytes a unit, whatever the text is.
   const texts = [
     ...subscriptions.flatMap((one) => [one.exchange, one.pattern, one.member, ...(one.scope ?? [])]),
     ...watches.flatMap((one) => [one.exchange, one.pattern]),
     ...queues.flatMap((one) => [one.queue, one.name]),
   ];
   const units = texts.reduce((sum, text) => sum + text.length, 0);
-  if (units * 2 <= LIMITS.subscriptionBytesMax) return null;
+  if (units * 2 > LIMITS.subscriptionBytesMax) {
+    return refuse(
+      "too_many_subscriptions",
+      `session: its patterns and names are over ${LIMITS.subscriptionBytesMax} bytes`,
+    );
+  }
+  if (attachmentBytes(atItsWidest(session)) <= ATTACHMENT_BYTES_MAX) return null;
   return refuse(
     "too_many_subscriptions",
-    `session: its patterns and names are over ${LIMITS.subscriptionBytesMax} bytes`,
+    `session: with its token's grants it is over the ${ATTACHMENT_BYTES_MAX} bytes that a session may have`,
   );
+}
+
+/** With the largest of all numbers that change without asking. */
+function atItsWidest(session: Session): Session {
+  const number = Number.MAX_SAFE_INTEGER;
+  const epoch = "z".repeat(11);
+  return {
+    ...session,
+    callsUntilMs: number,
+    subscriptions: session.subscriptions.map((one) => ({ ...one, epoch, after: number })),
+    queues: session.queues.map((one) => ({ ...one, id: number })),
+  };
 }

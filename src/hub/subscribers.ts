@@ -87,15 +87,18 @@ class ExchangeSubscribers {
     this.freeSlots.push(known.slot);
   }
 
-  *share(batch: Uint8Array, table: RecordTable): Generator<AudienceShare> {
+  /** All at once: while the shares are told, sessions may go, and a slot may get another pattern. */
+  share(batch: Uint8Array, table: RecordTable): AudienceShare[] {
+    const shares: AudienceShare[] = [];
     const { slots, ends, indexes } = this.matcher.matchAll(topicsOf(batch, table));
     for (const [i, slot] of slots.entries()) {
       const matched = Array.from(indexes.subarray(ends[i - 1] ?? 0, ends[i]));
       for (const audience of this.bySlot[slot]!.audiences.values()) {
         const seen = audience.scope === null ? matched : withinScope(audience.scope, matched, batch, table);
-        if (seen.length > 0) yield { audience, indexes: seen };
+        if (seen.length > 0) shares.push({ audience, indexes: seen });
       }
     }
+    return shares;
   }
 
   *all(): Generator<Subscriber> {
@@ -170,7 +173,7 @@ export class Subscribers {
   }
 
   /** Who gets what of a batch. */
-  share(exchange: string, batch: Uint8Array, table: RecordTable): Iterable<AudienceShare> {
+  share(exchange: string, batch: Uint8Array, table: RecordTable): readonly AudienceShare[] {
     return this.exchanges.get(exchange)?.share(batch, table) ?? [];
   }
 
