@@ -31,14 +31,13 @@ export class GrowingMatcher implements TopicMatcher {
   }
 
   add(pattern: string, slot: number): Result<void> {
-    if (this.pairs !== null && this.pairs.size >= TRIE_FROM) this.grow(this.pairs);
+    const key = `${slot} ${pattern}`;
+    const known = this.pairs?.get(key);
+    if (this.pairs !== null && known === undefined && this.pairs.size >= TRIE_FROM) this.grow(this.pairs);
     const added = this.matcher.add(pattern, slot);
-    if (added.ok && this.pairs !== null) {
-      const key = `${slot} ${pattern}`;
-      const known = this.pairs.get(key);
-      if (known === undefined) this.pairs.set(key, { pattern, slot, count: 1 });
-      else known.count++;
-    }
+    if (!added.ok) return added;
+    if (known === undefined) this.pairs?.set(key, { pattern, slot, count: 1 });
+    else known.count++;
     return added;
   }
 
