@@ -133,6 +133,29 @@ describe(`routers, FUZZ_SEED=${run.seed}`, () => {
     fc.assert(property, run);
   });
 
+  it.each(KINDS)("do the same for large batches as for each message alone: %s", (kind) => {
+    const property = fc.property(
+      hashOn,
+      fc.array(bindingOf(kind), { minLength: 1, maxLength: 12 }),
+      fc.array(messageWith(true), { minLength: 3, maxLength: 5 }),
+      (hashOn, bindings, some) => {
+        const numbers = new Numbers();
+        const router = createRouter(kind, hashOn, MATCHERS.linear);
+        build(
+          router,
+          bindings.map((binding) => [binding, false] as const),
+          numbers,
+        );
+        // 37 and the parts' size have no common divisor, so a part that is taken for another shows.
+        const messages = Array.from({ length: 1_100 }, (_, i) => some[(i % 37) % some.length]!);
+        const alone = some.map((message) => Object.keys(routed(router, [message])).map(Number));
+        const expected = messages.map((_, i) => alone[(i % 37) % some.length]!);
+        expect(routed(router, messages)).toEqual(byDestination(expected));
+      },
+    );
+    fc.assert(property, { ...run, numRuns: Math.ceil(run.numRuns / 50) });
+  });
+
   it("ask the matcher in parts when many patterns have filters", () => {
     const router = createRouter("topic", "routingKey", MATCHERS.wasm);
     // 3,000 patterns that all match, so that at most 349 messages are asked for at once.
