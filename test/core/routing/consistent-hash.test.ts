@@ -177,6 +177,28 @@ describe(`consistent-hash, FUZZ_SEED=${run.seed}`, () => {
     expect(choices(hashRouter([shares[2]!]), plain.slice(0, 1))).toEqual([null]);
   });
 
+  it("counts the highest weight among the bindings whose filter accepts", () => {
+    const accepting: HeadersFilter[] = [
+      { match: "all", headers: { region: "eu" } },
+      { match: "any", headers: { region: "eu" } },
+    ];
+    const european = keyed(300).map((message) => ({ ...message, headers: { region: "eu" } }));
+    const expected = choices(
+      hashRouter([
+        { name: "a", weight: "50" },
+        { name: "b", number: 1 },
+      ]),
+      european,
+    );
+    for (const weights of [
+      ["50", "1"],
+      ["1", "50"],
+    ]) {
+      const shares = weights.map((weight, i) => ({ name: "a", number: 0, weight, headers: accepting[i]! }));
+      expect(choices(hashRouter([...shares, { name: "b", number: 1 }]), european)).toEqual(expected);
+    }
+  });
+
   it("settles equal scores by name", () => {
     expect(wins({ score: 1, name: "a" }, { score: 1, name: "b" })).toBe(true);
     expect(wins({ score: 1, name: "b" }, { score: 1, name: "a" })).toBe(false);
