@@ -197,18 +197,17 @@ export class SharedSubscription {
     if (last !== undefined && frame.from !== "snapshot") {
       this.cursor = { epoch: last.epoch, offset: last.offset };
     }
-    const shares = [...this.members]
-      .map((member) => ({ member, events: fresh.filter((event) => member.wants(event)) }))
-      .filter(({ events }) => events.length > 0);
-    if (shares.length === 0) {
+    // One that asked for nothing of the past waits until that is over.
+    const readers = [...this.members].filter(({ state }) => state !== "subscribing");
+    if (fresh.length === 0 || readers.length === 0) {
       seen();
       return;
     }
-    let openShares = shares.length;
+    let openReaders = readers.length;
     this.unreadFrames++;
-    for (const { member, events } of shares) {
-      member.add(events, () => {
-        if (--openShares > 0) return;
+    for (const reader of readers) {
+      reader.add(fresh, () => {
+        if (--openReaders > 0) return;
         this.unreadFrames--;
         seen();
         this.resumeIfRead();
@@ -251,6 +250,8 @@ export class SharedSubscription {
 
   unsubscribed(reason: Frame<"unsubscribed">["reason"]): void {
     if (reason === "exchange_deleted") {
+      // It may be there again: the answer to what is asked tells.
+      if (this.state === "asking") return;
       this.end(new MillraceError("exchange_not_found", "the exchange was deleted"));
     } else if (reason === "grant_ended") {
       this.end(new MillraceError("forbidden", "the token's grant has ended"));

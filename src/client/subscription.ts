@@ -3,13 +3,7 @@ import { MillraceError, asError } from "./errors.ts";
 import { formatPosition, type ExchangeEvent, type Position } from "./event.ts";
 import { Fifo } from "./fifo.ts";
 import { isPromiseLike } from "./handler.ts";
-import {
-  isAfter,
-  type EventHandler,
-  type FeedItem,
-  type SubscribeOptions,
-  type SubscriptionState,
-} from "./subscription-options.ts";
+import type { EventHandler, FeedItem, SubscribeOptions, SubscriptionState } from "./subscription-options.ts";
 import type { Clock } from "./clock.ts";
 
 /** What a subscription needs of the one that it shares with others at the broker. */
@@ -44,8 +38,6 @@ export class Subscription {
   private isRunning = false;
   private current: SubscriptionState = "subscribing";
   private last: Position | null = null;
-  /** Events up to here are not for this one: it came later. */
-  private startsAfter: Position | null = null;
   /** Set: it ends when what is here was handled, as asked (null) or with an error. */
   private ending: { readonly error: MillraceError | null } | null = null;
   private isDraining = false;
@@ -110,9 +102,8 @@ export class Subscription {
 
   // ---- from the broker
 
-  /** @internal Asks for nothing of the past: events after this position are for it. */
+  /** @internal Asks for nothing of the past: events begin after this position. */
   start(position: Position): void {
-    this.startsAfter = position;
     this.last ??= position;
   }
 
@@ -163,11 +154,6 @@ export class Subscription {
   }
 
   // ---- to the application
-
-  /** @internal Whether an event is for this subscription. */
-  wants(event: ExchangeEvent): boolean {
-    return this.current !== "subscribing" && isAfter(event, this.startsAfter);
-  }
 
   private run(): void {
     if (this.isRunning) return;

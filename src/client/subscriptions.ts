@@ -86,7 +86,11 @@ export class Subscriptions implements SessionPart, SubscriptionSource {
 
   opened(): void {
     this.seen.opened();
-    for (const shared of this.shared.values()) shared.ask();
+    for (const [key, shared] of this.shared) {
+      // One that the broker ended has no members any more.
+      if (shared.members.size > 0) shared.ask();
+      else this.shared.delete(key);
+    }
   }
 
   received(frame: SessionServerFrame, payload: Uint8Array): void {

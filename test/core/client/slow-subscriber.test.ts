@@ -75,17 +75,22 @@ describe("seen", () => {
   it("counts a frame that nobody here wants at once", async () => {
     await subscribeSlowly();
     await publish(1);
-    for (let i = 0; i < 16; i++) hub.send(hub.last, { exchange: "orders", pattern: "#" }, hub.log);
+    for (let i = 0; i < 8; i++) {
+      hub.send(hub.last, { exchange: "orders", pattern: "#" }, hub.log);
+      hub.send(hub.last, { exchange: "orders", pattern: "left" }, hub.log);
+    }
     await settle();
     expect(seen()).toEqual([16]);
   });
 
   it("begins anew with each connection, and leaves out what came over the last one", async () => {
     await subscribeSlowly();
-    await publish(20);
+    await publish(30);
+    await work(20);
+    expect(seen()).toEqual([16]);
     hub.last.lose();
     await clock.advance(1_000);
-    await work(20);
+    await work(10);
     expect(seen()).toEqual([]);
     await publish(16);
     await work(16);

@@ -317,9 +317,11 @@ describe("after a lost connection", () => {
 
   it("tells the last values again only where something was lost", async () => {
     await publish("x", "y");
-    subscribe({ lastValues: true });
+    const subscription = subscribe({ lastValues: true });
     await settle();
     expect(told).toEqual(["x", "y"]);
+    // They come in no order of time with what follows, so none of them is a place to go on from.
+    expect(subscription.position).toBeNull();
     hub.goDeaf();
     await publish("x");
     await reconnect();
@@ -393,6 +395,29 @@ describe("interrupted by the broker", () => {
     release();
     await expect(subscription.closed).rejects.toMatchObject({ code: "exchange_not_found" });
     expect(errors).toHaveLength(1);
+  });
+
+  it("asks for nothing more once its exchange is deleted, and may be made anew", async () => {
+    const ended = subscribe();
+    await settle();
+    hub.interrupt("exchange_deleted");
+    await expect(ended.closed).rejects.toMatchObject({ code: "exchange_not_found" });
+    await reconnect();
+    expect(subscribes()).toHaveLength(1);
+    await subscribe({ last: 1 }).ready;
+    expect(subscribes()).toHaveLength(2);
+  });
+
+  it("takes the word of the answer when the exchange was deleted while it asked", async () => {
+    hub.silent.add("subscribe");
+    const subscription = subscribe();
+    await settle();
+    const place = { exchange: "orders", pattern: "#" };
+    hub.last.tell({ type: "unsubscribed", ref: null, ...place, reason: "exchange_deleted" });
+    const { ref = 0 } = subscribes()[0]!;
+    hub.last.tell({ type: "subscribed", ref, ...place, epoch: "e2", offset: 0, recovery: "fresh" });
+    await subscription.ready;
+    expect(subscription.state).toBe("live");
   });
 
   it("ends when the grant for it does", async () => {
