@@ -55,6 +55,8 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private readonly store: HubStore;
   private readonly alarmClock: Alarm;
   private readonly sessions = new Map<number, LiveSession>();
+  /** So that an attachment is read once in each life of the object, not with every frame. */
+  private readonly bySocket = new WeakMap<WebSocket, LiveSession>();
   private readonly revoked = new Map<string, number>();
   private readonly links: ExchangeLinks;
   private readonly events: HubEvents;
@@ -168,9 +170,8 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private accept(session: Session): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
-    const live = new LiveSession(server, session);
+    const live = this.enter(server, session);
     live.save(session);
-    this.sessions.set(session.id, live);
     const { id, secret, claims } = session;
     const hub = this.place.name;
     live.send({ type: "hello", hub, inbox: formatInbox({ hub, session: id, secret }) });
@@ -189,16 +190,21 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private takeUp(socket: WebSocket): void {
     const session = socket.deserializeAttachment() as Session | null;
     if (session === null || this.sessions.has(session.id)) return;
-    const live = new LiveSession(socket, session);
-    this.sessions.set(session.id, live);
+    const live = this.enter(socket, session);
     this.lastId = Math.max(this.lastId, session.id);
     this.subscriptions.takeUp(live);
   }
 
+  private enter(socket: WebSocket, session: Session): LiveSession {
+    const live = new LiveSession(socket, session);
+    this.sessions.set(session.id, live);
+    this.bySocket.set(socket, live);
+    return live;
+  }
+
   private liveOf(socket: WebSocket): LiveSession | null {
-    const session = socket.deserializeAttachment() as Session | null;
-    const live = session === null ? undefined : this.sessions.get(session.id);
-    return live?.socket === socket ? live : null;
+    const live = this.bySocket.get(socket);
+    return live !== undefined && this.sessions.get(live.id) === live ? live : null;
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
