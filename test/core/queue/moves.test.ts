@@ -7,6 +7,7 @@ import type { QueueHarness } from "../../support/queue-harness.ts";
 import {
   bodies,
   carried,
+  carry,
   drain,
   inBothLives,
   must,
@@ -109,5 +110,20 @@ describe("messages that an exchange held back", () => {
     const batch = q.batch("from the queue");
     const sender = moveSender({ queue: "e" }, 7);
     expect(must(q.run((queue, nowMs) => queue.acceptMoved(sender, 1, batch, nowMs))).accepted).toBe(1);
+  });
+});
+
+describe("a message that was accepted elsewhere before", () => {
+  inBothLives("is no duplicate where it arrives, and takes no cancel key from one that waits", (make) => {
+    const q = make({ config: { maxFailures: 0, deadLetter: { queue: "dlq" } } });
+    const dlq = make({ name: "dlq" });
+    const same = { dedupId: "d", cancelKey: "k" };
+    must(dlq.publish({ text: "waits", ...same }));
+    must(q.publish({ text: "died", ...same }));
+    settleMessage(q, takeOne(q, "died"), "reject");
+    expect(carry(q, dlq)).toBe(1);
+    must(dlq.run((queue) => queue.cancel({ cancelKey: "k" })));
+    expect(bodies(drain(dlq))).toEqual(["died"]);
+    expect(must(dlq.publish({ text: "again", ...same })).duplicates).toEqual([0]);
   });
 });
