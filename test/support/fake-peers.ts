@@ -1,12 +1,13 @@
 /**
- * Exchanges and hubs as a queue or a namespace meets them, played by the test. They take the place of the real ones in an
+ * Exchanges, hubs and queues as other objects meet them, played by the test. They take the place of the real ones in an
  * object's environment: call it inside the object (`runInDurableObject`). It lasts until the object is evicted, or
  * `restorePeers` is called.
  */
 import type { Env } from "../../src/env.ts";
 import type { ExchangeApi, HubApi } from "../../src/protocol/exchange-rpc.ts";
+import type { QueueApi } from "../../src/protocol/rpc.ts";
 
-type Peer = "EXCHANGES" | "HUBS";
+type Peer = "EXCHANGES" | "HUBS" | "QUEUES";
 
 const undo: (() => void)[] = [];
 
@@ -21,6 +22,10 @@ export function fakeHubs(object: object, hub: (name: string) => Partial<HubApi>)
 
 export function fakeExchanges(object: object, exchange: (name: string) => Partial<ExchangeApi>): void {
   replace(object, "EXCHANGES", exchange);
+}
+
+export function fakeQueues(object: object, queue: (name: string) => Partial<QueueApi>): void {
+  replace(object, "QUEUES", queue);
 }
 
 /** Names are given without their namespace. */
