@@ -8,6 +8,14 @@ export class Alarm {
     this.storage = storage;
   }
 
+  /**
+   * Looks up what it is set to. Needed where `keep` is not told of all that is waited for: it would move an alarm of an
+   * earlier life that it does not know.
+   */
+  async load(): Promise<void> {
+    this.setMs = await this.storage.getAlarm();
+  }
+
   /** It rings now, so it is set no more. */
   rang(): void {
     this.setMs = null;

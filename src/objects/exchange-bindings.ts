@@ -27,26 +27,26 @@ export class ExchangeBindings {
     if (!ports.open()) return ports.notFound();
     const { destination } = binding;
     const { catalogue } = ports;
-    return catalogue.inOrder(destination, async () => {
+    const bound = await catalogue.making(destination, async () => {
       const noted = await catalogue.note(destination);
       if (!noted.ok) return noted;
-      const bound = await ports.whenDeclared((exchange) => exchange.bind(binding));
-      if (!bound.ok) await this.forgetUnbound(destination);
-      return bound;
+      return ports.whenDeclared((exchange) => exchange.bind(binding));
     });
+    if (!bound.ok) await catalogue.taking(destination, () => this.forgetUnbound(destination));
+    return bound;
   }
 
   async unbind(id: number): Promise<Result<BindingView>> {
     const unbound = await this.ports.whenDeclared((exchange) => exchange.unbind(id));
     if (!unbound.ok) return unbound;
     const { destination } = unbound.value;
-    await this.ports.catalogue.inOrder(destination, () => this.forgetUnbound(destination));
+    await this.ports.catalogue.taking(destination, () => this.forgetUnbound(destination));
     await this.ports.goIfAbandoned();
     return unbound;
   }
 
   async unbindAll(destination: Destination): Promise<Result<{ bindings: number }>> {
-    const unbound = await this.ports.catalogue.inOrder(destination, () => this.unbindNow(destination));
+    const unbound = await this.ports.catalogue.taking(destination, () => this.unbindNow(destination));
     await this.ports.goIfAbandoned();
     return unbound;
   }
@@ -55,7 +55,7 @@ export class ExchangeBindings {
   async gone(destination: Destination): Promise<void> {
     const { catalogue } = this.ports;
     if (this.ports.open()?.leadsTo(destination) !== true) return;
-    await catalogue.inOrder(destination, async () => {
+    await catalogue.taking(destination, async () => {
       const has = await catalogue.has(destination);
       if (has.ok && !has.value) await this.unbindNow(destination);
     });

@@ -14,11 +14,18 @@ import { exchangeOf, namespaceOf } from "./peers.ts";
 
 const RETRY_MS = 1_000;
 
+/** What changes of what leads to one destination. */
+interface Order {
+  running: number;
+  making: Promise<unknown>[];
+  tail: Promise<unknown>;
+}
+
 export class ExchangeCatalogue {
   readonly namespace: string;
   readonly exchange: string;
   private readonly env: Env;
-  private readonly tails = new Map<string, Promise<unknown>>();
+  private readonly orders = new Map<string, Order>();
 
   constructor(env: Env, name: string) {
     this.env = env;
@@ -65,16 +72,38 @@ export class ExchangeCatalogue {
     return this.api.forgetBinding(this.exchange, destination);
   }
 
-  /** Changes of what leads to one destination happen one after the other, so that the last note is the right one. */
-  async inOrder<T>(destination: Destination, run: () => Promise<T>): Promise<T> {
+  /** What makes bindings to a destination: together, but not while some are taken away. */
+  making<T>(destination: Destination, run: () => Promise<T>): Promise<T> {
+    const order = this.orderOf(destination);
+    const done = order.tail.then(run);
+    order.making.push(done);
+    return this.ending(destination, done);
+  }
+
+  /** What takes bindings to a destination away: alone, so that what is noted in the end is right. */
+  taking<T>(destination: Destination, run: () => Promise<T>): Promise<T> {
+    const order = this.orderOf(destination);
+    const done = Promise.allSettled([order.tail, ...order.making]).then(run);
+    order.making = [];
+    order.tail = done.catch(() => undefined);
+    return this.ending(destination, done);
+  }
+
+  private orderOf(destination: Destination): Order {
     const key = destinationKey(destination);
-    const done = (this.tails.get(key) ?? Promise.resolve()).then(run);
-    const tail = done.catch(() => undefined);
-    this.tails.set(key, tail);
+    const order = this.orders.get(key) ?? { running: 0, making: [], tail: Promise.resolve() };
+    this.orders.set(key, order);
+    order.running++;
+    return order;
+  }
+
+  private async ending<T>(destination: Destination, done: Promise<T>): Promise<T> {
     try {
       return await done;
     } finally {
-      if (this.tails.get(key) === tail) this.tails.delete(key);
+      const key = destinationKey(destination);
+      const order = this.orders.get(key);
+      if (order !== undefined && --order.running === 0) this.orders.delete(key);
     }
   }
 

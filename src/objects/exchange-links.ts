@@ -71,7 +71,9 @@ export class ExchangeLinks {
     }
     const { isNew, epoch, offset, presence } = attached.value;
     if (isNew && hadSubscribers) this.ports.interrupted(exchange);
-    if (isNew || link.epoch === "") Object.assign(link, { epoch, offset });
+    // What was pushed after the attachment may have come before its answer.
+    const isBehind = link.epoch === epoch && link.offset > offset;
+    if ((isNew || link.epoch === "") && !isBehind) Object.assign(link, { epoch, offset });
     Object.assign(link, { isAttached: true, presence });
     return ok(link);
   }

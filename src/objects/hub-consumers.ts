@@ -58,6 +58,11 @@ export class HubConsumers {
       const attached = await this.queue(queue).attachRemote(this.remote(live, consumer));
       if (!attached.ok) return attached;
       const { id } = attached.value;
+      if (this.ports.live(live.id) !== live) {
+        // The session ended meanwhile, and took along only what it knew of.
+        await this.queue(queue).detachRemote(id, "lost");
+        return null;
+      }
       live.save(withQueue(live.session, { ...consumer, id }));
       live.send({ type: "consuming", ref, queue, consumer: consumer.name, credit: consumer.credit });
       const early = this.early.get(id) ?? [];

@@ -7,7 +7,7 @@ import type { EventBatch, HubPush, ReplayAnswer } from "../protocol/exchange-com
 import { LIMITS } from "../protocol/limits.ts";
 import { assert } from "../protocol/assert.ts";
 import { indexesOf } from "../protocol/runs.ts";
-import { refuse } from "../protocol/result.ts";
+import { refuse, type Refusal } from "../protocol/result.ts";
 import { EventFrames, jsonFrame, type FrameHead } from "../hub/event-frames.ts";
 import type { Loss } from "../hub/flow.ts";
 import { subscriptionOf, type Subscription } from "../hub/session.ts";
@@ -22,6 +22,8 @@ export interface HubEventsPorts {
   live(session: number): LiveSession | null;
   /** Ends every subscription of the exchange here, so that their sessions subscribe anew. */
   interrupt(exchange: string): void;
+  /** Ends a session that does not keep up, and would have it so. */
+  end(live: LiveSession, refusal: Refusal): void;
 }
 
 export class HubEvents {
@@ -84,7 +86,10 @@ export class HubEvents {
     }
     this.dropped += indexes.length;
     if (subscription.onSlow === "disconnect") {
-      live.refuse(null, refuse("too_slow", `session: has ${LIMITS.unseenBytesMax} bytes of events unseen`));
+      this.ports.end(
+        live,
+        refuse("too_slow", `session: has ${LIMITS.unseenBytesMax} bytes of events unseen`),
+      );
       return;
     }
     const { exchange, pattern, onSlow } = subscription;
@@ -124,7 +129,13 @@ export class HubEvents {
   // The past
 
   begin(live: LiveSession, exchange: string, pattern: string): PendingReplay {
-    const pending: PendingReplay = { held: [], bytes: 0, isOver: false };
+    const pending: PendingReplay = {
+      held: [],
+      bytes: 0,
+      isStarted: false,
+      interrupted: null,
+      isOver: false,
+    };
     live.pending.set(pendingKey(exchange, pattern), pending);
     return pending;
   }

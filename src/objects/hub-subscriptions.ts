@@ -114,6 +114,7 @@ export class HubSubscriptions {
     const { epoch, offset } = link.value;
     this.remove(live, exchange, pattern, pending);
     this.enter(live, { ...made, epoch, after: offset }, true);
+    pending.isStarted = true;
     const answer = await this.past(frame, epoch, offset);
     if (!answer.ok) return answer;
     if (!events.isCurrent(live, exchange, pattern, pending)) return null;
@@ -124,6 +125,7 @@ export class HubSubscriptions {
       answer.value,
       pending,
     );
+    if (pending.interrupted !== null) this.leave(live, exchange, pattern, pending.interrupted);
     return null;
   }
 
@@ -213,9 +215,10 @@ export class HubSubscriptions {
   interrupt(exchange: string, reason: "exchange_deleted" | "interrupted"): void {
     for (const { session, subscription } of this.ports.subscribers.of(exchange)) {
       const live = this.ports.live(session);
-      // Who is being told of the past has asked just now.
-      if (live === null || live.pending.has(pendingKey(exchange, subscription.pattern))) continue;
-      this.leave(live, exchange, subscription.pattern, reason);
+      if (live === null) continue;
+      const pending = live.pending.get(pendingKey(exchange, subscription.pattern));
+      if (pending === undefined) this.leave(live, exchange, subscription.pattern, reason);
+      else if (pending.isStarted) pending.interrupted = reason;
     }
   }
 
@@ -230,9 +233,11 @@ export class HubSubscriptions {
       }
       const patterns = scope.kind === "all" ? null : scope.patterns;
       if (JSON.stringify(patterns) === JSON.stringify(subscription.scope)) continue;
-      const pending = live.pending.get(pendingKey(exchange, pattern));
-      this.remove(live, exchange, pattern, pending);
-      this.enter(live, { ...subscription, scope: patterns }, true);
+      // What it has lost is still to be told, and its past goes on: only the audience is another.
+      const changed = { ...subscription, scope: patterns };
+      this.ports.subscribers.remove(live.id, subscription);
+      this.ports.subscribers.add({ session: live.id, subscription: changed });
+      live.save(withSubscription(live.session, changed));
     }
   }
 

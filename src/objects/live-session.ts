@@ -5,7 +5,7 @@
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
-import type { SessionServerFrame } from "../protocol/session-frames.ts";
+import type { SessionServerFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
 import type { EventFrames } from "../hub/event-frames.ts";
 import { Flow } from "../hub/flow.ts";
 import type { Session } from "../hub/session.ts";
@@ -23,6 +23,10 @@ export interface PendingReplay {
     readonly epoch: string;
   }[];
   bytes: number;
+  /** Its exchange pushes here since it was asked for: from then on an interruption concerns it. */
+  isStarted: boolean;
+  /** Events between its past and what is held may have been missed: it ends as soon as it has begun. */
+  interrupted: UnsubscribeReason | null;
   /** More came than may be held: the past is asked for again, from where it ended. */
   isOver: boolean;
 }
@@ -37,6 +41,7 @@ export class LiveSession {
   readonly pending = new Map<string, PendingReplay>();
   private readonly buckets = new Map<string, TokenBucket>();
   private current: Session;
+  private isOver = false;
 
   constructor(socket: WebSocket, session: Session) {
     this.socket = socket;
@@ -53,7 +58,7 @@ export class LiveSession {
 
   save(session: Session): void {
     this.current = session;
-    this.socket.serializeAttachment(session);
+    if (!this.isOver) this.socket.serializeAttachment(session);
   }
 
   /** Sending to a peer that is already gone is no fault: the close event follows. */
@@ -73,6 +78,12 @@ export class LiveSession {
   refuse(ref: number | null, { ok: _ok, ...refusal }: Refusal): void {
     this.send({ type: "error", ref, ...refusal });
     if (SESSION_ENDS.has(refusal.code)) this.close(CLOSE.policy, refusal.code);
+  }
+
+  /** Over: the socket may linger, and is not taken for a session again. */
+  forget(): void {
+    this.isOver = true;
+    this.socket.serializeAttachment(null);
   }
 
   close(code: number, reason: string): void {
