@@ -4,9 +4,17 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createApp } from "../../../src/edge/app.ts";
 import { ERRORS, isErrorCode } from "../../../src/protocol/errors.ts";
+import { EXCHANGE_DEFAULTS } from "../../../src/protocol/exchange-config.ts";
+import { parseSessionFrame } from "../../../src/protocol/exchange-schemas.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import { QUEUE_DEFAULTS } from "../../../src/protocol/queue-config.ts";
 import { parseClientFrame } from "../../../src/protocol/schemas.ts";
+import type {
+  SessionClientFrame,
+  SessionServerFrame,
+  UnsubscribeReason,
+} from "../../../src/protocol/session-frames.ts";
+import { matches } from "../../../src/routing/topic.ts";
 import { readBatchVectors } from "../../support/vectors.ts";
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, "../../../src/protocol/PROTOCOL.md"), "utf8");
@@ -34,9 +42,67 @@ function numberOf(cell: string): number {
   return Number(cell.replaceAll(",", ""));
 }
 
+/** What a table says of a setting's default, as text. */
+function defaultsOf(text: string): [string, string][] {
+  return rows(text).map(({ name, cells }) => [name, cells[0]!.replace(/[`,]/g, "")]);
+}
+
 function namesOf(text: string): string[] {
   return rows(text).map(({ name }) => name);
 }
+
+/** Words of code in a cell, and the empty topic where it is named. */
+function topicsOf(cell: string): string[] {
+  const words = [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
+  return cell.includes("the empty topic") || cell.includes("the empty one") ? [...words, ""] : words;
+}
+
+function matchesCell(pattern: string, topic: string): boolean {
+  return matches(pattern === "(empty)" ? "" : pattern.slice(1, -1), topic);
+}
+
+// A type that is added to the protocol and not here does not compile.
+const SESSION_CLIENT_FRAMES: Record<SessionClientFrame["type"], true> = {
+  subscribe: true,
+  unsubscribe: true,
+  seen: true,
+  publish: true,
+  call: true,
+  reply: true,
+  consume: true,
+  credit: true,
+  settle: true,
+  cancel: true,
+  presence: true,
+  unwatch: true,
+  ping: true,
+};
+const SESSION_SERVER_FRAMES: Record<SessionServerFrame["type"], true> = {
+  hello: true,
+  subscribed: true,
+  events: true,
+  gap: true,
+  unsubscribed: true,
+  confirm: true,
+  routed: true,
+  reply: true,
+  replied: true,
+  consuming: true,
+  deliver: true,
+  settled: true,
+  cancelled: true,
+  presence: true,
+  presence_changed: true,
+  unwatched: true,
+  pong: true,
+  error: true,
+};
+const UNSUBSCRIBE_REASONS: Record<UnsubscribeReason, true> = {
+  asked: true,
+  exchange_deleted: true,
+  interrupted: true,
+  grant_ended: true,
+};
 
 describe("PROTOCOL.md", () => {
   it("gives every limit its value", () => {
@@ -45,13 +111,16 @@ describe("PROTOCOL.md", () => {
     expect(Object.fromEntries(limits)).toEqual(LIMITS);
   });
 
-  it("says of every error whether to try again", () => {
+  it("says of every error whether it closes, and whether to try again", () => {
     const errors = rows(section("3")).filter(({ name }) => isErrorCode(name));
     const told = errors.map(({ name, cells }) => [
       name,
-      { status: Number(cells[0]), retry: cells[2] === "yes" },
+      { status: Number(cells[0]), closes: cells[1] === "yes", retry: cells[2] === "yes" },
     ]);
-    const known = Object.entries(ERRORS).map(([code, { status, retry }]) => [code, { status, retry }]);
+    const known = Object.entries(ERRORS).map(([code, { status, closes, retry }]) => [
+      code,
+      { status, closes, retry },
+    ]);
     expect(Object.fromEntries(told)).toEqual(Object.fromEntries(known));
   });
 
@@ -63,9 +132,21 @@ describe("PROTOCOL.md", () => {
       const told = settings.find((row) => row.name === name)!.cells[0]!;
       expect(told.replace(/[`,]/g, ""), name).toBe(String(value));
     }
-    const retry = rows(section("7.6")).map(({ name, cells }) => [name, cells[0]!.replace(/[`,]/g, "")]);
     const known = Object.entries(QUEUE_DEFAULTS.retry).map(([name, value]) => [name, String(value)]);
-    expect(Object.fromEntries(retry)).toEqual(Object.fromEntries(known));
+    expect(Object.fromEntries(defaultsOf(section("7.6")))).toEqual(Object.fromEntries(known));
+  });
+
+  it("gives every setting of an exchange its default", () => {
+    const [config, rest] = section("7.15").split("| field of `history`");
+    const { history, ...others } = EXCHANGE_DEFAULTS;
+    const known = Object.entries(others).map(([name, value]) => [name, String(value)]);
+    expect(Object.fromEntries(defaultsOf(config!))).toEqual({
+      ...Object.fromEntries(known),
+      history: "see below",
+    });
+    const kept = Object.entries(history).map(([name, value]) => [name, String(value)]);
+    const told = defaultsOf(rest!.split("**Kinds.**")[0]!);
+    expect(Object.fromEntries(told)).toEqual(Object.fromEntries(kept));
   });
 
   it("takes the batch apart that the vectors have", () => {
@@ -105,8 +186,34 @@ describe("PROTOCOL.md", () => {
     }
   });
 
+  it("tells of every frame that a session's client may send, and of no other", () => {
+    const told = [...section("6.10").matchAll(/^\*\*`(\w+)`\*\*/gm)].map((match) => match[1]!);
+    expect(told.sort()).toEqual(Object.keys(SESSION_CLIENT_FRAMES).sort());
+    for (const type of told) {
+      const parsed = parseSessionFrame({ type });
+      expect(parsed.ok || parsed.code, type).not.toBe("bad_frame");
+    }
+  });
+
+  it("tells of every frame that a session's client may hear, and of no other", () => {
+    const [frames, reasons] = section("6.11").split("`reason` of `unsubscribed`");
+    expect(namesOf(frames!).sort()).toEqual(Object.keys(SESSION_SERVER_FRAMES).sort());
+    expect(namesOf(reasons!).sort()).toEqual(Object.keys(UNSUBSCRIBE_REASONS).sort());
+  });
+
+  it("matches topics as it says", () => {
+    const table = [...section("7.16").matchAll(/^\| (`[^`]+`|\(empty\)) +\| ([^|]+)\| ([^|]*)\|$/gm)];
+    expect(table.length).toBeGreaterThan(15);
+    for (const [, pattern, matched, others] of table) {
+      for (const topic of topicsOf(matched!))
+        expect(matchesCell(pattern!, topic), `${pattern} ${topic}`).toBe(true);
+      for (const topic of topicsOf(others!))
+        expect(matchesCell(pattern!, topic), `${pattern} ${topic}`).toBe(false);
+    }
+  });
+
   it("has no row twice", () => {
-    for (const number of ["3", "7.1", "9"]) {
+    for (const number of ["3", "6.11", "7.1", "7.15", "9"]) {
       const names = namesOf(section(number));
       expect(names).toEqual([...new Set(names)]);
     }
