@@ -141,6 +141,8 @@ describe("a call", () => {
     const reason = new Error("enough");
     abort.abort(reason);
     expect(await called).toBe(reason);
+    // The heartbeat's only: nobody waits for this reply.
+    expect(clock.timerCount).toBe(1);
     expect(await outcome(client.call("sums", "", { signal: abort.signal }))).toBe(reason);
     expect(calls()).toHaveLength(1);
     client.close();
@@ -306,6 +308,17 @@ describe("a service", () => {
     await clock.advance(1_000);
     expect(replies()).toHaveLength(2);
     expect(verdicts()).toEqual([["ack", undefined, undefined]]);
+  });
+
+  it("sends a reply again that the broker could not take just now", async () => {
+    hub.refusals.push({ type: "reply", code: "unavailable" });
+    await serve(() => "x");
+    await request("one");
+    await clock.advance(1_000);
+    expect(hub.sockets).toHaveLength(2);
+    expect(replies()).toHaveLength(2);
+    expect(verdicts()).toEqual([["ack", undefined, undefined]]);
+    expect(handled).toEqual(["one"]);
   });
 
   it("tells the caller when the reply itself can't be sent", async () => {
