@@ -147,6 +147,12 @@ describe(`consistent-hash, FUZZ_SEED=${run.seed}`, () => {
     expect(hashHeader(true)).toEqual(hashText("true"));
     expect(hashHeader(new TextEncoder().encode("é"))).toEqual(hashText("é"));
     expect(hashHeader(undefined)).toEqual(hashText(""));
+    // What every object has is no header.
+    const bare = [{ headers: { x: 1 }, body: EMPTY }];
+    const empty = choices(hashRouter(names(99)), bare);
+    for (const header of ["toString", "constructor", "__proto__"]) {
+      expect(choices(hashRouter(names(99), { header }), bare)).toEqual(empty);
+    }
   });
 
   it("counts a destination once, with its highest weight", () => {
@@ -212,6 +218,8 @@ describe(`consistent-hash, FUZZ_SEED=${run.seed}`, () => {
       expect(drawn > 0 && drawn < Infinity).toBe(true);
     });
     fc.assert(property, { ...run, numRuns: run.numRuns * 10 });
+    const nothing = { high: 0, low: 0 };
+    expect(score(nothing, nothing, 1)).toBeGreaterThan(0);
   });
 });
 

@@ -56,6 +56,10 @@ describe("an explanation", () => {
       [3, false, "weight 2: not chosen"],
       [4, false, 'header "region": is missing'],
     ]);
+    expect(told("consistent-hash", bindings(["q", ""], ["q", "2"]), {})).toEqual([
+      [2, true, "weight 2: chosen"],
+      [1, false, "weight 1: not chosen"],
+    ]);
     expect(told("consistent-hash", bindings(["s", "7", eu]), { headers: { region: "eu" } })).toEqual([
       [1, true, "weight 7: chosen; the headers fit"],
     ]);
