@@ -5,17 +5,14 @@ import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import type { TopicMatcher } from "../routing/matcher.ts";
+import { destinationKey } from "../routing/explain.ts";
 import { checkBinding, createRouter, type Router, type RouteMatches } from "../routing/router.ts";
+import { splitWords } from "../routing/topic.ts";
 import type { BindingStore, CounterStore } from "./stores.ts";
 
 export interface RoutingParts {
   readonly codec: BatchCodec;
   readonly makeMatcher: () => TopicMatcher;
-}
-
-/** The destination as text: `queue:<name>` or `exchange:<name>`. No name has a colon. */
-export function destinationKey(destination: Destination): string {
-  return "queue" in destination ? `queue:${destination.queue}` : `exchange:${destination.exchange}`;
 }
 
 interface Target {
@@ -33,6 +30,8 @@ export class Bindings {
   /** A destination's place in this list is its number in the router; places are used again. */
   private readonly targets: (Target | null)[] = [];
   private readonly numbers = new Map<string, number>();
+  /** Of all patterns. */
+  private words = 0;
 
   constructor(config: ExchangeConfig, store: BindingStore, counters: CounterStore, parts: RoutingParts) {
     this.config = config;
@@ -82,6 +81,12 @@ export class Bindings {
     if (this.numbers.size >= LIMITS.destinationsMax && !this.leadsTo(binding.destination)) {
       return refuse("too_many_bindings", `exchange: leads to its ${LIMITS.destinationsMax} destinations`);
     }
+    if (this.words + wordsOf(this.config, binding) > LIMITS.patternWordsMax) {
+      return refuse(
+        "too_many_bindings",
+        `exchange: its patterns have ${LIMITS.patternWordsMax} words together`,
+      );
+    }
     const id = this.counters.read("binding") + 1;
     this.counters.write("binding", id);
     const made = { id, ...binding };
@@ -117,6 +122,7 @@ export class Bindings {
     const key = destinationKey(binding.destination);
     const number = this.numbers.get(key) ?? this.place(key, binding.destination);
     this.targets[number]!.bindings++;
+    this.words += wordsOf(this.config, binding);
     this.byId.set(binding.id, binding);
     this.byIdentity.set(identityOf(binding), binding);
     this.router.add({ ...binding, destination: number, name: key });
@@ -134,6 +140,7 @@ export class Bindings {
     const key = destinationKey(binding.destination);
     const number = this.numbers.get(key)!;
     this.store.remove(binding.id);
+    this.words -= wordsOf(this.config, binding);
     this.router.remove({ ...binding, destination: number, name: key });
     this.byId.delete(binding.id);
     this.byIdentity.delete(identityOf(binding));
@@ -141,6 +148,11 @@ export class Bindings {
     this.targets[number] = null;
     this.numbers.delete(key);
   }
+}
+
+/** What a pattern adds to the work that one topic may be. Only the topic kind has patterns. */
+function wordsOf({ kind }: ExchangeConfig, { key }: Binding): number {
+  return kind === "topic" ? splitWords(key).length : 0;
 }
 
 /** Two bindings with the same text are the same binding. */

@@ -4,9 +4,10 @@
  */
 import type { RecordTable } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { readText } from "../protocol/record.ts";
 import { SLOT_MAX, topicsOf, type TopicMatcher } from "../routing/matcher.ts";
-import { matches } from "../routing/topic.ts";
+import { matches, splitWords } from "../routing/topic.ts";
 import type { Subscription } from "./session.ts";
 
 export interface Subscriber {
@@ -38,13 +39,15 @@ class ExchangeSubscribers {
   private readonly patterns = new Map<string, Pattern>();
   private readonly bySlot: (Pattern | null)[] = [];
   private readonly freeSlots: number[] = [];
+  /** Of all patterns. */
+  private words = 0;
   subscriptions = 0;
 
   constructor(matcher: TopicMatcher) {
     this.matcher = matcher;
   }
 
-  get isFull(): boolean {
+  private get isFull(): boolean {
     return this.freeSlots.length === 0 && this.bySlot.length > SLOT_MAX;
   }
 
@@ -62,11 +65,16 @@ class ExchangeSubscribers {
     audience.subscribers.set(subscriber.session, subscriber);
   }
 
+  hasRoomFor(pattern: string): boolean {
+    return !this.isFull && this.words + splitWords(pattern).length <= LIMITS.patternWordsMax;
+  }
+
   private addPattern(pattern: string): Pattern {
     const slot = this.freeSlots.pop() ?? this.bySlot.length;
     const added = this.matcher.add(pattern, slot);
     assert(added.ok, "a pattern that was checked is refused");
     const made: Pattern = { slot, audiences: new Map() };
+    this.words += splitWords(pattern).length;
     this.patterns.set(pattern, made);
     this.bySlot[slot] = made;
     return made;
@@ -82,6 +90,7 @@ class ExchangeSubscribers {
     known.audiences.delete(key);
     if (known.audiences.size > 0) return;
     this.matcher.remove(subscription.pattern, known.slot);
+    this.words -= splitWords(subscription.pattern).length;
     this.patterns.delete(subscription.pattern);
     this.bySlot[known.slot] = null;
     this.freeSlots.push(known.slot);
@@ -154,7 +163,7 @@ export class Subscribers {
   /** Whether another pattern of this exchange can be matched. */
   hasRoomFor(exchange: string, pattern: string): boolean {
     const known = this.exchanges.get(exchange);
-    return known === undefined || !known.isFull || known.has(pattern);
+    return known === undefined || known.has(pattern) || known.hasRoomFor(pattern);
   }
 
   /** The same session's subscription to the same pattern must have been removed before. */

@@ -3,7 +3,7 @@
  * it leads, and that nothing leads to it once it is gone.
  */
 import type { Env } from "../env.ts";
-import { destinationKey } from "../exchange/bindings.ts";
+import { destinationKey } from "../routing/explain.ts";
 import { refuseAlternate } from "../exchange/config-rules.ts";
 import type { Destination } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";

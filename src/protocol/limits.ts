@@ -83,6 +83,11 @@ export const LIMITS = {
   destinationsMax: 1_000,
   /** Wildcards `#` in one pattern: each multiplies the ways a topic can match. */
   manyWordWildcardsMax: 2,
+  /**
+   * Words of all patterns together that one exchange binds, and that one hub matches for an exchange: a topic may have to
+   * be led along all of them.
+   */
+  patternWordsMax: 100_000,
   /** Headers that one binding's filter asks for. */
   filterHeadersMax: 16,
   bindingWeightMax: 100,

@@ -24,6 +24,35 @@ function ids(e: ExchangeHarness): number[] {
 }
 
 describe("binding", () => {
+  it("is refused when all patterns together have more words than one topic may have to be led along", () => {
+    const config = { ...EXCHANGE_DEFAULTS, kind: "topic" } as const;
+    // As many of the longest pattern as fit, all but one word.
+    const long = Array.from({ length: 127 }, () => "*").join(".");
+    const count = Math.floor(LIMITS.patternWordsMax / 127);
+    const all: BindingView[] = Array.from({ length: count }, (_, id) => ({
+      id,
+      destination: Q,
+      key: long,
+      headers: filter({ n: id }),
+    }));
+    const store = { all: () => all, put: () => undefined, remove: () => undefined };
+    const counters = { read: () => count, write: () => undefined };
+    const bindings = new Bindings(config, store, counters, {
+      codec: wasmCodec,
+      makeMatcher: () => new LinearMatcher(),
+    });
+    const rest = LIMITS.patternWordsMax - count * 127;
+    const words = (size: number): string => Array.from({ length: size }, () => "a").join(".");
+    expectRefused(
+      bindings.bind({ destination: Q, key: words(rest + 1), headers: null }),
+      "too_many_bindings",
+    );
+    must(bindings.bind({ destination: Q, key: words(rest), headers: null }));
+    expectRefused(bindings.bind({ destination: Q, key: "b", headers: null }), "too_many_bindings");
+    bindings.unbind(0);
+    must(bindings.bind({ destination: Q, key: "b", headers: null }));
+  });
+
   inBothLives("the same again finds what is there", (make) => {
     const e = make();
     expect(must(tryBind(e, { key: "a.*" }))).toMatchObject({ created: true, binding: { id: 1 } });
