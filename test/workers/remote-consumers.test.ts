@@ -89,6 +89,14 @@ describe("deliveries to a hub", () => {
     await vi.waitFor(() => expect(hub.calls.flatMap(({ deliveries }) => deliveries)).toHaveLength(2));
   });
 
+  it("never go by an id that another consumer had, even in an earlier life", async () => {
+    const stub = await declare("ids");
+    const first = await attach(stub);
+    must(await stub.detachRemote(first, "released"));
+    await evictDurableObject(stub);
+    expect(await attach(stub)).toBeGreaterThan(first);
+  });
+
   it("are gathered while a call is under way, one call to each hub at a time", async () => {
     const { stub, hub } = await withHub("gathered");
     const other = new FakeHub();
