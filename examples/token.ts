@@ -5,9 +5,10 @@ import { parseArgs } from "node:util";
 import { Identity, signToken } from "../src/edge/identity.ts";
 import type { Claims, Grant, GrantVerb } from "../src/protocol/rpc.ts";
 
-const USAGE = `npm run token -- --grant <verb>:<pattern> [--grant …] [--namespace default] [--subject name] [--expires 1h] [--jti id]
+const USAGE = `npm run token -- --grant <verb>:<pattern>[@<exchange>] [--grant …] [--namespace default] [--subject name] [--expires 1h] [--jti id]
 
-  --grant      publish, consume, subscribe or manage, and a pattern over queue names: * is one word, # any number
+  --grant      publish, consume, subscribe or manage, and a pattern over names and topics: * is one word, # any number;
+               with an exchange, over the topics of that exchange only
   --namespace  default: default
   --subject    who the token is for; names the consumer. Default: cli
   --expires    30s, 15m, 1h, 7d; at most 366d. Default: 1h
@@ -26,7 +27,10 @@ function parseGrant(text: string): Grant {
   const colon = text.indexOf(":");
   if (colon < 0) fail(`--grant ${text}: must be <verb>:<pattern>`);
   // Whether it is a verb is checked with everything else, by the code that checks tokens.
-  return { verb: text.slice(0, colon) as GrantVerb, pattern: text.slice(colon + 1) };
+  const verb = text.slice(0, colon) as GrantVerb;
+  const at = text.lastIndexOf("@");
+  if (at < colon) return { verb, pattern: text.slice(colon + 1) };
+  return { verb, pattern: text.slice(colon + 1, at), exchange: text.slice(at + 1) };
 }
 
 function parseExpires(text: string): number {

@@ -16,9 +16,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   protocol: [],
   routing: ["protocol"],
   queue: ["protocol"],
-  exchange: ["protocol", "routing"],
+  // An outbox is the same thing in both, and so is what two configurations differ in.
+  exchange: ["protocol", "routing", "queue"],
   hub: ["protocol", "routing"],
-  storage: ["protocol", "routing", "queue", "exchange"],
+  storage: ["protocol", "routing", "queue", "exchange", "hub"],
   objects: ["protocol", "routing", "queue", "exchange", "hub", "storage", "env.ts"],
   // Grants are patterns of the topic grammar.
   edge: ["protocol", "routing"],
@@ -31,7 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readonly instead: string }[] = [
   {
     name: /^zod/,
-    where: /^src\/(protocol\/(exchange-)?schemas\.ts|edge\/)/,
+    where: /^src\/(protocol\/(exchange-schemas|schemas|schema-refusals)\.ts|edge\/)/,
     instead: "validate with protocol/schemas.ts",
   },
   { name: /^(@hono\/|hono)/, where: /^src\/edge\//, instead: "only the edge knows HTTP" },

@@ -128,7 +128,8 @@ document.querySelector("#filter").addEventListener("submit", (event) => {
   tell("");
   subscribe(new FormData(event.target).get("pattern"));
 });
-exchange.watchPresence("#", ({ subscriptions }) => {
-  document.querySelector("#watchers").textContent = `${subscriptions} watching`;
+exchange.watchPresence("#", ({ members }) => {
+  const watching = members.reduce((sum, { count }) => sum + count, 0);
+  document.querySelector("#watchers").textContent = `${watching} watching`;
 });
 subscribe("airport.#");

@@ -4,7 +4,7 @@ import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { refuse, type Refusal } from "../protocol/result.ts";
-import { refusalOf } from "../protocol/schemas.ts";
+import { refusalOf } from "../protocol/schema-refusals.ts";
 import { authenticate, isLoopbackOrigin, isUpgrade } from "./auth.ts";
 import { addBindingRoutes } from "./bindings.ts";
 import { addBodyRoutes } from "./bodies.ts";

@@ -1,6 +1,6 @@
 // Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
-import { allowsName, rightsEndMs } from "../routing/grants.ts";
+import { allowsName, rateOf, rightsEndMs } from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -18,11 +18,14 @@ export function socketClaims(context: EdgeContext): SocketClaims {
   const queue = pathQueue(context);
   const nowMs = context.env.now();
   const endMs = rightsEndMs(grants, ["publish", "consume"], queue, nowMs);
+  const publish = allowsName(grants, ["publish"], queue, nowMs);
+  const rate = publish ? rateOf(grants, "publish", { name: queue }, nowMs) : null;
   const ends = [expiresMs, endMs].filter((end) => typeof end === "number");
   return {
     subject,
     ...(jti === undefined ? {} : { jti }),
-    publish: allowsName(grants, ["publish"], queue, nowMs),
+    publish,
+    ...(rate === null ? {} : { publishRatePerSecond: rate }),
     consume: allowsName(grants, ["consume"], queue, nowMs),
     expiresMs: ends.length === 0 ? null : Math.min(...ends),
   };

@@ -35,6 +35,7 @@ import { countOf, runsOf } from "../protocol/runs.ts";
 import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
 import { replay } from "./replay.ts";
+import { markSharedBodies } from "./shared-bodies.ts";
 import { shareOf } from "./shares.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
 import { postpone } from "../queue/outgoing.ts";
@@ -264,7 +265,8 @@ export class Exchange {
   }
 
   private send({ batch, table }: Scanned, shares: QueueShares, mustRoute: boolean, nowMs: number): void {
-    moveToQueues(this.context, batch, table, shares, nowMs);
+    const marked = markSharedBodies(this.context, { batch, table }, shares);
+    moveToQueues(this.context, marked.batch, marked.table, shares, nowMs);
     const routed = new IndexSet(table.count);
     for (const { messages } of shares) routed.addRuns(messages);
     if (routed.count === table.count) return;

@@ -97,6 +97,7 @@ export interface DelayedBatch {
 
 export interface DelayedStore {
   put(row: DelayedBatch): void;
+  has(row: Pick<DelayedBatch, "dueMs" | "number">): boolean;
   firstDue(nowMs: number): DelayedBatch | null;
   nextDueMs(): number | null;
   remove(row: DelayedBatch): void;

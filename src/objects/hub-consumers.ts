@@ -63,6 +63,12 @@ export class HubConsumers {
         await this.queue(queue).detachRemote(id, "lost");
         return null;
       }
+      // Others of this session may have been taken while this one waited for its queue.
+      const tooMuch = refuseSize(withQueue(live.session, { ...consumer, id }));
+      if (tooMuch) {
+        await this.queue(queue).detachRemote(id, "released");
+        return tooMuch;
+      }
       live.save(withQueue(live.session, { ...consumer, id }));
       live.send({ type: "consuming", ref, queue, consumer: consumer.name, credit: consumer.credit });
       const early = this.early.get(id) ?? [];

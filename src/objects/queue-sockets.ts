@@ -27,6 +27,7 @@ import {
   type SocketConsumer,
   type SocketState,
 } from "./queue-socket.ts";
+import { SocketRates } from "./socket-rates.ts";
 import type { SocketTokens } from "./socket-tokens.ts";
 
 /** Silence, in heartbeats, after which a peer counts as gone. */
@@ -51,6 +52,7 @@ export class QueueSockets {
   private readonly consuming = new Map<number, WebSocket>();
   /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
   private readonly heard = new WeakMap<WebSocket, number>();
+  private readonly rates = new SocketRates();
   private leaving: WebSocket | null = null;
 
   constructor(
@@ -188,6 +190,8 @@ export class QueueSockets {
     }
     const batch = payload.byteLength > 0 ? ok(payload) : this.encode(frame.messages ?? []);
     if (!batch.ok) return batch;
+    const tooFast = this.rates.lacks(socket, state.claims, batch.value, Date.now());
+    if (tooFast) return tooFast;
     const { producer, sequence } = frame;
     const stamp =
       producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };

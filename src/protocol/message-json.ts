@@ -237,6 +237,8 @@ export function bodyToJson(body: Uint8Array): { body: string } | { bodyBase64: s
 export interface BodyReference {
   readonly key: string;
   readonly bytes: number;
+  /** An exchange led the message to several queues: none of them may delete the body when it is done. */
+  readonly isShared?: true;
 }
 
 export function encodeBodyReference(reference: BodyReference): Uint8Array {
@@ -244,8 +246,8 @@ export function encodeBodyReference(reference: BodyReference): Uint8Array {
 }
 
 export function readBodyReference(body: Uint8Array): BodyReference & { readonly reference: string } {
-  const { key, bytes } = JSON.parse(readText(body, 0, body.length)) as BodyReference;
-  return { key, bytes, reference: key.slice(key.indexOf("/") + 1).replace("/", ".") };
+  const { key, ...rest } = JSON.parse(readText(body, 0, body.length)) as BodyReference;
+  return { key, ...rest, reference: key.slice(key.indexOf("/") + 1).replace("/", ".") };
 }
 
 const UUID_LENGTH = 36;

@@ -186,6 +186,8 @@ export interface SocketClaims {
   /** Of a token that can be revoked. */
   readonly jti?: string;
   readonly publish: boolean;
+  /** Messages a second over this socket; absent: no limit. */
+  readonly publishRatePerSecond?: number;
   readonly consume: boolean;
   readonly expiresMs: number | null;
 }

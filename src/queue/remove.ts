@@ -46,7 +46,9 @@ function forgetHandles(queue: QueueContext, segment: Segment, index: number, bod
   const { identities, work } = queue.stores;
   if (record.cancelKey !== undefined) identities.removeHandle("cancelKey", record.cancelKey, sequence);
   if (record.id !== undefined) identities.removeHandle("id", record.id, sequence);
-  if (record.bodyReference && body === "delete") work.putGarbage(readBodyReference(record.body).key);
+  if (!record.bodyReference || body !== "delete") return;
+  const { key, isShared = false } = readBodyReference(record.body);
+  if (!isShared) work.putGarbage(key);
 }
 
 /** The part of a return row that its message and its history decide. */

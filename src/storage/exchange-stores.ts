@@ -123,6 +123,7 @@ class SqlHubStore implements HubStore {
 const PUT_DELAYED = "INSERT INTO delayed (due_ms, number, count, must_route, batch) VALUES (?, ?, ?, ?, ?)";
 const FIRST_DELAYED = `SELECT due_ms, number, count, must_route, batch FROM delayed WHERE due_ms <= ?
   ORDER BY due_ms, number LIMIT 1`;
+const HAS_DELAYED = "SELECT 1 AS value FROM delayed WHERE due_ms = ? AND number = ?";
 const NEXT_DELAYED = "SELECT due_ms AS value FROM delayed ORDER BY due_ms LIMIT 1";
 const REMOVE_DELAYED = "DELETE FROM delayed WHERE due_ms = ? AND number = ?";
 const SUM_DELAYED =
@@ -148,6 +149,10 @@ class SqlDelayedStore implements DelayedStore {
   put({ dueMs, number, count, mustRoute, batch }: DelayedBatch): void {
     this.sql.run(PUT_DELAYED, dueMs, number, count, mustRoute ? 1 : 0, batch);
     if (this.known) this.known = { count: this.known.count + count, bytes: this.known.bytes + batch.length };
+  }
+
+  has({ dueMs, number }: Pick<DelayedBatch, "dueMs" | "number">): boolean {
+    return this.sql.value(HAS_DELAYED, dueMs, number) !== null;
   }
 
   firstDue(nowMs: number): DelayedBatch | null {

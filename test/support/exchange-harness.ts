@@ -106,7 +106,9 @@ export class ExchangeHarness {
       const { text, ...fields } = one;
       return { body: encoder.encode(text ?? ""), ...fields };
     });
-    return must(this.codec.encode(records, { origin: 0, firstSequence: 0, timeMs: 0 }, "client"));
+    // Only what was in a queue before has an id.
+    const source = records.some(({ id }) => id !== undefined) ? "broker" : "client";
+    return must(this.codec.encode(records, { origin: 0, firstSequence: 0, timeMs: 0 }, source));
   }
 
   publish(...told: Told[]): PublishPlan {

@@ -38,7 +38,7 @@ describe("binding", () => {
     const store = { all: () => all, put: () => undefined, remove: () => undefined };
     const counters = { read: () => count, write: () => undefined };
     const bindings = new Bindings(config, store, counters, {
-      codec: wasmCodec,
+      codec: wasmCodec(),
       makeMatcher: () => new LinearMatcher(),
     });
     const rest = LIMITS.patternWordsMax - count * 127;

@@ -3,6 +3,11 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import {
+  encodeBodyReference,
+  readBodyReference,
+  type BodyReference,
+} from "../../../src/protocol/message-json.ts";
+import {
   EvictedExchange,
   ExchangeHarness,
   expectRefused,
@@ -223,5 +228,32 @@ describe("the wake time", () => {
       }
     });
     fc.assert(check, { seed, numRuns });
+  });
+});
+
+describe("a dead letter whose body lies in a bucket", () => {
+  const reference = { key: "ns/q/8c8b2f7e-0000-4000-8000-000000000000", bytes: 2_000_000 };
+  const dead = {
+    id: "1-1",
+    timeMs: 1,
+    routingKey: "k",
+    bodyReference: true,
+    body: encodeBodyReference(reference),
+  } as const;
+  const movedTo = (e: ExchangeHarness, queues: number): BodyReference[] => {
+    for (let i = 0; i < queues; i++) e.bind({ destination: { queue: `dead-${i}` }, key: "#" });
+    expect(e.acceptMoved("q#1", 1, dead)).toBe("taken");
+    return e.carried().flatMap(({ batch }) => e.records(batch).map(({ body }) => readBodyReference(body)));
+  };
+
+  inBothLives("leaves the body to the one queue that it goes to", (make) => {
+    expect(movedTo(make(), 1).map(({ isShared }) => isShared)).toEqual([undefined]);
+  });
+
+  inBothLives("tells each of several queues that the body is not theirs alone", (make) => {
+    expect(movedTo(make(), 2)).toMatchObject([
+      { ...reference, isShared: true },
+      { ...reference, isShared: true },
+    ]);
   });
 });

@@ -80,7 +80,11 @@ describe("a request that is wrong", () => {
       "settlements[0].sequences[0]: must be at least 2 items",
     ],
     [QueueChanges, { retry: { jitter: 2 } }, "retry.jitter: must be at most 1"],
-    [QueueChanges, { deadLetter: { routingKey: "a" } }, "deadLetter.queue: is missing"],
+    [
+      QueueChanges,
+      { deadLetter: { routingKey: "a" } },
+      "deadLetter: must name a queue or an exchange, and may name a routingKey",
+    ],
     [QueueChanges, { overflow: "drop" }, "overflow: must be one of reject, dropOldest"],
     [QueueChanges, { fifo: "yes" }, "fifo: must be true or false"],
     [RedriveRequest, { filter: { reasn: "failed" } }, "filter.reasn: is not a known field"],
