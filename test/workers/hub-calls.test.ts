@@ -1,0 +1,274 @@
+// Consuming and calling through sessions, over the real queues.
+import { evictDurableObject, reset } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { bodiesIn, taken } from "../support/exchange-client.ts";
+import { batchOf, declare, must, type QueueStub } from "../support/queue-client.ts";
+import { hubStub, TestSession } from "../support/session-client.ts";
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await reset();
+});
+
+const noWait = { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } } as const;
+
+async function consumer(queue: string, wish: object = {}, hub = 0): Promise<TestSession> {
+  const session = await TestSession.open({ hub });
+  await session.ask({ type: "consume", queue, ...wish }, "consuming");
+  return session;
+}
+
+describe("a session that consumes", () => {
+  it("gets its credit, settles, gets more, and gives back what it held when it cancels", async () => {
+    const stub = await declare("q");
+    must(await stub.publish({ batch: batchOf("a", "b", "c", "d") }));
+    const session = await consumer("q", { credit: 2 });
+    const { lease, messages } = (await session.next("deliver")).head;
+    expect(messages!.map(({ body }) => body)).toEqual(["a", "b"]);
+    const settlements = [{ lease, verdict: "ack" }] as const;
+    session.send({ type: "settle", ref: 1, queue: "q", settlements });
+    const frames = [await session.any(), await session.any()];
+    expect(frames.map(({ head }) => head.type).sort()).toEqual(["deliver", "settled"]);
+    session.send({ type: "credit", queue: "q", credit: 1 });
+    await expect.poll(async () => must(await stub.inspect()).consumers).toMatchObject([{ credit: 1 }]);
+    expect(must(await stub.inspect()).counts).toMatchObject({ ready: 0, leased: 2 });
+    await session.ask({ type: "cancel", queue: "q" }, "cancelled");
+    expect(must(await stub.inspect())).toMatchObject({ counts: { ready: 2, leased: 0 }, consumers: [] });
+    expect(await session.ask({ type: "cancel", queue: "q" }, "error")).toMatchObject({
+      code: "not_consuming",
+    });
+  });
+
+  it("keeps consuming through evictions of queue and hub", async () => {
+    const stub = await declare("q");
+    const session = await consumer("q");
+    for (const [i, evicted] of [stub, hubStub(), stub].entries()) {
+      await evictDurableObject(evicted);
+      must(await stub.publish({ batch: batchOf(`${i}`) }));
+      const { lease, messages } = (await session.next("deliver")).head;
+      expect(messages!.map(({ body }) => body)).toEqual([`${i}`]);
+      const settlements = [{ lease, verdict: "ack" }] as const;
+      expect(await session.ask({ type: "settle", queue: "q", settlements }, "settled")).toMatchObject({
+        results: [{ settled: 1 }],
+      });
+    }
+  });
+
+  it("that is lost gives its messages to another, and they count as failed", async () => {
+    const stub = await declare("q", noWait);
+    const lost = await consumer("q");
+    must(await stub.publish({ batch: batchOf("a") }));
+    await lost.next("deliver");
+    const heir = await consumer("q", {}, 1);
+    lost.close(4_000);
+    expect((await heir.next("deliver")).head.messages).toMatchObject([{ body: "a", failures: 1 }]);
+  });
+
+  it("that is gone before it is attached leaves no consumer behind", async () => {
+    const stub = await declare("q");
+    const session = await TestSession.open();
+    session.send({ type: "consume", queue: "q", exclusive: true });
+    session.close();
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
+    await expect.poll(async () => must(await stub.inspect()).consumers).toEqual([]);
+  });
+
+  it("competes with others, on this hub and another, and alone when it is exclusive", async () => {
+    const stub = await declare("q");
+    const sessions = [await consumer("q", { credit: 1 }), await consumer("q", { credit: 1 }, 1)];
+    must(await stub.publish({ batch: batchOf("a", "b") }));
+    const got = await Promise.all(sessions.map(async (one) => (await one.next("deliver")).head.messages!));
+    expect(
+      got
+        .flat()
+        .map(({ body }) => body)
+        .sort(),
+    ).toEqual(["a", "b"]);
+    await declare("alone");
+    await consumer("alone", { exclusive: true });
+    const refused = await TestSession.open();
+    expect(await refused.ask({ type: "consume", queue: "alone" }, "error")).toMatchObject({
+      code: "consumer_exclusive",
+    });
+  });
+
+  it("needs a grant, and a queue", async () => {
+    await declare("q");
+    const grants = [{ verb: "publish", pattern: "q" }] as const;
+    const session = await TestSession.open({ claims: { grants } });
+    expect(await session.ask({ type: "consume", ref: 1, queue: "q" }, "error")).toMatchObject({
+      code: "forbidden",
+    });
+    const other = await TestSession.open();
+    expect(await other.ask({ type: "consume", queue: "none" }, "error")).toMatchObject({
+      code: "queue_not_found",
+    });
+    expect(await other.ask({ type: "credit", queue: "q", credit: 1 }, "error")).toMatchObject({
+      code: "not_consuming",
+    });
+  });
+
+  it("is told when its queue is deleted", async () => {
+    const stub = await declare("q");
+    const session = await consumer("q");
+    must(await stub.remove({ ifEmpty: false, ifUnused: false }));
+    expect((await session.next("cancelled")).head).toMatchObject({ queue: "q", reason: "queue_deleted" });
+  });
+});
+
+interface Request {
+  readonly body: string;
+  readonly replyTo: string;
+  readonly correlationId: string;
+}
+
+/** So many requests, in however few frames. */
+async function requests(responder: TestSession, count: number): Promise<Request[]> {
+  const all: Request[] = [];
+  while (all.length < count) {
+    const { messages = [] } = (await responder.next("deliver")).head;
+    for (const { body = "", replyTo = "", correlationId = "" } of messages) {
+      all.push({ body, replyTo, correlationId });
+    }
+  }
+  return all;
+}
+
+async function request(responder: TestSession): Promise<Request> {
+  return (await requests(responder, 1))[0]!;
+}
+
+function call(session: TestSession, ref: number, timeoutMs = 30_000): void {
+  session.send({ type: "call", ref, queue: "q", timeoutMs, messages: [{ body: `question ${ref}` }] });
+}
+
+const answerTo = ({ replyTo: to, correlationId }: Request, body: string) =>
+  ({ type: "reply", to, correlationId, messages: [{ body }] }) as const;
+
+async function calling(): Promise<{ stub: QueueStub; responder: TestSession; caller: TestSession }> {
+  const stub = await declare("q");
+  const responder = await consumer("q", {}, 1);
+  return { stub, responder, caller: await TestSession.open() };
+}
+
+describe("a call", () => {
+  it("is answered over two hubs, also after an eviction of each", async () => {
+    const { stub, responder, caller } = await calling();
+    call(caller, 7);
+    const asked = await request(responder);
+    expect(asked.body).toBe("question 7");
+    for (const one of [stub, hubStub(0), hubStub(1)]) await evictDurableObject(one);
+    await responder.ask(answerTo(asked, "answer"), "replied");
+    expect((await caller.next("reply")).head).toMatchObject({ ref: 7, messages: [{ body: "answer" }] });
+  });
+
+  it("of which the responder failed says so", async () => {
+    const { responder, caller } = await calling();
+    call(caller, 1);
+    const { replyTo: to, correlationId } = await request(responder);
+    await responder.ask({ type: "reply", to, correlationId, error: "no idea" }, "replied");
+    expect((await caller.next("reply")).head).toMatchObject({ ref: 1, error: "no idea" });
+  });
+
+  it("has no responders where there is no queue, or nobody who consumes it", async () => {
+    const caller = await TestSession.open();
+    call(caller, 1);
+    expect((await caller.next("error")).head).toMatchObject({ ref: 1, code: "no_responders" });
+    const stub = await declare("q");
+    call(caller, 2);
+    expect((await caller.next("error")).head).toMatchObject({ ref: 2, code: "no_responders" });
+    expect(await bodiesIn(stub)).toEqual([]);
+  });
+
+  it("whose time is over gets no answer: a late one is refused and counted", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const { responder, caller } = await calling();
+    call(caller, 1, 5_000);
+    const asked = await request(responder);
+    vi.setSystemTime(Date.now() + 5_001);
+    expect(await responder.ask(answerTo(asked, "late"), "error")).toMatchObject({ code: "requester_gone" });
+    expect(must(await hubStub().inspect())).toMatchObject({ lateReplies: 1, orphanedReplies: 0 });
+    expect(await caller.restTypes()).toEqual([]);
+  });
+
+  it("can't be answered by who does not know the inbox's secret", async () => {
+    const { responder, caller } = await calling();
+    call(caller, 1);
+    const asked = await request(responder);
+    const forged = { ...asked, replyTo: `${asked.replyTo.slice(0, -11)}00000000000` };
+    expect(await responder.ask(answerTo(forged, "forged"), "error")).toMatchObject({
+      code: "requester_gone",
+    });
+    expect(await responder.ask(answerTo({ ...asked, replyTo: "~0" }, "x"), "error")).toMatchObject({
+      code: "bad_request",
+    });
+    expect(must(await hubStub().inspect())).toMatchObject({ orphanedReplies: 1 });
+    await responder.ask(answerTo(asked, "true"), "replied");
+    expect((await caller.next("reply")).head).toMatchObject({ messages: [{ body: "true" }] });
+  });
+
+  it("of a session that broke waits for it, and goes to who comes back with its inbox, even twice", async () => {
+    const { responder, caller } = await calling();
+    call(caller, 1);
+    call(caller, 2);
+    call(caller, 3);
+    const asked = await requests(responder, 3);
+    caller.close(4_000);
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
+    await responder.ask(answerTo(asked[0]!, "one"), "replied");
+    await evictDurableObject(hubStub());
+    const { inbox } = caller;
+    const stranger = await TestSession.open({ inbox: `${inbox.slice(0, -11)}00000000000` });
+    expect(stranger.inbox).not.toBe(inbox);
+    const back = await TestSession.open({ inbox });
+    expect(back.inbox).toBe(inbox);
+    expect((await back.next("reply")).head).toMatchObject({ ref: 1, messages: [{ body: "one" }] });
+    await responder.ask(answerTo(asked[1]!, "two"), "replied");
+    expect((await back.next("reply")).head).toMatchObject({ ref: 2 });
+    back.close(4_000);
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(1);
+    await responder.ask(answerTo(asked[2]!, "three"), "replied");
+    const again = await TestSession.open({ inbox });
+    expect((await again.next("reply")).head).toMatchObject({ ref: 3, messages: [{ body: "three" }] });
+    expect(await again.restTypes()).toEqual([]);
+  });
+
+  it("of a session that is gone for good is an orphan", async () => {
+    const { responder, caller } = await calling();
+    const asked = {
+      body: "",
+      replyTo: caller.inbox,
+      correlationId: `j1.${(Date.now() + 60_000).toString(36)}`,
+    };
+    // It has no call under way, so nobody waits for it.
+    caller.close();
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
+    expect(await responder.ask(answerTo(asked, "x"), "error")).toMatchObject({ code: "requester_gone" });
+    expect(must(await hubStub().inspect())).toMatchObject({ orphanedReplies: 1 });
+  });
+
+  it("goes to one of several responders", async () => {
+    const stub = await declare("q");
+    const responders = [await consumer("q", { credit: 2 }), await consumer("q", { credit: 2 }, 1)];
+    const caller = await TestSession.open();
+    for (let ref = 1; ref <= 4; ref++) call(caller, ref);
+    await expect.poll(async () => must(await stub.inspect()).counts.leased).toBe(4);
+    for (const responder of responders) {
+      const frames = await responder.rest();
+      const got = frames.flatMap(({ head }) => (head.type === "deliver" ? head.messages! : []));
+      expect(got).toHaveLength(2);
+    }
+  });
+
+  it("may be answered into a queue, which keeps the answer, and what failed says so in a header", async () => {
+    const stub = await declare("answers");
+    const session = await TestSession.open();
+    const asked = { body: "", replyTo: "answers", correlationId: "c1" };
+    await session.ask(answerTo(asked, "kept"), "replied");
+    await session.ask({ ...answerTo(asked, "failed"), error: "why" }, "replied");
+    expect(await taken(stub)).toMatchObject([
+      { body: "kept", correlationId: "c1" },
+      { body: "failed", headers: { "millrace-error": "why" } },
+    ]);
+  });
+});
