@@ -255,6 +255,16 @@ describe("a socket", () => {
     });
   });
 
+  it("publishes no faster than its token may", async () => {
+    const stub = await declare("rate");
+    const socket = await TestSocket.open(stub, { publishRatePerSecond: 2 });
+    socket.send({ type: "publish", ref: 1, messages: [{ body: "a" }, { body: "b" }] });
+    expect((await socket.next("confirm")).head).toMatchObject({ ref: 1 });
+    socket.send({ type: "publish", ref: 2, messages: [{ body: "c" }] });
+    expect((await socket.next("error")).head).toMatchObject({ ref: 2, code: "rate_limited" });
+    expect(must(await stub.inspect()).counts.ready).toBe(2);
+  });
+
   it("does only what its token grants", async () => {
     const stub = await declare("grants");
     const reader = await TestSocket.open(stub, { publish: false });

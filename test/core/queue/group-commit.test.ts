@@ -2,6 +2,7 @@
 import { describe, expect } from "vitest";
 import type { PublishCommand, PublishConfirm } from "../../../src/protocol/commands.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
+import { encodeBodyReference } from "../../../src/protocol/message-json.ts";
 import type { Result } from "../../../src/protocol/result.ts";
 import type { QueueHarness } from "../../support/queue-harness.ts";
 import { bodies, drain, inBothLives, must, numbered, sequencesOf } from "../../support/queue-lives.ts";
@@ -92,5 +93,21 @@ describe("the publishes of one turn", () => {
     expect(three).toMatchObject({ code: "bad_batch" });
     drain(q);
     expect(q.stores.work.garbage(9)).toEqual(["test/q/1"]);
+  });
+
+  inBothLives("leaves a body in the bucket that other queues have too", (make) => {
+    const q = make();
+    const references = [
+      { key: "test/q/1", bytes: 9, isShared: true },
+      { key: "test/q/2", bytes: 9 },
+    ] as const;
+    const records = references.map((reference) => ({
+      bodyReference: true as const,
+      body: encodeBodyReference(reference),
+    }));
+    const batch = must(q.codec.encode(records, { origin: 0, firstSequence: 0, timeMs: 0 }, "broker"));
+    publishAll(q, [{ batch, source: "broker" }]);
+    drain(q);
+    expect(q.stores.work.garbage(9)).toEqual(["test/q/2"]);
   });
 });
