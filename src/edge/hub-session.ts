@@ -57,26 +57,17 @@ export class HubSession {
     if (!this.isOver) this.socket.send(frame);
   }
 
-  /** The next frame: "silence" when none came for so long, null when the connection is over. One caller at a time. */
+  /**
+   * The next frame: "silence" when none came for so long; null when the connection is over, or no use any more. One
+   * caller at a time.
+   */
   async next(silenceMs?: number): Promise<ReceivedFrame | "silence" | null> {
     for (;;) {
       const data = this.received.shift();
-      if (data !== undefined) return this.read(data);
+      if (data !== undefined) return readFrame(data);
       if (this.isOver) return null;
       if (!(await this.arrival(silenceMs))) return "silence";
     }
-  }
-
-  /** A frame that can't be read may have held events, so the session ends rather than go on without them. */
-  private read(data: string | ArrayBuffer): ReceivedFrame | null {
-    const decoded = decodeFrame(data);
-    if (!decoded.ok) {
-      this.close();
-      return null;
-    }
-    const { head, payload } = decoded.value;
-    const bytes = typeof data === "string" ? data.length : data.byteLength;
-    return { frame: head as SessionServerFrame, payload, bytes };
   }
 
   /** The reader has taken an event frame. */
@@ -113,6 +104,15 @@ export class HubSession {
       if (silenceMs !== undefined) timer = setTimeout(() => settle(false), silenceMs);
     });
   }
+}
+
+/** Null for a frame that can't be read: it may have held events, so the session must not go on without them. */
+function readFrame(data: string | ArrayBuffer): ReceivedFrame | null {
+  const decoded = decodeFrame(data);
+  if (!decoded.ok) return null;
+  const { head, payload } = decoded.value;
+  const bytes = typeof data === "string" ? data.length : data.byteLength;
+  return { frame: head as SessionServerFrame, payload, bytes };
 }
 
 /** What an error frame says. */
