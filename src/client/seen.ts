@@ -3,6 +3,7 @@
  * much of it makes the session slow. So a subscriber that reads nothing is told about, by silence.
  */
 import { LIMITS } from "../protocol/limits.ts";
+import { Fifo } from "./fifo.ts";
 
 /** Well below what makes a session slow. */
 const TELL_BYTES = LIMITS.unseenBytesMax / 8;
@@ -14,6 +15,8 @@ export class SeenCounter {
   private frames = 0;
   private toldFrames = 0;
   private untoldBytes = 0;
+  /** Of frames that count as unread, in the order of their arrival: the broker takes off the oldest, whichever was read. */
+  private readonly sizes = new Fifo<number>();
 
   constructor(tell: (frames: number) => void) {
     this.tell = tell;
@@ -23,15 +26,17 @@ export class SeenCounter {
   opened(): void {
     this.connection++;
     this.frames = this.toldFrames = this.untoldBytes = 0;
+    this.sizes.takeAll();
   }
 
   /** An event frame came; the function it returns is called once, when all of it was read. */
   arrived(bytes: number): () => void {
     const { connection } = this;
+    this.sizes.push(bytes);
     return () => {
       if (connection !== this.connection) return;
       this.frames++;
-      this.untoldBytes += bytes;
+      this.untoldBytes += this.sizes.shift() ?? 0;
       if (this.frames - this.toldFrames >= TELL_FRAMES || this.untoldBytes >= TELL_BYTES) this.flush();
     };
   }

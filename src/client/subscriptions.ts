@@ -12,8 +12,9 @@ interface Place {
   readonly pattern: string;
 }
 
-/** Roughly what a frame takes beside its payload. */
+/** Roughly what a frame takes beside its payload, and a run of offsets in it. */
 const FRAME_HEAD_BYTES = 200;
+const OFFSETS_BYTES = 20;
 
 export class Subscriptions implements SessionPart, SubscriptionSource {
   private readonly session: Session;
@@ -122,8 +123,8 @@ function keyOf({ exchange, pattern }: Place): string {
   return `${exchange} ${pattern}`;
 }
 
-function sizeOf(frame: Extract<SessionServerFrame, { type: "events" }>): number {
-  let bytes = 0;
-  for (const { body, bodyBase64 } of frame.events ?? []) bytes += (body ?? bodyBase64 ?? "").length;
-  return bytes;
+function sizeOf({ events, offsets }: Extract<SessionServerFrame, { type: "events" }>): number {
+  // JSON is for looking at the wire, so it may cost what it does.
+  const textBytes = events === undefined ? 0 : JSON.stringify(events).length;
+  return textBytes + (offsets?.length ?? 0) * OFFSETS_BYTES;
 }

@@ -52,10 +52,14 @@ export class Flow<E> {
     return this.losing !== null;
   }
 
-  /** A frame is about to be sent: false when it must be left out. One frame always fits, whatever its size. */
+  /**
+   * A frame is about to be sent: false when it must be left out. While no more than half is out any frame fits, whatever
+   * its size: a client may have read all of that without having said so, and would never be heard of again.
+   */
   admit(bytes: number): boolean {
     if (this.losing !== null) return false;
-    if (this.outBytes > 0 && this.outBytes + bytes > LIMITS.unseenBytesMax) {
+    const isHalf = this.outBytes > LIMITS.unseenBytesMax / 2;
+    if (isHalf && this.outBytes + bytes > LIMITS.unseenBytesMax) {
       this.losing = new Map();
       return false;
     }

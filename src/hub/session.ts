@@ -48,10 +48,12 @@ export interface Session {
   readonly watches: readonly Watch[];
   /** Until when replies to its calls may come. */
   readonly callsUntilMs: number;
+  /** Events were left out that it has not been told of. What they were is known in memory only. */
+  readonly isSlow: boolean;
 }
 
 export function newSession(id: number, secret: string, claims: SessionClaims): Session {
-  return { id, secret, claims, subscriptions: [], queues: [], watches: [], callsUntilMs: 0 };
+  return { id, secret, claims, subscriptions: [], queues: [], watches: [], callsUntilMs: 0, isSlow: false };
 }
 
 export function subscriptionOf(session: Session, exchange: string, pattern: string): Subscription | null {

@@ -27,6 +27,11 @@ export class FanOut {
   private readonly ports: FanOutPorts;
   private readonly queues: CallLanes<PublishCommand, Result<PublishConfirm>>;
   private readonly hubs: CallLanes<HubPush, boolean>;
+  /**
+   * Hubs that missed a push. The next would hide that from their subscribers, whose hub may have forgotten what came
+   * before; so they get none until they are attached anew.
+   */
+  private readonly behind = new Set<string>();
   private tail: Promise<unknown> = Promise.resolve();
   private resolving = 0;
 
@@ -113,7 +118,13 @@ export class FanOut {
     }
   }
 
+  /** The hub is attached anew: its subscribers are told what they missed before. */
+  readmit(hub: string): void {
+    this.behind.delete(hub);
+  }
+
   private async push(hub: string, pushes: readonly HubPush[]): Promise<boolean[]> {
+    if (this.behind.has(hub)) throw new Error("it has missed an earlier push");
     const { env, namespace } = this.ports;
     const timer = new AbortController();
     const late = scheduler.wait(LIMITS.hubPushMs, { signal: timer.signal }).then(() => {
@@ -123,6 +134,9 @@ export class FanOut {
       const answer = await Promise.race([hubOf(env, namespace, hub).push(pushes), late]);
       if (!answer.ok) throw new Error(answer.detail);
       return pushes.map(() => answer.value.isWanted);
+    } catch (error) {
+      this.behind.add(hub);
+      throw error;
     } finally {
       timer.abort();
       late.catch(() => undefined);

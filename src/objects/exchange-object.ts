@@ -199,7 +199,11 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
 
   async attach(hub: string): Promise<Result<Attachment>> {
     this.hubs.noteAttach(hub);
-    return this.whenDeclared((exchange, nowMs) => exchange.attach(hub, nowMs));
+    return this.whenDeclared((exchange, nowMs) => {
+      const attached = exchange.attach(hub, nowMs);
+      if (attached.ok && attached.value.isNew) this.fanOut.readmit(hub);
+      return attached;
+    });
   }
 
   async detach(hub: string): Promise<Result<void>> {

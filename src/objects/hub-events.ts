@@ -92,6 +92,7 @@ export class HubEvents {
       );
       return;
     }
+    if (!live.session.isSlow) live.save({ ...live.session, isSlow: true });
     const { exchange, pattern, onSlow } = subscription;
     for (const index of indexes) {
       const topic = frames.topic(index);
@@ -107,6 +108,7 @@ export class HubEvents {
   /** The client has read: what it lost is told, and it goes on. */
   seen(live: LiveSession, frames: number): void {
     for (const loss of live.flow.seen(frames)) this.tellLoss(live, loss);
+    if (live.session.isSlow && !live.flow.isSlow) live.save({ ...live.session, isSlow: false });
   }
 
   private tellLoss(live: LiveSession, loss: Loss<KeptEvent>): void {

@@ -50,7 +50,12 @@ export class HubSubscriptions {
 
   /** After a wake. */
   takeUp(live: LiveSession): void {
-    for (const subscription of live.session.subscriptions) this.enter(live, subscription, false);
+    const { subscriptions, isSlow } = live.session;
+    for (const subscription of subscriptions) this.enter(live, subscription, false);
+    if (!isSlow) return;
+    // What was left out is not known any more: each must subscribe anew, with the place it knows.
+    live.save({ ...live.session, isSlow: false });
+    for (const { exchange, pattern } of subscriptions) this.leave(live, exchange, pattern, "interrupted");
   }
 
   async subscribe(live: LiveSession, frame: SubscribeFrame): Promise<Refusal | null> {
@@ -112,6 +117,9 @@ export class HubSubscriptions {
     if (!link.ok) return link;
     if (!events.isCurrent(live, exchange, pattern, pending)) return null;
     const { epoch, offset } = link.value;
+    // Others of this session may have been taken while this one waited for its exchange.
+    const tooMuch = refuseSize(withSubscription(live.session, { ...made, epoch, after: offset }));
+    if (tooMuch) return tooMuch;
     this.remove(live, exchange, pattern, pending);
     this.enter(live, { ...made, epoch, after: offset }, true);
     pending.isStarted = true;
@@ -235,6 +243,10 @@ export class HubSubscriptions {
       if (JSON.stringify(patterns) === JSON.stringify(subscription.scope)) continue;
       // What it has lost is still to be told, and its past goes on: only the audience is another.
       const changed = { ...subscription, scope: patterns };
+      if (refuseSize(withSubscription(live.session, changed)) !== null) {
+        this.leave(live, exchange, pattern, "grant_ended");
+        continue;
+      }
       this.ports.subscribers.remove(live.id, subscription);
       this.ports.subscribers.add({ session: live.id, subscription: changed });
       live.save(withSubscription(live.session, changed));
