@@ -1,11 +1,14 @@
 // `npm run sim -- --seed 8812 --steps 400` replays one history; `--seeds 1000` tries that many from the seed on.
+// `--world routing` is of exchanges, hubs and subscribers; else it is of queues.
 import { parseArgs } from "node:util";
+import { loadRoutingSimulator } from "./routing/native.ts";
 import { firstSteps, replayLine, shrink, simulate, type Failure } from "./simulator.ts";
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
-    steps: { type: "string", default: "300" },
+    steps: { type: "string" },
+    world: { type: "string", default: "queues" },
     seeds: { type: "string", default: "1" },
     /** Go on after a failure, telling each in one line. */
     all: { type: "boolean", default: false },
@@ -13,12 +16,18 @@ const { values } = parseArgs({
 });
 const first = Number(values.seed);
 const count = Number(values.seeds);
-const steps = firstSteps(Number(values.steps));
+const isRouting = values.world === "routing";
+const steps = firstSteps(Number(values.steps ?? (isRouting ? 60 : 300)));
+const run = isRouting ? loadRoutingSimulator().simulateRouting : simulate;
 
 function tell(seed: number, failure: Failure, history: readonly string[]): void {
   console.error(`seed ${seed}, step ${failure.step}: ${failure.message}`);
-  console.error(replayLine(seed, failure));
+  console.error(`${replayLine(seed, failure)}${isRouting ? " --world routing" : ""}`);
   if (values.all) return;
+  if (isRouting) {
+    console.error(`\n${history.join("\n")}`);
+    return;
+  }
   const kept = shrink(seed, steps, failure);
   const short = simulate(seed, kept);
   const lines = short.failure ? short.history : history;
@@ -28,7 +37,7 @@ function tell(seed: number, failure: Failure, history: readonly string[]): void 
 
 let failed = 0;
 for (let seed = first; seed < first + count; seed++) {
-  const { failure, history } = simulate(seed, steps);
+  const { failure, history } = await run(seed, steps);
   if (failure) {
     failed++;
     tell(seed, failure, history);
