@@ -4,7 +4,7 @@ import { createApp } from "./edge/app.ts";
 import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
-import type { ExchangeApi, HubApi } from "./protocol/exchange-rpc.ts";
+import type { ExchangeApi } from "./protocol/exchange-rpc.ts";
 import { objectName } from "./protocol/names.ts";
 import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
@@ -26,7 +26,7 @@ function servicesOf(env: Env): EdgeServices {
     queue: (namespace, queue) => env.QUEUES.getByName(objectName(namespace, queue)) as unknown as QueueApi,
     exchange: (namespace, exchange) =>
       env.EXCHANGES.getByName(objectName(namespace, exchange)) as unknown as ExchangeApi,
-    hub: (namespace, hub) => env.HUBS.getByName(objectName(namespace, hub)) as unknown as HubApi,
+    hub: (namespace, hub) => env.HUBS.getByName(objectName(namespace, hub)),
     namespace: (namespace) => env.NAMESPACES.getByName(namespace),
     codec,
     identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),

@@ -1,7 +1,7 @@
 // Draws each airport as a dot, and colours it by its last event. One subscription does it: the last event of every
 // topic first, then whatever happens. After a lost connection the SDK goes on where it was; if something was lost for
 // good, it says so, and the map is taken anew.
-import { connect } from "/client.js";
+import { connect } from "./client.js";
 
 const COLOURS = { waiting: "#3f4d5c", worked: "#4fb3ff", failed: "#e0a13a", dead: "#e5555a" };
 const FLASH_MS = 900;

@@ -155,7 +155,7 @@ describe("who is present", () => {
       expect(head).toMatchObject({ exchange: "e", pattern: "a.*", hub: "1" });
       for (const { member, count } of head.changes) come.set(member, count);
     }
-    expect([...come].sort()).toEqual([
+    expect([...come].toSorted(([a], [b]) => a.localeCompare(b))).toEqual([
       ["ann", 1],
       ["bob", 1],
     ]);

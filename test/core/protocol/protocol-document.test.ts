@@ -132,7 +132,10 @@ describe("PROTOCOL.md", () => {
       const told = settings.find((row) => row.name === name)!.cells[0]!;
       expect(told.replace(/[`,]/g, ""), name).toBe(String(value));
     }
-    const known = Object.entries(QUEUE_DEFAULTS.retry).map(([name, value]) => [name, String(value)]);
+    const known = Object.entries(QUEUE_DEFAULTS.retry).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]);
     expect(Object.fromEntries(defaultsOf(section("7.6")))).toEqual(Object.fromEntries(known));
   });
 
