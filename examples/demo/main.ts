@@ -96,7 +96,7 @@ async function declareExchanges(client: Client): Promise<void> {
 }
 
 async function publishAll(queue: Queue, airports: readonly Airport[]): Promise<{ id: string }[]> {
-  const messages = airports.map((airport) => ({ body: airport, options: { routingKey: topicOf(airport) } }));
+  const messages = airports.map((airport) => ({ body: airport, routingKey: topicOf(airport) }));
   if (pace === Number.POSITIVE_INFINITY) return queue.publishMany(messages);
   const published: { id: string }[] = [];
   const part = Math.max(1, Math.round(pace / 10));
