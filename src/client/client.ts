@@ -150,7 +150,7 @@ export class Client {
   /**
    * Asks whoever consumes the queue, and resolves with the reply. Rejects with `no_responders` at once when nobody does,
    * `responder_failed` with the responder's words, `timeout` (`facts.outcome` says whether it may have been carried out),
-   * `disconnected` when the way back for the reply was lost, `queue_not_found`, `queue_full`, `forbidden` …
+   * `disconnected` when the way back for the reply was lost, `queue_full`, `forbidden` …
    *
    * A connection that breaks meanwhile is no matter: the reply waits for the client up to a minute. For answers that
    * must not be lost with this process, publish to the queue with `replyTo` naming a queue of yours, and consume that.

@@ -207,7 +207,13 @@ export class Presences implements SessionPart {
     const watch = new PresenceWatch(this.session, { exchange, pattern }, handler, (left) => {
       this.watches.delete(left);
       if ([...this.watches].some((one) => one.isAt(exchange, pattern)) || !this.session.isOpen) return;
-      this.session.request((ref) => ({ type: "unwatch", ref, exchange, pattern })).catch(() => undefined);
+      // Not over the next connection, where it would end one made meanwhile.
+      this.session.ask({
+        frame: (ref) => ({ type: "unwatch", ref, exchange, pattern }),
+        timeoutMs: this.session.timeoutMs,
+        whenLost: "reject",
+        done: () => undefined,
+      });
     });
     this.watches.add(watch);
     return watch;

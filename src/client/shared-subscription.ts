@@ -286,7 +286,15 @@ export class SharedSubscription {
     const { exchange, pattern, session } = this;
     if (this.state === "idle" || !session.isOpen) return;
     this.state = "idle";
-    await session.request((ref) => ({ type: "unsubscribe", ref, exchange, pattern }));
+    // With its connection the subscription is gone, too: asked for over the next one, this would end one made meanwhile.
+    await new Promise<void>((resolve) => {
+      session.ask({
+        frame: (ref) => ({ type: "unsubscribe", ref, exchange, pattern }),
+        timeoutMs: session.timeoutMs,
+        whenLost: "reject",
+        done: () => resolve(),
+      });
+    });
   }
 
   end(error: MillraceError): void {

@@ -1,5 +1,5 @@
 // How fast a token publishes. The count is this isolate's own: a rate bounds what comes through one place, not the sum.
-import { rateOf, type GrantTarget } from "../routing/grants.ts";
+import { chargesOf, type Use } from "../routing/grants.ts";
 import { TokenBucket } from "../routing/rate.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { Claims, Grant } from "../protocol/rpc.ts";
@@ -8,12 +8,6 @@ import type { EdgeContext } from "./services.ts";
 
 /** Tokens times grants. One that is forgotten starts with a full bucket. */
 const BUCKETS_MAX = 10_000;
-
-/** Messages of one request that go the same way. */
-export interface Use {
-  readonly target: GrantTarget;
-  readonly messages: number;
-}
 
 export class Rates {
   private readonly buckets = new RecentMap<TokenBucket>(BUCKETS_MAX);
@@ -48,21 +42,9 @@ export function lacksRate(context: EdgeContext, uses: readonly Use[]): Refusal |
   const claims = context.get("claims");
   if (claims.grants.every((grant) => grant.ratePerSecond === undefined)) return null;
   const nowMs = context.env.now();
-  for (const [grant, messages] of chargesOf(claims.grants, uses, nowMs)) {
+  for (const [grant, messages] of chargesOf(claims.grants, "publish", uses, nowMs)) {
     const lacking = context.get("memory").rates.take(claims, grant, messages, nowMs);
     if (lacking !== null) return lacking;
   }
   return null;
-}
-
-function chargesOf(grants: readonly Grant[], uses: readonly Use[], nowMs: number): Map<Grant, number> {
-  const charges = new Map<Grant, number>();
-  for (const { target, messages } of uses) {
-    const rate = rateOf(grants, "publish", target, nowMs);
-    // Nothing limits it, or another verb allows it.
-    if (rate === null || rate === 0) continue;
-    const charged = grants.find((grant) => rateOf([grant], "publish", target, nowMs) === rate);
-    if (charged !== undefined) charges.set(charged, (charges.get(charged) ?? 0) + messages);
-  }
-  return charges;
 }

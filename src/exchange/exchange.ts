@@ -160,6 +160,11 @@ export class Exchange {
     return this.stores.outbox.nextOutboxMs() !== null || this.stores.delayed.nextDueMs() !== null;
   }
 
+  /** Dead letters that lead nowhere yet: they have no other place than here. */
+  get strandedCount(): number {
+    return this.stores.delayed.strandedCount();
+  }
+
   private noteUse(): void {
     if (!this.context.stored.wasUsed) this.store({ wasUsed: true });
   }

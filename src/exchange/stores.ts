@@ -102,6 +102,8 @@ export interface DelayedStore {
   nextDueMs(): number | null;
   remove(row: DelayedBatch): void;
   totals(): { count: number; bytes: number };
+  /** Dead letters that lead nowhere yet. */
+  strandedCount(): number;
 }
 
 /** Numbers that rise and are never given twice. */

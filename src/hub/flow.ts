@@ -43,10 +43,20 @@ export class Flow<E> {
   /** Sizes of the event frames that are out, the oldest first. */
   private readonly out: number[] = [];
   private outBytes = 0;
-  private seenFrames = 0;
+  private seenFrames: number;
   private losing: Map<string, Losing<E>> | null = null;
   private keptBytes = 0;
   private keptTopics = 0;
+
+  /** `framesBefore`: frames of this connection that an earlier life of the hub sent; they count as seen. */
+  constructor(framesBefore = 0) {
+    this.seenFrames = framesBefore;
+  }
+
+  /** Event frames of this connection, as far as is known. */
+  get sentFrames(): number {
+    return this.seenFrames + this.out.length;
+  }
 
   get isSlow(): boolean {
     return this.losing !== null;

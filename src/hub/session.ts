@@ -48,12 +48,24 @@ export interface Session {
   readonly watches: readonly Watch[];
   /** Until when replies to its calls may come. */
   readonly callsUntilMs: number;
+  /** Event frames sent over this connection, as of the last `seen`: what a client counts goes on after a sleep. */
+  readonly framesSent: number;
   /** Events were left out that it has not been told of. What they were is known in memory only. */
   readonly isSlow: boolean;
 }
 
 export function newSession(id: number, secret: string, claims: SessionClaims): Session {
-  return { id, secret, claims, subscriptions: [], queues: [], watches: [], callsUntilMs: 0, isSlow: false };
+  return {
+    id,
+    secret,
+    claims,
+    subscriptions: [],
+    queues: [],
+    watches: [],
+    callsUntilMs: 0,
+    framesSent: 0,
+    isSlow: false,
+  };
 }
 
 export function subscriptionOf(session: Session, exchange: string, pattern: string): Subscription | null {

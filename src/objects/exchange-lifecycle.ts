@@ -117,6 +117,13 @@ export class ExchangeLifecycle {
     if (moving > 0) {
       return refuse("exchange_in_use", `${moving} messages are on their way to queues; try again`);
     }
+    const stranded = exchange.strandedCount;
+    if (stranded > 0) {
+      return refuse("exchange_in_use", `${stranded} dead letters lead nowhere; bind a queue that takes them`);
+    }
+    if (ifUnused && delayed > 0) {
+      return refuse("exchange_in_use", `${delayed} messages wait for their time`);
+    }
     if (ifAbandoned && !exchange.isAbandoned) return refuse("exchange_in_use", "the exchange is used again");
     return ok({ bindings, delayed });
   }

@@ -220,6 +220,9 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
   async presence(pattern: string): Promise<Result<PresenceAnswer>> {
     const exchange = this.open();
     if (!exchange) return this.notFound();
+    if (!exchange.config.presence) {
+      return refuse("bad_request", "presence: the exchange tells nobody who subscribes; set it to true");
+    }
     const answers = await this.hubs.askPresence(exchange.hubs(), pattern);
     return ok(mergePresence(this.catalogue.exchange, answers));
   }
@@ -296,6 +299,8 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       turns = this.exchange?.endTurn(nowMs) ?? [];
     });
     if (this.exchange && turns.length > 0) turn.done = this.hubs.push(this.exchange, turns);
+    // Whoever waits for it hears of its failure, but may not wait yet.
+    turn.done.catch(() => undefined);
     this.alarmClock.keep([this.exchange?.nextWakeMs() ?? null], Date.now());
   }
 

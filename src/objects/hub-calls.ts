@@ -16,7 +16,7 @@ import { parseName } from "../protocol/names.ts";
 import { readRecord, readText } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
-import { lacksGrant, lacksTopicGrant, rateOf } from "../routing/grants.ts";
+import { lacksGrant, lacksTopicGrant, type Use } from "../routing/grants.ts";
 import type { HubStore } from "../storage/hub-store.ts";
 import { CallLanes } from "./call-lane.ts";
 import type { LiveSession } from "./live-session.ts";
@@ -36,6 +36,8 @@ export interface HubCallsPorts {
 }
 
 const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
+/** Fields of a request that a call sets itself, or that would keep its answer away. */
+const DECIDED_BY_CALLS = ["replyTo", "correlationId", "ttlMs", "delayMs", "dedupId"] as const;
 /** The attachment is written less often when each writing covers what comes soon after. */
 const CALLS_SLACK_MS = 10_000;
 
@@ -86,7 +88,7 @@ export class HubCalls {
     const { claims } = live.session;
     return (
       lacksGrant(claims, ["publish"], queue, nowMs) ??
-      live.take("publish", rateOf(claims.grants, "publish", { name: queue }, nowMs), count, nowMs)
+      live.charge([{ target: { name: queue }, messages: count }], nowMs)
     );
   }
 
@@ -117,18 +119,13 @@ export class HubCalls {
     }
     const nowMs = Date.now();
     const { claims } = live.session;
-    const byRate = new Map<number, number>();
-    for (const [topic, count] of topics) {
+    const uses: Use[] = [];
+    for (const [topic, messages] of topics) {
       const lacking = lacksTopicGrant(claims, "publish", exchange, topic, nowMs);
       if (lacking) return lacking;
-      const rate = rateOf(claims.grants, "publish", { exchange, topic }, nowMs);
-      if (rate !== null) byRate.set(rate, (byRate.get(rate) ?? 0) + count);
+      uses.push({ target: { exchange, topic }, messages });
     }
-    for (const [rate, count] of byRate) {
-      const refused = live.take("publish", rate, count, nowMs);
-      if (refused) return refused;
-    }
-    return null;
+    return live.charge(uses, nowMs);
   }
 
   private batchOf(messages: readonly MessageJson[] | undefined, payload: Uint8Array): Result<Uint8Array> {
@@ -161,6 +158,9 @@ export class HubCalls {
     const { ref, queue, timeoutMs } = frame;
     const record = this.recordOf(frame.messages, payload);
     if (!record.ok) return record;
+    const misplaced = DECIDED_BY_CALLS.find((field) => record.value[field] !== undefined);
+    if (misplaced !== undefined)
+      return refuse("bad_request", `${misplaced}: is not for a call, which decides it`);
     const refused = this.judgeQueue(live, queue, 1);
     if (refused) return refused;
     const { id, secret, callsUntilMs } = live.session;

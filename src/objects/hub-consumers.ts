@@ -8,7 +8,7 @@ import { deliveryToJson } from "../protocol/message-json.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { QueueApi, RemoteConsumer, RemoteDelivery } from "../protocol/rpc.ts";
 import type { SessionConsumeFrame } from "../protocol/session-frames.ts";
-import { lacksGrant } from "../routing/grants.ts";
+import { allowsName, lacksGrant } from "../routing/grants.ts";
 import type { LiveSession } from "./live-session.ts";
 import { queueOf } from "./peers.ts";
 
@@ -128,6 +128,17 @@ export class HubConsumers {
     if (!detached.ok && detached.code !== "not_consuming") return detached;
     live.send({ type: "cancelled", queue, consumer: consumer.name, reason: "asked" });
     return null;
+  }
+
+  /** Grants may end before their token: what is consumed without one goes back, as when the token ends. */
+  async judge(live: LiveSession, nowMs: number): Promise<void> {
+    const { queues, claims } = live.session;
+    const ended = queues.filter(({ queue }) => !allowsName(claims.grants, ["consume"], queue, nowMs));
+    for (const { queue, name } of ended) {
+      live.save(withoutQueue(live.session, queue));
+      live.send({ type: "cancelled", queue, consumer: name, reason: "token_expired" });
+    }
+    await Promise.allSettled(ended.map(({ queue, id }) => this.queue(queue).detachRemote(id, "released")));
   }
 
   /** The session is over. */

@@ -108,6 +108,8 @@ export class HubEvents {
   /** The client has read: what it lost is told, and it goes on. */
   seen(live: LiveSession, frames: number): void {
     for (const loss of live.flow.seen(frames)) this.tellLoss(live, loss);
+    const { sentFrames } = live.flow;
+    if (sentFrames !== live.session.framesSent) live.save({ ...live.session, framesSent: sentFrames });
     if (live.session.isSlow && !live.flow.isSlow) live.save({ ...live.session, isSlow: false });
   }
 

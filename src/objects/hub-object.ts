@@ -37,7 +37,7 @@ import { HubPresence } from "./hub-presence.ts";
 import { HubSubscriptions } from "./hub-subscriptions.ts";
 import { LiveSession } from "./live-session.ts";
 import { exchangeOf, namespaceOf } from "./peers.ts";
-import { CLOSE } from "./queue-socket.ts";
+import { CLOSE, closeSocket } from "./queue-socket.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
@@ -221,6 +221,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     if (this.liveOf(socket) === null) this.takeUp(socket);
     const live = this.liveOf(socket);
     if (live !== null) this.drop(live, CLEAN_CLOSES.has(code) ? "released" : "lost");
+    closeSocket(socket, CLOSE.normal, "");
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
@@ -331,7 +332,11 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     else if (pingMs !== undefined && pingMs + SILENCE_MS <= nowMs) {
       live.close(CLOSE.policy, "heartbeat_lost");
       this.drop(live, "lost");
-    } else this.subscriptions.judge(live, nowMs);
+    } else {
+      this.subscriptions.judge(live, nowMs);
+      this.presenceOf.judge(live, nowMs);
+      this.ctx.waitUntil(this.consumers.judge(live, nowMs));
+    }
   }
 
   /** So that the namespace can tell of revocations. What it would have told before is asked for. */

@@ -9,7 +9,7 @@ import type { PresenceAnswer, PresenceDelta } from "../protocol/exchange-command
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
-import { subscriptionScope } from "../routing/grants.ts";
+import { narrowPresence, presenceScope, withinScope } from "../routing/presence-scope.ts";
 import { overlaps, parsePattern } from "../routing/topic.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
 import type { LiveSession } from "./live-session.ts";
@@ -73,7 +73,8 @@ export class HubPresence {
     const { exchange, pattern, watch = false, ref = null } = frame;
     const parsed = parsePattern("pattern", pattern);
     if (!parsed.ok) return parsed;
-    if (subscriptionScope(live.session.claims.grants, exchange, pattern, Date.now()).kind === "none") {
+    const scope = presenceScope(live.session.claims.grants, exchange, pattern, Date.now());
+    if (scope.kind === "none") {
       return refuse("forbidden", `token: has no grant to subscribe to "${pattern}" in "${exchange}"`);
     }
     if (watch) {
@@ -84,22 +85,38 @@ export class HubPresence {
       live.save(watching);
       const link = await this.ports.links.ensure(exchange);
       if (!link.ok) {
-        live.save(withoutWatch(live.session, exchange, pattern));
+        this.forget(live, exchange, pattern);
         return link;
       }
     }
     const { env, namespace } = this.ports;
     const answer = await exchangeOf(env, namespace, exchange).presence(pattern);
-    if (!answer.ok) return answer;
-    live.send({ type: "presence", ref, pattern, ...answer.value });
+    if (!answer.ok) {
+      if (watch) this.forget(live, exchange, pattern);
+      return answer;
+    }
+    live.send({ type: "presence", ref, pattern, ...narrowPresence(scope, answer.value) });
     return null;
   }
 
   unwatch(live: LiveSession, exchange: string, pattern: string, ref: number | null): Refusal | null {
-    live.save(withoutWatch(live.session, exchange, pattern));
+    this.forget(live, exchange, pattern);
     live.send({ type: "unwatched", ref, exchange, pattern });
-    if (!this.isWatched(exchange)) this.ports.waitUntil(this.ports.links.release(exchange));
     return null;
+  }
+
+  private forget(live: LiveSession, exchange: string, pattern: string): void {
+    live.save(withoutWatch(live.session, exchange, pattern));
+    if (!this.isWatched(exchange)) this.ports.waitUntil(this.ports.links.release(exchange));
+  }
+
+  /** Grants may end before their token: a watch that none allows any more ends too. */
+  judge(live: LiveSession, nowMs: number): void {
+    const { watches, claims } = live.session;
+    for (const { exchange, pattern } of watches) {
+      if (presenceScope(claims.grants, exchange, pattern, nowMs).kind !== "none") continue;
+      this.unwatch(live, exchange, pattern, null);
+    }
   }
 
   watched(): string[] {
@@ -122,7 +139,10 @@ export class HubPresence {
       for (const watch of live.session.watches) {
         if (watch.exchange !== exchange) continue;
         isWatched = true;
-        const changes = delta.changes.filter((change) => overlaps(change.pattern, watch.pattern));
+        const scope = presenceScope(live.session.claims.grants, exchange, watch.pattern, Date.now());
+        const changes = withinScope(scope, delta.changes).filter(({ pattern }) =>
+          overlaps(pattern, watch.pattern),
+        );
         if (changes.length === 0) continue;
         live.send({ type: "presence_changed", exchange, pattern: watch.pattern, hub: delta.hub, changes });
       }

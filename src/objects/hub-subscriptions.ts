@@ -11,7 +11,7 @@ import type { Subscribers } from "../hub/subscribers.ts";
 import type { ReplayAnswer, ReplayCommand } from "../protocol/exchange-commands.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SubscribeFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
-import { scopeEndMs, subscriptionScope } from "../routing/grants.ts";
+import { rightsEndMs, scopeEndMs, subscriptionScope } from "../routing/grants.ts";
 import { parsePattern } from "../routing/topic.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
 import type { HubEvents } from "./hub-events.ts";
@@ -52,10 +52,10 @@ export class HubSubscriptions {
   takeUp(live: LiveSession): void {
     const { subscriptions, isSlow } = live.session;
     for (const subscription of subscriptions) this.enter(live, subscription, false);
-    if (!isSlow) return;
-    // What was left out is not known any more: each must subscribe anew, with the place it knows.
-    live.save({ ...live.session, isSlow: false });
-    for (const { exchange, pattern } of subscriptions) this.leave(live, exchange, pattern, "interrupted");
+    if (isSlow) live.save({ ...live.session, isSlow: false });
+    // What was left out, or not told yet, is not known any more: each must subscribe anew, with the place it knows.
+    const broken = isSlow ? subscriptions : subscriptions.filter(({ epoch }) => epoch === "");
+    for (const { exchange, pattern } of broken) this.leave(live, exchange, pattern, "interrupted");
   }
 
   async subscribe(live: LiveSession, frame: SubscribeFrame): Promise<Refusal | null> {
@@ -122,6 +122,8 @@ export class HubSubscriptions {
     if (tooMuch) return tooMuch;
     this.remove(live, exchange, pattern, pending);
     this.enter(live, { ...made, epoch, after: offset }, true);
+    // Should the instance go before the past has been told, the next one finds a subscription without a place.
+    live.save(withSubscription(live.session, { ...made, epoch: "", after: 0 }));
     pending.isStarted = true;
     const answer = await this.past(frame, epoch, offset);
     if (!answer.ok) return answer;
@@ -256,10 +258,13 @@ export class HubSubscriptions {
   /** When the session's token, or a grant of it that counts here, ends. */
   nextEndMs({ session }: LiveSession): number | null {
     const nowMs = Date.now();
-    const ends = session.subscriptions.map(({ exchange }) =>
+    const ends = [...session.subscriptions, ...session.watches].map(({ exchange }) =>
       scopeEndMs(session.claims.grants, exchange, nowMs),
     );
-    const times = [session.claims.expiresMs ?? null, ...ends].filter((ms) => ms !== null);
+    const rights = session.queues.map(({ queue }) =>
+      rightsEndMs(session.claims.grants, ["consume"], queue, nowMs),
+    );
+    const times = [session.claims.expiresMs ?? null, ...ends, ...rights].filter((ms) => ms !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
 

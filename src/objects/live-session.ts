@@ -9,6 +9,7 @@ import type { SessionServerFrame, UnsubscribeReason } from "../protocol/session-
 import type { EventFrames } from "../hub/event-frames.ts";
 import { Flow } from "../hub/flow.ts";
 import type { Session } from "../hub/session.ts";
+import { chargesOf, type Use } from "../routing/grants.ts";
 import { TokenBucket } from "../routing/rate.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
 
@@ -36,7 +37,7 @@ const SESSION_ENDS: ReadonlySet<ErrorCode> = new Set(["bad_frame", "unauthentica
 
 export class LiveSession {
   readonly socket: WebSocket;
-  readonly flow = new Flow<KeptEvent>();
+  readonly flow: Flow<KeptEvent>;
   /** By exchange and pattern. */
   readonly pending = new Map<string, PendingReplay>();
   private readonly buckets = new Map<string, TokenBucket>();
@@ -46,6 +47,7 @@ export class LiveSession {
   constructor(socket: WebSocket, session: Session) {
     this.socket = socket;
     this.current = session;
+    this.flow = new Flow(session.framesSent);
   }
 
   get session(): Session {
@@ -90,16 +92,20 @@ export class LiveSession {
     closeSocket(this.socket, code, reason);
   }
 
-  /** Takes from the bucket of a rate. Null: granted. */
-  take(what: string, ratePerSecond: number | null, count: number, nowMs: number): Refusal | null {
-    if (ratePerSecond === null) return null;
-    const key = `${what} ${ratePerSecond}`;
-    const bucket = this.buckets.get(key) ?? new TokenBucket(ratePerSecond, nowMs);
-    this.buckets.set(key, bucket);
-    const taken = bucket.take(count, nowMs);
-    if (taken.ok) return null;
-    const { retryAfterMs } = taken;
-    return refuse("rate_limited", `token: may ${what} ${ratePerSecond} messages a second`, { retryAfterMs });
+  /** Takes from the buckets of the grants that limit this. Null: granted. */
+  charge(uses: readonly Use[], nowMs: number): Refusal | null {
+    for (const [grant, count] of chargesOf(this.session.claims.grants, "publish", uses, nowMs)) {
+      const ratePerSecond = grant.ratePerSecond ?? Infinity;
+      const key = JSON.stringify(grant);
+      const bucket = this.buckets.get(key) ?? new TokenBucket(ratePerSecond, nowMs);
+      this.buckets.set(key, bucket);
+      const taken = bucket.take(count, nowMs);
+      if (taken.ok) continue;
+      const { retryAfterMs } = taken;
+      const detail = `token: may publish ${ratePerSecond} messages a second here`;
+      return refuse("rate_limited", detail, { ratePerSecond, retryAfterMs });
+    }
+    return null;
   }
 }
 

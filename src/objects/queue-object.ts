@@ -41,6 +41,7 @@ import { Outbound } from "./outbound.ts";
 import { hubOf } from "./peers.ts";
 import { QueueCatalogue } from "./queue-catalogue.ts";
 import { QueueLifecycle, type RemoveOptions } from "./queue-lifecycle.ts";
+import { CLOSE, closeSocket } from "./queue-socket.ts";
 import { QueueSockets } from "./queue-sockets.ts";
 import { RemoteConsumers } from "./remote-consumers.ts";
 import { SocketTokens } from "./socket-tokens.ts";
@@ -274,6 +275,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
 
   override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
     await this.sockets.onClose(socket, code);
+    closeSocket(socket, CLOSE.normal, "");
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {

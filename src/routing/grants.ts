@@ -211,3 +211,27 @@ export function rateOf(
   const highest = Math.max(0, ...rates);
   return highest === Infinity ? null : highest;
 }
+
+/** Messages of one request that go the same way. */
+export interface Use {
+  readonly target: GrantTarget;
+  readonly messages: number;
+}
+
+/** Which grants' rates are charged, and with how many messages: of several that allow a message, the fastest. */
+export function chargesOf(
+  grants: readonly Grant[],
+  verb: GrantVerb,
+  uses: readonly Use[],
+  nowMs: number,
+): Map<Grant, number> {
+  const charges = new Map<Grant, number>();
+  for (const { target, messages } of uses) {
+    const rate = rateOf(grants, verb, target, nowMs);
+    // Nothing limits it, or another verb allows it.
+    if (rate === null || rate === 0) continue;
+    const charged = grants.find((grant) => rateOf([grant], verb, target, nowMs) === rate);
+    if (charged !== undefined) charges.set(charged, (charges.get(charged) ?? 0) + messages);
+  }
+  return charges;
+}

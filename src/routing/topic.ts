@@ -25,13 +25,13 @@ export function splitWords(text: string): string[] {
 
 /** The words of a pattern. `field` is what a refusal calls it. */
 export function parsePattern(field: string, pattern: string): Result<readonly string[]> {
-  if (!pattern.isWellFormed()) return refuse("bad_request", `${field} is not well-formed text`);
+  if (!pattern.isWellFormed()) return refuse("bad_request", `${field}: is not well-formed text`);
   if (pattern.length > LIMITS.textBytesMax || writeText(pattern, scratch, 0) > LIMITS.textBytesMax) {
-    return refuse("bad_request", `${field} is over ${LIMITS.textBytesMax} bytes`);
+    return refuse("bad_request", `${field}: is over ${LIMITS.textBytesMax} bytes`);
   }
   const words = splitWords(pattern);
   if (words.filter((word) => word === ANY_WORDS).length > ANY_WORDS_MAX) {
-    return refuse("bad_request", `${field} has more than ${ANY_WORDS_MAX} words "#"`);
+    return refuse("bad_request", `${field}: has more than ${ANY_WORDS_MAX} words "#"`);
   }
   return ok(words);
 }

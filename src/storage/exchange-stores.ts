@@ -126,6 +126,7 @@ const FIRST_DELAYED = `SELECT due_ms, number, count, must_route, batch FROM dela
 const HAS_DELAYED = "SELECT 1 AS value FROM delayed WHERE due_ms = ? AND number = ?";
 const NEXT_DELAYED = "SELECT due_ms AS value FROM delayed ORDER BY due_ms LIMIT 1";
 const REMOVE_DELAYED = "DELETE FROM delayed WHERE due_ms = ? AND number = ?";
+const STRANDED = "SELECT sum(count) AS value FROM delayed WHERE must_route = 1";
 const SUM_DELAYED =
   "SELECT coalesce(sum(count), 0) AS count, coalesce(sum(length(batch)), 0) AS bytes FROM delayed";
 
@@ -169,6 +170,10 @@ class SqlDelayedStore implements DelayedStore {
   remove({ dueMs, number, count, batch }: DelayedBatch): void {
     this.sql.run(REMOVE_DELAYED, dueMs, number);
     if (this.known) this.known = { count: this.known.count - count, bytes: this.known.bytes - batch.length };
+  }
+
+  strandedCount(): number {
+    return this.sql.value(STRANDED) ?? 0;
   }
 
   totals(): { count: number; bytes: number } {

@@ -236,7 +236,7 @@ describe("a binding", () => {
   });
 
   it("of kind topic has a pattern for its key", () => {
-    expect(checkBinding("topic", "#.#.#", null)).toEqual(refused('key has more than 2 words "#"'));
+    expect(checkBinding("topic", "#.#.#", null)).toEqual(refused('key: has more than 2 words "#"'));
     expect(createRouter("topic", "routingKey", MATCHERS.linear).add({ ...bad, key: "#.#.#" }).ok).toBe(false);
   });
 

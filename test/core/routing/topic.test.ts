@@ -102,7 +102,7 @@ describe("a pattern", () => {
     expect(parsePattern("pattern", "#.a.#").ok).toBe(true);
     expect(parsePattern("pattern", "##.a#.#.#b.#").ok).toBe(true);
     expect(parsePattern("bindings.0.pattern", "#.#.#")).toEqual(
-      refusal('bindings.0.pattern has more than 2 words "#"'),
+      refusal('bindings.0.pattern: has more than 2 words "#"'),
     );
   });
 
@@ -110,12 +110,12 @@ describe("a pattern", () => {
     expect(parsePattern("pattern", "a".repeat(255)).ok).toBe(true);
     expect(parsePattern("pattern", "é".repeat(127)).ok).toBe(true);
     for (const long of ["a".repeat(256), "é".repeat(128), "€".repeat(255), "a".repeat(10_000)]) {
-      expect(parsePattern("pattern", long)).toEqual(refusal("pattern is over 255 bytes"));
+      expect(parsePattern("pattern", long)).toEqual(refusal("pattern: is over 255 bytes"));
     }
   });
 
   it("is text: half a character is none", () => {
-    expect(parsePattern("pattern", "a.\ud800")).toEqual(refusal("pattern is not well-formed text"));
+    expect(parsePattern("pattern", "a.\ud800")).toEqual(refusal("pattern: is not well-formed text"));
   });
 });
 

@@ -43,13 +43,20 @@ export class Truth {
     const noted = this.tentative;
     this.tentative = [];
     if (!isStored) return;
-    for (const event of noted) {
-      const numberings = this.exchanges.get(event.exchange) ?? [];
-      this.exchanges.set(event.exchange, numberings);
-      let numbering = numberings.find(({ epoch }) => epoch === event.epoch);
-      if (numbering === undefined) numberings.push((numbering = new Numbering(event.epoch)));
-      numbering.events.push(event);
-    }
+    for (const event of noted) this.numbering(event.exchange, event.epoch).events.push(event);
+  }
+
+  /** An exchange woke: its numbering may be a new one, after all that were before. */
+  woke(exchange: string, epoch: string): void {
+    this.numbering(exchange, epoch);
+  }
+
+  private numbering(exchange: string, epoch: string): Numbering {
+    const numberings = this.exchanges.get(exchange) ?? [];
+    this.exchanges.set(exchange, numberings);
+    let numbering = numberings.find((one) => one.epoch === epoch);
+    if (numbering === undefined) numberings.push((numbering = new Numbering(epoch)));
+    return numbering;
   }
 
   event(exchange: string, epoch: string, offset: number): TrueEvent | null {
@@ -75,8 +82,18 @@ export class Truth {
     return (this.exchanges.get(exchange) ?? []).findIndex((one) => one.epoch === epoch);
   }
 
+  /** The numbering that is the present one. */
+  epoch(exchange: string): string | null {
+    return this.exchanges.get(exchange)?.at(-1)?.epoch ?? null;
+  }
+
   last(exchange: string): TrueEvent | null {
-    return this.exchanges.get(exchange)?.at(-1)?.events.at(-1) ?? null;
+    return (
+      this.exchanges
+        .get(exchange)
+        ?.findLast(({ events }) => events.length > 0)
+        ?.events.at(-1) ?? null
+    );
   }
 }
 
@@ -90,7 +107,17 @@ export function observe(truth: Truth): () => void {
     truth.note(this.stored.exchange, epoch, Number(offset), [...turn]);
     return endTurn.call(this, nowMs);
   };
+  const makes = Exchange as {
+    open: (this: void, ...args: Parameters<typeof Exchange.open>) => Exchange | null;
+  };
+  const { open } = makes;
+  makes.open = (stores, parts) => {
+    const exchange = open(stores, parts);
+    if (exchange !== null) truth.woke(exchange.stored.exchange, exchange.epoch);
+    return exchange;
+  };
   return () => {
+    makes.open = open;
     core.endTurn = endTurn;
   };
 }

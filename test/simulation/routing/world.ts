@@ -72,7 +72,10 @@ export class RoutingWorld {
     const say = (line: string): void => this.say(line);
     const uninstall = install({ loop: this.loop, random, say });
     const unobserve = observe(this.truth);
+    const unhandled = (error: unknown): void => this.fail(error);
+    process.on("unhandledRejection", unhandled);
     this.restore = () => {
+      process.off("unhandledRejection", unhandled);
       unobserve();
       uninstall();
     };
