@@ -7,9 +7,11 @@ import { ok, refuse, type Result } from "../protocol/result.ts";
 
 export interface Link {
   isAttached: boolean;
-  /** Events up to here have been told to the subscribers, or came before them. */
+  /** Events up to here have been told to the subscribers, or came before them. No epoch: not known since the wake. */
   epoch: string;
   offset: number;
+  /** Where those begin who come now. What is under way to those who were here before may lie behind it. */
+  place: { readonly epoch: string; readonly offset: number };
   /** The hub reports who subscribes. */
   presence: boolean;
   tail: Promise<unknown>;
@@ -71,9 +73,10 @@ export class ExchangeLinks {
     }
     const { isNew, epoch, offset, presence } = attached.value;
     if (isNew && hadSubscribers) this.ports.interrupted(exchange);
+    this.advance(link, epoch, offset);
     // What was pushed after the attachment may have come before its answer.
     const isBehind = link.epoch === epoch && link.offset > offset;
-    if ((isNew || link.epoch === "") && !isBehind) Object.assign(link, { epoch, offset });
+    if (isNew && !isBehind) Object.assign(link, { epoch, offset });
     Object.assign(link, { isAttached: true, presence });
     return ok(link);
   }
@@ -93,6 +96,11 @@ export class ExchangeLinks {
   note(exchange: string, epoch: string, offset: number): void {
     const link = this.linkOf(exchange);
     if (link.epoch !== epoch || offset > link.offset) Object.assign(link, { epoch, offset });
+    this.advance(link, epoch, offset);
+  }
+
+  private advance(link: Link, epoch: string, offset: number): void {
+    if (link.place.epoch !== epoch || offset > link.place.offset) link.place = { epoch, offset };
   }
 
   /** The exchange has ended the attachment, or is about to. */
@@ -104,7 +112,14 @@ export class ExchangeLinks {
   private linkOf(exchange: string): Link {
     let link = this.links.get(exchange);
     if (link === undefined) {
-      link = { isAttached: false, epoch: "", offset: 0, presence: false, tail: Promise.resolve() };
+      link = {
+        isAttached: false,
+        epoch: "",
+        offset: 0,
+        place: { epoch: "", offset: 0 },
+        presence: false,
+        tail: Promise.resolve(),
+      };
       this.links.set(exchange, link);
     }
     return link;

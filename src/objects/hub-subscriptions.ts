@@ -116,7 +116,7 @@ export class HubSubscriptions {
     const link = await links.ensure(exchange);
     if (!link.ok) return link;
     if (!events.isCurrent(live, exchange, pattern, pending)) return null;
-    const { epoch, offset } = link.value;
+    const { epoch, offset } = link.value.place;
     // Others of this session may have been taken while this one waited for its exchange.
     const tooMuch = refuseSize(withSubscription(live.session, { ...made, epoch, after: offset }));
     if (tooMuch) return tooMuch;

@@ -1,5 +1,6 @@
 // That no event is lost in silence: hubs that fail, leases, and any interleaving of evictions.
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { HubEvents } from "../../src/objects/hub-events.ts";
 import type { HubObject } from "../../src/objects/hub-object.ts";
@@ -13,10 +14,12 @@ import {
   told,
   tryPublish,
 } from "../support/exchange-client.ts";
+import { fakeHubs, restorePeers } from "../support/fake-peers.ts";
 import { must } from "../support/queue-client.ts";
 import { eventsOf, hubStub, runHubAlarm, TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
+  restorePeers();
   vi.useRealTimers();
   await reset();
 });
@@ -85,6 +88,37 @@ describe("a hub that takes no push", () => {
     must(await hubStub().push([{ exchange: "e", epoch, first: 3, batch: told("a=3") }]));
     expect((await session.next("unsubscribed")).head).toMatchObject({ reason: "interrupted" });
     expect(await session.restTypes()).toEqual([]);
+  });
+});
+
+describe("a hub that slept", () => {
+  it("hides nothing that is under way when somebody comes and is told where the exchange stands", async () => {
+    const stub = await declareExchange("e", history);
+    const session = await TestSession.open();
+    await session.subscribe("e", "#");
+    await publish(stub, "a=1");
+    expect(await session.events(1)).toEqual(["1:a=1"]);
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const hubs = env.HUBS;
+    await runInDurableObject(stub, (object) =>
+      fakeHubs(object, (hub) => ({
+        push: async (pushes) => {
+          await gate;
+          return hubs.getByName(`test/${hub}`).push(pushes);
+        },
+      })),
+    );
+    const publishing = tryPublish(stub, "a=2");
+    await expect.poll(async () => must(await stub.inspect()).offset).toBe(2);
+    restorePeers();
+    await evictDurableObject(hubStub());
+    const newcomer = await TestSession.open();
+    expect(await newcomer.subscribe("e", "#")).toMatchObject({ offset: 2 });
+    await runInDurableObject(stub, () => open());
+    must(await publishing);
+    expect(await session.events(1)).toEqual(["2:a=2"]);
+    expect(await newcomer.restTypes()).toEqual([]);
   });
 });
 
