@@ -167,7 +167,9 @@ export class SharedSubscription {
   }
 
   private arriveAt(position: Position): void {
-    if (isAfter(position, this.cursor)) this.cursor = position;
+    // Events of a later numbering may have overtaken the answer.
+    const isOfCursor = this.cursor === null || this.cursor.epoch === position.epoch;
+    if (isOfCursor && isAfter(position, this.cursor)) this.cursor = position;
     this.hasBegun = true;
     this.isPastDue = false;
     for (const one of this.members) if (one.state === "subscribing") this.admit(one);

@@ -46,15 +46,23 @@ export class ExchangeLinks {
   /** Makes sure that the exchange pushes here; the place from which on it does. */
   ensure(exchange: string): Promise<Result<Link>> {
     const link = this.linkOf(exchange);
-    return this.inOrder(link, () =>
-      link.isAttached ? Promise.resolve(ok(link)) : this.attach(exchange, link),
-    );
+    return this.inOrder(link, () => {
+      if (this.isLeft(exchange, link)) return this.ensure(exchange);
+      return link.isAttached ? Promise.resolve(ok(link)) : this.attach(exchange, link);
+    });
   }
 
   /** Renews the lease. */
   renew(exchange: string): Promise<Result<Link>> {
     const link = this.linkOf(exchange);
-    return this.inOrder(link, () => this.attach(exchange, link));
+    return this.inOrder(link, () =>
+      this.isLeft(exchange, link) ? this.renew(exchange) : this.attach(exchange, link),
+    );
+  }
+
+  /** Let go of while somebody waited for it. */
+  private isLeft(exchange: string, link: Link): boolean {
+    return this.links.get(exchange) !== link;
   }
 
   private async attach(exchange: string, link: Link): Promise<Result<Link>> {
@@ -86,7 +94,7 @@ export class ExchangeLinks {
     const link = this.links.get(exchange);
     if (link === undefined) return Promise.resolve();
     return this.inOrder(link, async () => {
-      if (this.ports.isWanted(exchange)) return;
+      if (this.ports.isWanted(exchange) || this.isLeft(exchange, link)) return;
       this.links.delete(exchange);
       if (link.isAttached) await this.ports.detach(exchange);
     });

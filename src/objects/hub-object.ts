@@ -81,7 +81,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     this.links = new ExchangeLinks({
       attach: (exchange) => exchangeOf(env, namespace, exchange).attach(hub),
       detach: (exchange) => exchangeOf(env, namespace, exchange).detach(hub),
-      isWanted: (exchange) => subscribers.has(exchange) || this.presenceOf.isWatched(exchange),
+      isWanted: (exchange) => this.subscriptions.isWanted(exchange),
       interrupted: interrupt,
     });
     this.events = new HubEvents({

@@ -9,6 +9,9 @@ import type { RoutingWorld } from "./world.ts";
 /** Refusals after which part of it may be done. */
 const IN_DOUBT = new Set(["unavailable", "internal"]);
 
+/** How long a call may be on its way after its caller has given up, or is no more. */
+const HAUNTED_MS = 120_000;
+
 type Answer<T> =
   { readonly is: "done"; readonly value: T } | { readonly is: "refused" | "doubt"; readonly code: string };
 
@@ -73,6 +76,7 @@ export async function remove(world: RoutingWorld, kind: "exchange" | "queue", na
       : cluster.queue(name).remove({ ifEmpty: false, ifUnused: false }),
   );
   const isGone = answer.is === "done" || (answer.is === "refused" && answer.code.endsWith("_not_found"));
+  if (answer.is === "doubt") world.haunted.set(`${kind}:${name}`, world.loop.nowMs + HAUNTED_MS);
   const end = model.now();
   if (isGone) for (const span of things) if (span.surelyFrom < start) span.isGone(end);
   // What was made meanwhile may be gone as well, or lead to the next of the name.
@@ -95,7 +99,8 @@ export async function bind(world: RoutingWorld, from: string, binding: Binding):
   if (answer.is === "done") {
     // What leads from or to an exchange that may go by itself goes with it.
     const ends = [from, ...("exchange" in binding.destination ? [binding.destination.exchange] : [])];
-    if (!ends.some((name) => world.exchangeConfig(name).autoDelete)) made.span.isMade(model.now());
+    const isFirm = !ends.some((name) => world.exchangeConfig(name).autoDelete);
+    if (isFirm && !isHaunted(world, from, binding)) made.span.isMade(model.now());
     made.id = answer.value.binding.id;
   } else if (answer.is === "refused") made.span.isGone(made.span.from);
 }
@@ -117,6 +122,13 @@ export async function unbind(world: RoutingWorld, binding: ModelBinding): Promis
     }
   }
   if (answer.is !== "doubt") binding.span.isGone(model.now());
+  else world.haunted.set(identityOf(binding.from, binding), world.loop.nowMs + HAUNTED_MS);
+}
+
+/** What takes it away may have been asked for earlier, and be done later. */
+function isHaunted(world: RoutingWorld, from: string, binding: Binding): boolean {
+  const names = [`exchange:${from}`, destinationKey(binding.destination), identityOf(from, binding)];
+  return names.some((name) => (world.haunted.get(name) ?? 0) > world.loop.nowMs);
 }
 
 export function identityOf(from: string, { destination, key, headers }: Binding): string {

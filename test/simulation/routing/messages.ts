@@ -71,7 +71,9 @@ function end(world: RoutingWorld, sent: Sent, outcome: Sent["outcome"]): void {
   sent.outcome = outcome;
   // What is in doubt may still happen.
   if (outcome !== "unknown") sent.end = world.model.now();
-  if (outcome === "confirmed" && sent.failed.length === 0) world.truth.confirmed.add(sent.id);
+  // One on a delay is promised to queues; it becomes an event later, when nobody waits for it.
+  const isPromised = outcome === "confirmed" && sent.failed.length === 0 && !sent.isDelayed;
+  if (isPromised) world.truth.confirmed.add(sent.id);
 }
 
 /** A batch at the edge. */

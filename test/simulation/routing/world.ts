@@ -52,6 +52,8 @@ export class RoutingWorld {
   readonly taken = new Map<string, Map<string, Arrival>>();
   /** When messages may have died, and in which queue. */
   readonly died = new Map<string, { queue: string; tick: number }[]>();
+  /** Until when what was asked in vain may still be carried out: by the names of its things. */
+  readonly haunted = new Map<string, number>();
   /** Names of things that someone is changing just now. */
   readonly busy = new Set<string>();
   faults: RoutingFaults;
