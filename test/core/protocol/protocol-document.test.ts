@@ -142,12 +142,18 @@ describe("PROTOCOL.md", () => {
   it("gives every setting of an exchange its default", () => {
     const [config, rest] = section("7.15").split("| field of `history`");
     const { history, ...others } = EXCHANGE_DEFAULTS;
-    const known = Object.entries(others).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+    const known = Object.entries(others).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]);
     expect(Object.fromEntries(defaultsOf(config!))).toEqual({
       ...Object.fromEntries(known),
       history: "see below",
     });
-    const kept = Object.entries(history).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+    const kept = Object.entries(history).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]);
     const told = defaultsOf(rest!.split("**Kinds.**")[0]!);
     expect(Object.fromEntries(told)).toEqual(Object.fromEntries(kept));
   });
