@@ -84,7 +84,8 @@ describe("after SIGKILL under load", () => {
 
   it("no acked message comes back, and what was out comes again", async () => {
     const queue = client.queue("acks");
-    await queue.declare({ leaseMs: 1_000, retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
+    // Long enough for a slow machine to ack under; what was out comes again when it ends.
+    await queue.declare({ leaseMs: 10_000, retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } });
     const bodies = Array.from({ length: 300 }, (_, i) => `m${i}`);
     await queue.publishMany(bodies.map((body) => ({ body })));
     const acked: string[] = [];
