@@ -13,11 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => broker.stop());
 
-function curlCommands(): string[] {
-  const block = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)]
+/** The commands of a block of the page; blocks without any do not count. */
+function curlCommands(block: number): string[] {
+  const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)]
     .map((match) => match[1]!)
-    .find((text) => text.includes("curl"));
-  const lines = block!.replaceAll("\\\n", " ").split("\n");
+    .filter((text) => text.includes("curl"));
+  const lines = blocks[block]!.replaceAll("\\\n", " ").split("\n");
   return lines.filter((line) => line.startsWith("curl "));
 }
 
@@ -30,7 +31,7 @@ function run(command: string): unknown {
 
 describe("README's first page", () => {
   it("works with nothing but curl", () => {
-    const [declare, publish, receive, settle, look] = curlCommands();
+    const [declare, publish, receive, settle, look] = curlCommands(0);
     expect(run(declare!)).toMatchObject({ queue: "orders" });
     expect(run(publish!)).toMatchObject({ ids: [expect.any(String)] });
     const { messages } = run(receive!) as { messages: { receipt: string; body: string }[] };
@@ -39,6 +40,19 @@ describe("README's first page", () => {
       results: [{ ok: true }],
     });
     expect(run(look!)).toMatchObject({ counts: { ready: 0, leased: 0 }, totals: { acked: 1 } });
+  });
+
+  it("leads a message through an exchange, and tells it to who listens", () => {
+    const [declare, bind, publish, explain, follow, ...rest] = curlCommands(1);
+    expect(rest).toEqual([]);
+    expect(run(declare!)).toMatchObject({ exchange: "shop" });
+    expect(run(bind!)).toMatchObject({ destination: { queue: "orders" } });
+    expect(run(publish!)).toMatchObject({ matched: [1] });
+    expect(run(explain!)).toMatchObject({ destinations: [{ queue: "orders" }] });
+    // The stream has no end: curl is told to leave.
+    const local = follow!.replaceAll("http://localhost:8787", broker.url).replace(/^curl /, "curl -sS -m 5 ");
+    const heard = execFileSync("sh", ["-c", `${local} || true`], { encoding: "utf8" });
+    expect(heard).toContain('"body":"one ristretto"');
   });
 
   it("names the address where the reference is", async () => {
