@@ -2,18 +2,15 @@
  * How a queue comes to be, changes and ends, in step with the catalogue. Each may be cut short at any call to another
  * object, and is repeated then: a name is listed before the queue is there, and until after it is gone.
  */
-import type { QueueCounts, QueueInfo } from "../protocol/commands.ts";
+import type { QueueInfo } from "../protocol/commands.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
-import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import { refuseChanges, refuseRedeclare } from "../queue/config-rules.ts";
+import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { QueueStores } from "../queue/stores.ts";
 import type { QueueCatalogue } from "./queue-catalogue.ts";
-
-export interface RemoveOptions {
-  readonly ifEmpty: boolean;
-  readonly ifUnused: boolean;
-}
+import { Removal } from "./removal.ts";
 
 /** What the lifecycle needs of the object around it. */
 export interface LifecyclePorts {
@@ -32,15 +29,29 @@ export interface LifecyclePorts {
 
 export class QueueLifecycle {
   private readonly ports: LifecyclePorts;
-  /** While the queue is being removed: a declare waits for the end of it. */
-  private removal: Promise<unknown> | null = null;
+  private readonly removal: Removal<QueueRemoval, { messages: number }>;
 
   constructor(ports: LifecyclePorts) {
     this.ports = ports;
+    const { catalogue } = ports;
+    this.removal = new Removal({
+      judge: (options) => {
+        const queue = ports.open();
+        return queue ? judgeRemoval(queue.inspect(Date.now()), options) : ports.notFound();
+      },
+      notFound: "queue_not_found",
+      unbind: () => catalogue.unbind(),
+      erase: () => ports.erase(ports.open()!),
+      unregister: () => catalogue.unregister(),
+      clean: async (isErased) => {
+        const isClean = await ports.clean();
+        if (isErased && isClean) await ports.wipe();
+      },
+    });
   }
 
   async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
-    while (this.removal !== null) await this.removal;
+    await this.removal.over();
     const { catalogue } = this.ports;
     const missing = await catalogue.checkTarget(config);
     if (missing) return missing;
@@ -78,50 +89,7 @@ export class QueueLifecycle {
     });
   }
 
-  async remove(options: RemoveOptions): Promise<Result<{ messages: number }>> {
-    while (this.removal !== null) await this.removal;
-    const removal = this.removeNow(options);
-    // Whoever waits for its end does not want to know how it ended.
-    this.removal = removal.catch(() => undefined);
-    try {
-      return await removal;
-    } finally {
-      this.removal = null;
-    }
+  remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
+    return this.removal.run(options);
   }
-
-  /** Bindings go first: while one can't be taken away nothing is deleted. */
-  private async removeNow(options: RemoveOptions): Promise<Result<{ messages: number }>> {
-    const { catalogue } = this.ports;
-    // Judged twice: bindings of a queue that stays are not to be touched, and it may change while they are.
-    const early = this.judgeRemoval(options);
-    if (!early.ok && early.code !== "queue_not_found") return early;
-    const unbound = await catalogue.unbind();
-    if (!unbound.ok) return unbound;
-    const judged = this.judgeRemoval(options);
-    if (!judged.ok && judged.code !== "queue_not_found") return judged;
-    if (judged.ok) this.ports.erase(this.ports.open()!);
-    // Where there was no queue as well: a declare or a removal may have been cut short between the catalogue and here.
-    await catalogue.unregister();
-    const leftovers = await catalogue.unbind();
-    const isClean = await this.ports.clean();
-    if (judged.ok && isClean) await this.ports.wipe();
-    return leftovers.ok ? judged : leftovers;
-  }
-
-  private judgeRemoval({ ifEmpty, ifUnused }: RemoveOptions): Result<{ messages: number }> {
-    const queue = this.ports.open();
-    if (!queue) return this.ports.notFound();
-    const { counts, consumers } = queue.inspect(Date.now());
-    const messages = messagesIn(counts);
-    if (ifEmpty && messages > 0) return refuse("queue_not_empty", `the queue holds ${messages} messages`);
-    if (ifUnused && consumers.length > 0) {
-      return refuse("queue_in_use", `the queue has ${consumers.length} consumers`);
-    }
-    return ok({ messages });
-  }
-}
-
-function messagesIn({ ready, leased, delayed, parked, dead, deadLettering }: QueueCounts): number {
-  return ready + leased + delayed + parked + dead + deadLettering;
 }

@@ -28,6 +28,7 @@ import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { CLAIMS_HEADER, type QueueApi, type RemoteConsumer, type SocketClaims } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
+import type { QueueRemoval } from "../queue/deletion-rules.ts";
 import { Queue } from "../queue/queue.ts";
 import { migrate } from "../storage/migrations.ts";
 import { QUEUE_MIGRATIONS } from "../storage/queue-schema.ts";
@@ -40,7 +41,7 @@ import { GroupCommit } from "./group-commit.ts";
 import { Outbound } from "./outbound.ts";
 import { hubOf } from "./peers.ts";
 import { QueueCatalogue } from "./queue-catalogue.ts";
-import { QueueLifecycle, type RemoveOptions } from "./queue-lifecycle.ts";
+import { QueueLifecycle } from "./queue-lifecycle.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
 import { QueueSockets } from "./queue-sockets.ts";
 import { RemoteConsumers } from "./remote-consumers.ts";
@@ -120,7 +121,7 @@ export class QueueObject extends DurableObject<Env> implements QueueApi {
     return this.look((queue, nowMs) => ok(queue.inspect(nowMs)));
   }
 
-  async remove(options: RemoveOptions): Promise<Result<{ messages: number }>> {
+  async remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
     return this.lifecycle.remove(options);
   }
 
