@@ -40,7 +40,7 @@ import { shareOf } from "./shares.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
 import { postpone } from "../queue/outgoing.ts";
 import type { OutboxRow } from "../queue/stores.ts";
-import type { DelayedBatch, ExchangeStores, StoredExchange } from "./stores.ts";
+import type { DelayedBatch, ExchangeStores, HubLease, StoredExchange } from "./stores.ts";
 
 /** What a publish comes to before queues are called. */
 export interface PublishPlan {
@@ -333,17 +333,22 @@ export class Exchange {
     return this.context.hubs.names();
   }
 
+  attachments(): Pick<HubLease, "hub" | "attachment">[] {
+    return this.context.hubs.attachments();
+  }
+
   attach(hub: string, nowMs: number): Result<Attachment> {
     const attached = this.context.hubs.attach(hub, nowMs);
     if (!attached.ok) return attached;
     this.noteUse();
     const { epochText: epoch, offset } = this.context.history;
     const { presence } = this.config;
-    return ok({ isNew: attached.value.isNew, epoch, offset, leaseMs: LIMITS.hubLeaseMs, presence });
+    return ok({ ...attached.value, epoch, offset, leaseMs: LIMITS.hubLeaseMs, presence });
   }
 
-  detach(hub: string): boolean {
-    return this.context.hubs.detach(hub);
+  /** With an attachment: only if it is still that one. */
+  detach(hub: string, attachment?: number): boolean {
+    return this.context.hubs.detach(hub, attachment);
   }
 
   replay(command: ReplayCommand, nowMs: number): ReplayAnswer {
@@ -357,7 +362,7 @@ export class Exchange {
   }
 
   /** After a wake: stored events that a hub may not have. Null when some of them are not kept any more. */
-  unpushed(): HubPush[] | null {
+  unpushed(): Omit<HubPush, "attachment">[] | null {
     const rows = this.context.history.unpushed();
     if (rows === null) return null;
     const { exchange } = this.context.stored;

@@ -1,57 +1,81 @@
 /**
  * The hubs that have subscribers of this exchange. A hub renews its lease while it has any; one that is silent for
  * too long, or can't be reached, is dropped, and its subscribers get nothing more until they subscribe anew.
+ *
+ * Each attachment has a number. A hub that was dropped and attached again may not know it, since the answer to its call
+ * can be lost; it sees by the number, which is told with every push, that it has missed something.
  */
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
-import type { HubStore } from "./stores.ts";
+import type { HubLease, HubStore } from "./stores.ts";
 
 export class HubLeases {
   private readonly store: HubStore;
-  private readonly untilMs = new Map<string, number>();
+  private readonly leases = new Map<string, HubLease>();
+  private lastAttachment = 0;
 
   constructor(store: HubStore) {
     this.store = store;
-    for (const { hub, untilMs } of store.all()) this.untilMs.set(hub, untilMs);
+    for (const lease of store.all()) {
+      this.leases.set(lease.hub, lease);
+      this.lastAttachment = Math.max(this.lastAttachment, lease.attachment);
+    }
   }
 
   get size(): number {
-    return this.untilMs.size;
+    return this.leases.size;
   }
 
   names(): string[] {
-    return [...this.untilMs.keys()];
+    return [...this.leases.keys()];
   }
 
   has(hub: string): boolean {
-    return this.untilMs.has(hub);
+    return this.leases.has(hub);
   }
 
-  /** Renewing before half of the lease is over costs nothing. `isNew`: it was not attached just before. */
-  attach(hub: string, nowMs: number): Result<{ isNew: boolean }> {
-    const known = this.untilMs.get(hub);
-    if (known === undefined && this.untilMs.size >= LIMITS.hubsMax) {
+  /** The attachment of each hub. */
+  attachments(): Pick<HubLease, "hub" | "attachment">[] {
+    return [...this.leases.values()];
+  }
+
+  /** Renewing before half of the lease is over costs nothing. */
+  attach(hub: string, nowMs: number): Result<{ attachment: number }> {
+    const known = this.leases.get(hub);
+    if (known === undefined && this.leases.size >= LIMITS.hubsMax) {
       return refuse("hub_full", `exchange: has its ${LIMITS.hubsMax} hubs`);
     }
-    if (known === undefined || known - nowMs < LIMITS.hubLeaseMs / 2) {
-      const untilMs = nowMs + LIMITS.hubLeaseMs;
-      this.store.put(hub, untilMs);
-      this.untilMs.set(hub, untilMs);
+    const attachment = known?.attachment ?? this.nextAttachment(nowMs);
+    if (known === undefined || known.untilMs - nowMs < LIMITS.hubLeaseMs / 2) {
+      const lease = { hub, attachment, untilMs: nowMs + LIMITS.hubLeaseMs };
+      this.store.put(lease);
+      this.leases.set(hub, lease);
     }
-    return ok({ isNew: known === undefined });
+    return ok({ attachment });
   }
 
-  detach(hub: string): boolean {
-    if (!this.untilMs.delete(hub)) return false;
+  /** Later than every one given before, also by an earlier exchange of this name. */
+  private nextAttachment(nowMs: number): number {
+    this.lastAttachment = Math.max(this.lastAttachment + 1, nowMs);
+    return this.lastAttachment;
+  }
+
+  /** With an attachment: only if it is still that one. */
+  detach(hub: string, attachment?: number): boolean {
+    const known = this.leases.get(hub);
+    if (known === undefined || (attachment ?? known.attachment) !== known.attachment) return false;
+    this.leases.delete(hub);
     this.store.remove(hub);
     return true;
   }
 
   dropLapsed(nowMs: number): void {
-    for (const [hub, untilMs] of this.untilMs) if (untilMs <= nowMs) this.detach(hub);
+    for (const { hub, untilMs } of this.leases.values()) if (untilMs <= nowMs) this.detach(hub);
   }
 
   nextLapseMs(): number | null {
-    return this.untilMs.size === 0 ? null : Math.min(...this.untilMs.values());
+    return this.leases.size === 0
+      ? null
+      : Math.min(...Array.from(this.leases.values(), ({ untilMs }) => untilMs));
   }
 }

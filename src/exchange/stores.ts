@@ -79,9 +79,16 @@ export interface LastValueStore {
   clear(): void;
 }
 
+export interface HubLease {
+  readonly hub: string;
+  /** Rises with each attachment of any hub: tells one from those before it. */
+  readonly attachment: number;
+  readonly untilMs: number;
+}
+
 export interface HubStore {
-  all(): { hub: string; untilMs: number }[];
-  put(hub: string, untilMs: number): void;
+  all(): HubLease[];
+  put(lease: HubLease): void;
   remove(hub: string): void;
 }
 

@@ -16,6 +16,8 @@ export interface Subscription {
   readonly member: string;
   /** Grants that a topic must match as well; null: the pattern is within one grant. */
   readonly scope: readonly string[] | null;
+  /** The hub's at the exchange, when this began: in a later one it may have missed something. */
+  readonly attachment: number;
   /** Live events begin after this place. */
   readonly epoch: string;
   readonly after: number;
@@ -142,7 +144,12 @@ function atItsWidest(session: Session): Session {
   return {
     ...session,
     callsUntilMs: number,
-    subscriptions: session.subscriptions.map((one) => ({ ...one, epoch, after: number })),
+    subscriptions: session.subscriptions.map((one) => ({
+      ...one,
+      attachment: number,
+      epoch,
+      after: number,
+    })),
     queues: session.queues.map((one) => ({ ...one, id: number })),
   };
 }

@@ -28,10 +28,10 @@ export class FanOut {
   private readonly queues: CallLanes<PublishCommand, Result<PublishConfirm>>;
   private readonly hubs: CallLanes<HubPush, boolean>;
   /**
-   * Hubs that missed a push. The next would hide that from their subscribers, whose hub may have forgotten what came
-   * before; so they get none until they are attached anew.
+   * Hubs that missed a push, and in which attachment. The next would hide that from their subscribers, whose hub may
+   * have forgotten what came before; so they get none until they are attached anew.
    */
-  private readonly behind = new Set<string>();
+  private readonly behind = new Map<string, number>();
   private tail: Promise<unknown> = Promise.resolve();
   private resolving = 0;
 
@@ -118,13 +118,10 @@ export class FanOut {
     }
   }
 
-  /** The hub is attached anew: its subscribers are told what they missed before. */
-  readmit(hub: string): void {
-    this.behind.delete(hub);
-  }
-
   private async push(hub: string, pushes: readonly HubPush[]): Promise<boolean[]> {
-    if (this.behind.has(hub)) throw new Error("it has missed an earlier push");
+    const missed = this.behind.get(hub) ?? -1;
+    if (pushes.some(({ attachment }) => attachment <= missed))
+      throw new Error("it has missed an earlier push");
     const { env, namespace } = this.ports;
     const timer = new AbortController();
     const late = scheduler.wait(LIMITS.hubPushMs, { signal: timer.signal }).then(() => {
@@ -135,7 +132,7 @@ export class FanOut {
       if (!answer.ok) throw new Error(answer.detail);
       return pushes.map(() => answer.value.isWanted);
     } catch (error) {
-      this.behind.add(hub);
+      this.behind.set(hub, Math.max(...pushes.map(({ attachment }) => attachment)));
       throw error;
     } finally {
       timer.abort();

@@ -14,22 +14,22 @@ export interface ExchangeHubsPorts {
   readonly namespace: string;
   readonly exchange: string;
   readonly fanOut: FanOut;
-  /** Ends a hub's lease; resolves when that is stored. */
-  detach(hub: string): Promise<void>;
+  /** Ends a hub's attachment; resolves when that is stored. False: it is over, or there is a later one. */
+  detach(hub: string, attachment: number): Promise<boolean>;
   waitUntil(work: Promise<unknown>): void;
 }
 
 export class ExchangeHubs {
   private readonly ports: ExchangeHubsPorts;
-  /** Counts a hub's attachments: a push that began before the last one says nothing about it. */
-  private readonly attachments = new Map<string, number>();
+  /** Counts how often a hub attached or renewed: whether it wants a push from before says nothing about later ones. */
+  private readonly renewals = new Map<string, number>();
 
   constructor(ports: ExchangeHubsPorts) {
     this.ports = ports;
   }
 
   noteAttach(hub: string): void {
-    this.attachments.set(hub, (this.attachments.get(hub) ?? 0) + 1);
+    this.renewals.set(hub, (this.renewals.get(hub) ?? 0) + 1);
   }
 
   /** Resolves when each hub has the events, or its lease has ended. */
@@ -40,33 +40,42 @@ export class ExchangeHubs {
       first,
       batch,
     }));
-    await Promise.all(exchange.hubs().flatMap((hub) => pushes.map((push) => this.pushTo(hub, push))));
+    await this.pushAll(exchange, pushes);
     const last = turns.at(-1)!;
     exchange.markPushed(last.first + last.count - 1);
   }
 
   /** After a wake: stored events that a hub may not have go first. It knows those that it has seen. */
   resume(exchange: Exchange): void {
-    const hubs = exchange.hubs();
+    const hubs = exchange.attachments();
     if (hubs.length === 0) return;
     const missed = exchange.unpushed();
     const work =
       missed === null
-        ? hubs.map((hub) => this.drop(hub))
-        : hubs.flatMap((hub) => missed.map((push) => this.pushTo(hub, push)));
-    this.ports.waitUntil(Promise.all(work));
+        ? Promise.all(hubs.map(({ hub, attachment }) => this.drop(hub, attachment)))
+        : this.pushAll(exchange, missed);
+    this.ports.waitUntil(work);
+  }
+
+  private async pushAll(exchange: Exchange, pushes: readonly Omit<HubPush, "attachment">[]): Promise<void> {
+    await Promise.all(
+      exchange
+        .attachments()
+        .flatMap(({ hub, attachment }) => pushes.map((push) => this.pushTo(hub, { ...push, attachment }))),
+    );
   }
 
   private async pushTo(hub: string, push: HubPush): Promise<void> {
-    const attachment = this.attachments.get(hub);
+    const { attachment } = push;
+    const renewals = this.renewals.get(hub);
     const isWanted = await this.ports.fanOut.toHub(hub, push);
     if (isWanted === true) return;
-    if (isWanted === null) await this.drop(hub);
-    else if (this.attachments.get(hub) === attachment) await this.ports.detach(hub);
+    if (isWanted === null) await this.drop(hub, attachment);
+    else if (this.renewals.get(hub) === renewals) await this.ports.detach(hub, attachment);
   }
 
-  private async drop(hub: string): Promise<void> {
-    await this.ports.detach(hub);
+  private async drop(hub: string, attachment: number): Promise<void> {
+    if (!(await this.ports.detach(hub, attachment))) return;
     const { env, namespace, exchange } = this.ports;
     // It may hear of it; if not, it learns it when it renews its lease.
     this.ports.waitUntil(

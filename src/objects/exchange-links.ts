@@ -7,6 +7,8 @@ import { ok, refuse, type Result } from "../protocol/result.ts";
 
 export interface Link {
   isAttached: boolean;
+  /** Tells this attachment from earlier ones; 0: none is known. */
+  attachment: number;
   /** Events up to here have been told to the subscribers, or came before them. No epoch: not known since the wake. */
   epoch: string;
   offset: number;
@@ -22,8 +24,8 @@ export interface LinkPorts {
   detach(exchange: string): Promise<unknown>;
   /** Whether anyone here still needs the exchange. */
   isWanted(exchange: string): boolean;
-  /** The hub had been dropped meanwhile: those who subscribe must subscribe anew. */
-  interrupted(exchange: string): void;
+  /** The hub was dropped before this attachment began: those who subscribed in another must subscribe anew. */
+  interrupted(exchange: string, attachment: number): void;
 }
 
 export class ExchangeLinks {
@@ -66,8 +68,6 @@ export class ExchangeLinks {
   }
 
   private async attach(exchange: string, link: Link): Promise<Result<Link>> {
-    // Those who subscribed before are the ones who may have missed something.
-    const hadSubscribers = this.ports.isWanted(exchange);
     let attached: Result<Attachment>;
     try {
       attached = await this.ports.attach(exchange);
@@ -79,14 +79,35 @@ export class ExchangeLinks {
       if (attached.code === "exchange_not_found") this.links.delete(exchange);
       return attached;
     }
-    const { isNew, epoch, offset, presence } = attached.value;
-    if (isNew && hadSubscribers) this.ports.interrupted(exchange);
+    const { attachment, epoch, offset, presence } = attached.value;
+    // What was pushed after the attachment may have come before its answer: then it is known.
+    if (attachment !== link.attachment) this.enter(exchange, link, attachment, { epoch, offset });
     this.advance(link, epoch, offset);
-    // What was pushed after the attachment may have come before its answer.
-    const isBehind = link.epoch === epoch && link.offset > offset;
-    if (isNew && !isBehind) Object.assign(link, { epoch, offset });
     Object.assign(link, { isAttached: true, presence });
     return ok(link);
+  }
+
+  private enter(
+    exchange: string,
+    link: Link,
+    attachment: number,
+    place: { readonly epoch: string; readonly offset: number },
+  ): void {
+    Object.assign(link, { attachment, ...place });
+    this.ports.interrupted(exchange, attachment);
+  }
+
+  /** After a wake: somebody here subscribed in this attachment. */
+  takeUp(exchange: string, attachment: number): void {
+    const link = this.linkOf(exchange);
+    link.attachment = Math.max(link.attachment, attachment);
+  }
+
+  /** Whether a push is not of an attachment that is over. The first one of a new attachment begins it here. */
+  admit(exchange: string, attachment: number): boolean {
+    const link = this.linkOf(exchange);
+    if (attachment > link.attachment) this.enter(exchange, link, attachment, { epoch: "", offset: 0 });
+    return attachment === link.attachment;
   }
 
   /** Lets go of an exchange that nobody here needs any more. */
@@ -122,6 +143,7 @@ export class ExchangeLinks {
     if (link === undefined) {
       link = {
         isAttached: false,
+        attachment: 0,
         epoch: "",
         offset: 0,
         place: { epoch: "", offset: 0 },

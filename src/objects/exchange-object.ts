@@ -101,7 +101,11 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       namespace,
       exchange,
       fanOut: this.fanOut,
-      detach: (hub) => whenDeclared((current) => ok(current.detach(hub))).then(goIfAbandoned),
+      detach: async (hub, attachment) => {
+        const detached = await whenDeclared((current) => ok(current.detach(hub, attachment)));
+        await goIfAbandoned();
+        return detached.ok && detached.value;
+      },
       waitUntil: (work) => ctx.waitUntil(work),
     });
     this.messages = new ExchangeMessages({
@@ -199,11 +203,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
 
   async attach(hub: string): Promise<Result<Attachment>> {
     this.hubs.noteAttach(hub);
-    return this.whenDeclared((exchange, nowMs) => {
-      const attached = exchange.attach(hub, nowMs);
-      if (attached.ok && attached.value.isNew) this.fanOut.readmit(hub);
-      return attached;
-    });
+    return this.whenDeclared((exchange, nowMs) => exchange.attach(hub, nowMs));
   }
 
   async detach(hub: string): Promise<Result<void>> {

@@ -36,7 +36,8 @@ export class HubEvents {
   }
 
   /** Events that were seen already are left out: an exchange that woke may push its last ones again. */
-  push({ exchange, epoch, first, batch }: HubPush): void {
+  push({ exchange, attachment, epoch, first, batch }: HubPush): void {
+    if (!this.ports.links.admit(exchange, attachment)) return;
     const scanned = this.ports.codec.scan(batch, "broker");
     assert(scanned.ok, "an exchange pushed a damaged batch");
     const table = scanned.value;

@@ -77,7 +77,8 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const { namespace, name: hub } = this.place;
     const subscribers = new Subscribers(() => new GrowingMatcher(() => new WasmMatcher(kernels)));
     const live = (id: number): LiveSession | null => this.sessions.get(id) ?? null;
-    const interrupt = (exchange: string): void => this.subscriptions.interrupt(exchange, "interrupted");
+    const interrupt = (exchange: string, attachment?: number): void =>
+      this.subscriptions.interrupt(exchange, "interrupted", attachment);
     this.links = new ExchangeLinks({
       attach: (exchange) => exchangeOf(env, namespace, exchange).attach(hub),
       detach: (exchange) => exchangeOf(env, namespace, exchange).detach(hub),

@@ -30,6 +30,9 @@ export interface HubSubscriptionsPorts {
   waitUntil(work: Promise<unknown>): void;
 }
 
+/** A subscription before its exchange has said where it begins. */
+type SubscriptionWish = Omit<Subscription, "attachment" | "epoch" | "after">;
+
 export class HubSubscriptions {
   private readonly ports: HubSubscriptionsPorts;
   /** Subscribes that wait for their exchange's answer: their exchange is wanted. */
@@ -51,7 +54,10 @@ export class HubSubscriptions {
   /** After a wake. */
   takeUp(live: LiveSession): void {
     const { subscriptions, isSlow } = live.session;
-    for (const subscription of subscriptions) this.enter(live, subscription, false);
+    for (const subscription of subscriptions) {
+      this.ports.links.takeUp(subscription.exchange, subscription.attachment);
+      this.enter(live, subscription, false);
+    }
     if (isSlow) live.save({ ...live.session, isSlow: false });
     // What was left out, or not told yet, is not known any more: each must subscribe anew, with the place it knows.
     const broken = isSlow ? subscriptions : subscriptions.filter(({ epoch }) => epoch === "");
@@ -78,10 +84,7 @@ export class HubSubscriptions {
   }
 
   /** The subscription that a frame asks for, or why it is refused. */
-  private judgeNew(
-    live: LiveSession,
-    frame: SubscribeFrame,
-  ): Omit<Subscription, "epoch" | "after"> | Refusal {
+  private judgeNew(live: LiveSession, frame: SubscribeFrame): SubscriptionWish | Refusal {
     const { exchange, pattern, format = "json", onSlow = "drop" } = frame;
     const { claims } = live.session;
     const parsed = parsePattern("pattern", pattern);
@@ -102,13 +105,15 @@ export class HubSubscriptions {
       member,
       scope: scope.kind === "all" ? null : scope.patterns,
     };
-    return refuseSize(withSubscription(live.session, { ...made, epoch: "", after: 0 })) ?? made;
+    return (
+      refuseSize(withSubscription(live.session, { ...made, attachment: 0, epoch: "", after: 0 })) ?? made
+    );
   }
 
   private async start(
     live: LiveSession,
     frame: SubscribeFrame,
-    made: Omit<Subscription, "epoch" | "after">,
+    wish: SubscriptionWish,
     pending: ReturnType<HubEvents["begin"]>,
   ): Promise<Refusal | null> {
     const { exchange, pattern } = frame;
@@ -116,7 +121,9 @@ export class HubSubscriptions {
     const link = await links.ensure(exchange);
     if (!link.ok) return link;
     if (!events.isCurrent(live, exchange, pattern, pending)) return null;
-    const { epoch, offset } = link.value.place;
+    const { attachment, place } = link.value;
+    const { epoch, offset } = place;
+    const made = { ...wish, attachment };
     // Others of this session may have been taken while this one waited for its exchange.
     const tooMuch = refuseSize(withSubscription(live.session, { ...made, epoch, after: offset }));
     if (tooMuch) return tooMuch;
@@ -221,9 +228,10 @@ export class HubSubscriptions {
     }
   }
 
-  /** Its subscribers get nothing more until they have subscribed anew, with the place they know. */
-  interrupt(exchange: string, reason: "exchange_deleted" | "interrupted"): void {
+  /** Its subscribers get nothing more until they have subscribed anew, with the place they know; but those of `except`. */
+  interrupt(exchange: string, reason: "exchange_deleted" | "interrupted", except?: number): void {
     for (const { session, subscription } of this.ports.subscribers.of(exchange)) {
+      if (subscription.attachment === except) continue;
       const live = this.ports.live(session);
       if (live === null) continue;
       const pending = live.pending.get(pendingKey(exchange, subscription.pattern));

@@ -155,6 +155,8 @@ export type GapReason = "no_history" | "expired" | "new_epoch" | "too_much" | "s
 /** What an exchange sends to a hub: the events of one or more turns, in order. */
 export interface HubPush {
   readonly exchange: string;
+  /** The hub's, when these events became known. */
+  readonly attachment: number;
   readonly epoch: string;
   /** Offset of the batch's first record; the others follow one by one. */
   readonly first: number;

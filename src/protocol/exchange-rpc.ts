@@ -58,7 +58,7 @@ export interface ExchangeApi {
   unbindAll(destination: Destination): Promise<Result<{ bindings: number }>>;
   /**
    * For hubs: events are pushed from the answer's offset on, as long as the lease runs. Renewing is attaching again;
-   * `isNew` tells a hub that meant to renew that it was dropped meanwhile.
+   * another `attachment` than before tells a hub that it was dropped meanwhile.
    */
   attach(hub: string): Promise<Result<Attachment>>;
   detach(hub: string): Promise<Result<void>>;
@@ -70,7 +70,8 @@ export interface ExchangeApi {
 }
 
 export interface Attachment {
-  readonly isNew: boolean;
+  /** Tells this attachment of the hub from earlier ones; every push names it. */
+  readonly attachment: number;
   readonly epoch: string;
   readonly offset: number;
   readonly leaseMs: number;

@@ -35,6 +35,7 @@ export const EXCHANGE_MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE hub (
         name TEXT PRIMARY KEY,
+        attachment INTEGER NOT NULL,     -- tells it from earlier ones
         until_ms INTEGER NOT NULL        -- when its lease ends
       ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE delayed (

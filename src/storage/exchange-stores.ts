@@ -5,6 +5,7 @@ import type {
   DelayedBatch,
   DelayedStore,
   ExchangeStores,
+  HubLease,
   HubStore,
   StoredExchange,
 } from "../exchange/stores.ts";
@@ -95,9 +96,9 @@ class SqlBindingStore implements BindingStore {
   }
 }
 
-const ALL_HUBS = "SELECT name AS hub, until_ms AS untilMs FROM hub ORDER BY name";
-const PUT_HUB = `INSERT INTO hub (name, until_ms) VALUES (?, ?)
-  ON CONFLICT (name) DO UPDATE SET until_ms = excluded.until_ms`;
+const ALL_HUBS = "SELECT name AS hub, attachment, until_ms AS untilMs FROM hub ORDER BY name";
+const PUT_HUB = `INSERT INTO hub (name, attachment, until_ms) VALUES (?, ?, ?)
+  ON CONFLICT (name) DO UPDATE SET attachment = excluded.attachment, until_ms = excluded.until_ms`;
 const REMOVE_HUB = "DELETE FROM hub WHERE name = ?";
 
 class SqlHubStore implements HubStore {
@@ -107,12 +108,12 @@ class SqlHubStore implements HubStore {
     this.sql = sql;
   }
 
-  all(): { hub: string; untilMs: number }[] {
+  all(): HubLease[] {
     return this.sql.all(ALL_HUBS);
   }
 
-  put(hub: string, untilMs: number): void {
-    this.sql.run(PUT_HUB, hub, untilMs);
+  put({ hub, attachment, untilMs }: HubLease): void {
+    this.sql.run(PUT_HUB, hub, attachment, untilMs);
   }
 
   remove(hub: string): void {

@@ -71,6 +71,42 @@ describe("a hub that takes no push", () => {
     expect(must(await hubStub().inspect()).subscriptions).toBe(0);
   });
 
+  it.each(["with the next event", "with the next event, and sleeps before it", "when it renews again"])(
+    "and is attached anew by a call whose answer is lost learns it %s",
+    async (when) => {
+      const stub = await declareExchange("e", history);
+      const session = await TestSession.open();
+      await session.subscribe("e", "#");
+      const { position } = await publish(stub, "a=1");
+      expect(await session.events(1)).toEqual(["1:a=1"]);
+      must(await stub.detach("0"));
+      await publish(stub, "a=2");
+      must(await stub.attach("0"));
+      if (when.includes("sleeps")) await evictDurableObject(hubStub());
+      if (when.includes("event")) await publish(stub, "a=3");
+      else await runHubAlarm(hubStub());
+      expect((await session.next("unsubscribed")).head).toMatchObject({ reason: "interrupted" });
+      expect(await session.restTypes()).toEqual([]);
+      expect(await session.subscribe("e", "#", { since: position })).toMatchObject({ recovery: "complete" });
+      expect((await session.events(1))[0]).toBe("2:a=2");
+    },
+  );
+
+  it("and comes back is told nothing by a push from before", async () => {
+    const stub = await declareExchange("e", history);
+    const session = await TestSession.open();
+    await session.subscribe("e", "#");
+    const { epoch, attachment } = must(await stub.attach("0"));
+    must(await stub.detach("0"));
+    await runHubAlarm(hubStub());
+    expect((await session.next("unsubscribed")).head).toMatchObject({ reason: "interrupted" });
+    await session.subscribe("e", "#");
+    const late = { exchange: "e", attachment, epoch, first: 1, batch: told("a=late") };
+    expect(must(await hubStub().push([late]))).toEqual({ isWanted: true });
+    await publish(stub, "a=1");
+    expect(await session.events(1)).toEqual(["1:a=1"]);
+  });
+
   it("is not pushed to any more when it says that nobody there subscribes", async () => {
     const stub = await declareExchange("e");
     must(await stub.attach("5"));
@@ -84,8 +120,8 @@ describe("a hub that takes no push", () => {
     await session.subscribe("e", "#");
     await publish(stub, "a=1");
     await session.events(1);
-    const { epoch } = must(await stub.inspect());
-    must(await hubStub().push([{ exchange: "e", epoch, first: 3, batch: told("a=3") }]));
+    const { attachment, epoch } = must(await stub.attach("0"));
+    must(await hubStub().push([{ exchange: "e", attachment, epoch, first: 3, batch: told("a=3") }]));
     expect((await session.next("unsubscribed")).head).toMatchObject({ reason: "interrupted" });
     expect(await session.restTypes()).toEqual([]);
   });

@@ -21,9 +21,10 @@ describe("a hub's lease", () => {
   inBothLives("begins where the numbers are, and tells what the hub must know", (make) => {
     const e = make({ config: { ...KEPT.config, presence: true } });
     e.publish("a=1");
-    expect(must(attach(e))).toEqual({ isNew: true, epoch: "25", offset: 1, leaseMs: LEASE, presence: true });
+    const attached = { attachment: e.nowMs, epoch: "25", offset: 1, leaseMs: LEASE, presence: true };
+    expect(must(attach(e))).toEqual(attached);
     e.publish("a=2");
-    expect(must(attach(e))).toMatchObject({ isNew: false, offset: 2 });
+    expect(must(attach(e))).toEqual({ ...attached, offset: 2 });
     expect(e.info().hubs).toBe(1);
   });
 
@@ -42,23 +43,47 @@ describe("a hub's lease", () => {
     expect(e.wakeMs()).toBe(e.nowMs + LEASE);
   });
 
-  inBothLives("lapses, and who comes back learns that it was dropped", (make) => {
+  inBothLives("lapses, and who comes back learns by another number that it was dropped", (make) => {
     const e = make();
-    attach(e, "1");
+    const { attachment } = must(attach(e, "1"));
     e.advance(LEASE - 1);
     attach(e, "2");
     expect([hubs(e), e.wakeMs()]).toEqual([["1", "2"], e.nowMs + 1]);
     e.advance(1);
     expect(hubs(e)).toEqual(["2"]);
-    expect(must(attach(e, "1")).isNew).toBe(true);
+    const again = must(attach(e, "1"));
+    expect(again.attachment).toBeGreaterThan(attachment);
+    expect(must(attach(e, "1")).attachment).toBe(again.attachment);
+  });
+
+  it("has a number above all before, though no time has passed", () => {
+    const e = new ExchangeHarness();
+    const numbers = ["1", "2", "1"].map((hub) => {
+      e.run((exchange) => exchange.detach(hub));
+      return must(attach(e, hub)).attachment;
+    });
+    expect(numbers).toEqual([e.nowMs, e.nowMs + 1, e.nowMs + 2]);
+    e.nowMs -= 5;
+    expect(must(attach(e, "3")).attachment).toBe(numbers[2]! + 1);
+  });
+
+  inBothLives("does not end by a word about an earlier attachment", (make) => {
+    const e = make();
+    const { attachment: before } = must(attach(e));
+    e.run((exchange) => exchange.detach("1", before));
+    e.nowMs += 1;
+    const { attachment } = must(attach(e));
+    expect(e.run((exchange) => exchange.detach("1", before))).toBe(false);
+    expect(e.run((exchange) => exchange.attachments())).toMatchObject([{ hub: "1", attachment }]);
+    expect(e.run((exchange) => exchange.detach("1", attachment))).toBe(true);
   });
 
   inBothLives("that ran out unseen goes on when it is renewed first", (make) => {
     const e = make();
-    attach(e);
+    const { attachment } = must(attach(e));
     e.nowMs += LEASE;
     // It was pushed to all the time.
-    expect(must(attach(e)).isNew).toBe(false);
+    expect(must(attach(e)).attachment).toBe(attachment);
     e.advance(0);
     expect(hubs(e)).toEqual(["1"]);
   });
@@ -75,9 +100,9 @@ describe("a hub's lease", () => {
     const e = make();
     for (let i = 0; i < LIMITS.hubsMax; i++) must(attach(e, String(i)));
     expectRefused(attach(e, "one more"), "hub_full");
-    expect(must(attach(e, "3")).isNew).toBe(false);
+    must(attach(e, "3"));
     e.run((exchange) => exchange.detach("3"));
-    expect(must(attach(e, "one more")).isNew).toBe(true);
+    must(attach(e, "one more"));
   });
 });
 

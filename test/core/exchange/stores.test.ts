@@ -79,13 +79,10 @@ describe("an exchange's tables", () => {
     stores.counters.write("move", 2 ** 52);
     stores.counters.write("binding", 1);
     expect([stores.counters.read("move"), stores.counters.read("binding")]).toEqual([2 ** 52, 1]);
-    stores.hubs.put("b", 1);
-    stores.hubs.put("a", 2);
-    stores.hubs.put("b", 3);
-    expect(stores.hubs.all()).toEqual([
-      { hub: "a", untilMs: 2 },
-      { hub: "b", untilMs: 3 },
-    ]);
+    const a = { hub: "a", attachment: 2 ** 52, untilMs: 2 };
+    const b = { hub: "b", attachment: 7, untilMs: 3 };
+    for (const lease of [{ ...b, attachment: 1, untilMs: 1 }, a, b]) stores.hubs.put(lease);
+    expect(stores.hubs.all()).toEqual([a, b]);
     stores.inbound.putInbound("d", 4, null);
     expect(stores.inbound.inbound("d")).toEqual({ number: 4, taken: null });
   });
@@ -95,7 +92,7 @@ describe("an exchange's tables", () => {
     stores.writeExchange(stored);
     stores.counters.write("move", 1);
     stores.bindings.put({ id: 1, destination: { queue: "q" }, key: "", headers: null });
-    stores.hubs.put("a", 1);
+    stores.hubs.put({ hub: "a", attachment: 1, untilMs: 1 });
     stores.inbound.putInbound("d", 1, null);
     stores.delayed.put({ dueMs: 1, number: 1, count: 1, mustRoute: false, batch: new Uint8Array(1) });
     const batch = new Uint8Array(1);

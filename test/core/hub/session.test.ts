@@ -36,6 +36,7 @@ function subscription(changes: Partial<Subscription> = {}): Subscription {
     onSlow: "disconnect",
     member: "ann",
     scope: null,
+    attachment: Number.MAX_SAFE_INTEGER,
     epoch: "z".repeat(10),
     after: Number.MAX_SAFE_INTEGER,
     ...changes,

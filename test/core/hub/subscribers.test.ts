@@ -26,8 +26,8 @@ function batchOf(topics: readonly string[]): { batch: Uint8Array; table: RecordT
 }
 
 function subscription(changes: Partial<Subscription> = {}): Subscription {
-  const fixed = { format: "json", onSlow: "drop", member: "m", scope: null, epoch: "1", after: 0 } as const;
-  return { exchange: "e", pattern: "#", ...fixed, ...changes };
+  const fixed = { format: "json", onSlow: "drop", member: "m", scope: null } as const;
+  return { exchange: "e", pattern: "#", ...fixed, attachment: 1, epoch: "1", after: 0, ...changes };
 }
 
 /** `session pattern: indexes`, an entry for each subscriber. */
