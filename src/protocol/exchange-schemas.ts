@@ -5,6 +5,7 @@ import { EXCHANGE_DEFAULTS, type ExchangeConfig } from "./exchange-config.ts";
 import { LIMITS } from "./limits.ts";
 import type { Result } from "./result.ts";
 import {
+  headersOf,
   key,
   LeaseSettlement,
   leaseMs,
@@ -53,8 +54,7 @@ export const DestinationSchema = z.union(
 
 const HeadersFilterSchema = z.strictObject({
   match: z.enum(["all", "any"]).default("all"),
-  headers: z
-    .record(key, z.union([shortText, z.number(), z.boolean(), z.null()]))
+  headers: headersOf(key, z.union([shortText, z.number(), z.boolean(), z.null()]))
     .refine((headers) => Object.keys(headers).length >= 1, { message: "must name a header" })
     .refine((headers) => Object.keys(headers).length <= LIMITS.filterHeadersMax, {
       message: `must be at most ${LIMITS.filterHeadersMax} headers`,
@@ -69,7 +69,7 @@ export const BindRequest = z.strictObject({
 
 export const ExplainRequest = z.strictObject({
   routingKey: shortText.default(""),
-  headers: z.record(shortText, z.union([z.string(), z.number(), z.boolean()])).optional(),
+  headers: headersOf(shortText, z.union([z.string(), z.number(), z.boolean()])).optional(),
   orderingKey: key.optional(),
   correlationId: key.optional(),
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { BindRequest, ExplainRequest } from "../../../src/protocol/exchange-schemas.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import {
   check,
@@ -11,6 +12,8 @@ import {
   SettleRequest,
 } from "../../../src/protocol/schemas.ts";
 
+/** As JSON.parse makes it of a sender's text. */
+const PROTO: unknown = JSON.parse('{"__proto__": "x"}');
 const settle = (settlement: object): object => ({ settlements: [settlement] });
 
 describe("a request that is wrong", () => {
@@ -33,6 +36,22 @@ describe("a request that is wrong", () => {
       { messages: [{ headers: { a: [] } }] },
       'messages[0].headers.a: must be a text, a number, true, false or {"base64": "…"}',
     ],
+    [
+      PublishRequest,
+      { messages: [{}, { headers: PROTO }] },
+      "messages[1].headers.__proto__: can't be the name of a header in JSON",
+    ],
+    [
+      RedriveRequest,
+      { filter: { headers: PROTO } },
+      "filter.headers.__proto__: can't be the name of a header in JSON",
+    ],
+    [
+      BindRequest,
+      { destination: { queue: "q" }, headers: { headers: PROTO } },
+      "headers.headers.__proto__: can't be the name of a header in JSON",
+    ],
+    [ExplainRequest, { headers: PROTO }, "headers.__proto__: can't be the name of a header in JSON"],
     [
       PublishRequest,
       { messages: [{ body: "a", json: null }] },
