@@ -37,11 +37,14 @@ export function judgeReply(
   const correlation = parseCorrelation(command.correlationId);
   const gone = (detail: string): Refusal => refuse("requester_gone", detail);
   if (correlation === null) return { kind: "orphaned", refusal: gone("correlationId: is not one of a call") };
-  if (correlation.deadlineMs < nowMs) return { kind: "late", refusal: gone("the call's time was over") };
-  if (connected === secret) return { kind: "deliver", correlation };
+  const isThere = connected === secret;
   const mayReturn = away !== null && away.secret === secret && away.untilMs > nowMs;
-  if (mayReturn && heldBytes + command.batch.byteLength <= LIMITS.replyGraceBytesMax) return { kind: "hold" };
-  return { kind: "orphaned", refusal: gone("to: the session is gone") };
+  const orphaned = { kind: "orphaned", refusal: gone("to: the session is gone") } as const;
+  // Anybody can send an old correlation id: only to whom might have asked is it late.
+  if (!isThere && !mayReturn) return orphaned;
+  if (correlation.deadlineMs < nowMs) return { kind: "late", refusal: gone("the call's time was over") };
+  if (isThere) return { kind: "deliver", correlation };
+  return heldBytes + command.batch.byteLength <= LIMITS.replyGraceBytesMax ? { kind: "hold" } : orphaned;
 }
 
 /** Until when a session that was cut off is waited for; null when no reply is due. */

@@ -89,6 +89,19 @@ describe("a reply", () => {
     });
   });
 
+  it("that is late for nobody is an orphan: only a session that is there, or away, can have asked", () => {
+    const correlationId = formatCorrelation({ ...correlation, deadlineMs: NOW - 1 });
+    const kinds = [
+      { connected: SECRET },
+      { away: awayUntil(NOW + 1) },
+      {},
+      { connected: "other" },
+      { away: awayUntil(NOW + 1, "other") },
+      { away: awayUntil(NOW) },
+    ].map((requester) => judge(requester, { correlationId }).kind);
+    expect(kinds).toEqual(["late", "late", "orphaned", "orphaned", "orphaned", "orphaned"]);
+  });
+
   it("to an address whose secret is another's reaches nobody", () => {
     expect(judge({ connected: "other" }).kind).toBe("orphaned");
     expect(judge({ away: awayUntil(NOW + 1, "other") }).kind).toBe("orphaned");
