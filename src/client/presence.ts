@@ -206,7 +206,7 @@ export class Presences implements SessionPart {
     this.session.connect();
     const watch = new PresenceWatch(this.session, { exchange, pattern }, handler, (left) => {
       this.watches.delete(left);
-      if ([...this.watches].some((one) => one.isAt(exchange, pattern)) || !this.session.isOpen) return;
+      if (this.at({ exchange, pattern }).length > 0 || !this.session.isOpen) return;
       // Not over the next connection, where it would end one made meanwhile.
       this.session.ask({
         frame: (ref) => ({ type: "unwatch", ref, exchange, pattern }),
@@ -229,8 +229,19 @@ export class Presences implements SessionPart {
   }
 
   received(frame: SessionServerFrame): void {
-    if (frame.type !== "presence_changed") return;
-    for (const watch of this.watches) if (watch.isAt(frame.exchange, frame.pattern)) watch.changed();
+    if (frame.type === "presence_changed") {
+      for (const watch of this.at(frame)) watch.changed();
+    } else if (frame.type === "unwatched" && frame.ref === null) {
+      const error =
+        frame.reason === "grant_ended"
+          ? new MillraceError("forbidden", "the token's grant has ended")
+          : new MillraceError("exchange_not_found", "the exchange was deleted");
+      for (const watch of this.at(frame)) watch.end(error);
+    }
+  }
+
+  private at({ exchange, pattern }: { exchange: string; pattern: string }): PresenceWatch[] {
+    return [...this.watches].filter((watch) => watch.isAt(exchange, pattern));
   }
 
   failed(error: MillraceError): void {

@@ -4,11 +4,11 @@
  */
 import type { Env } from "../env.ts";
 import { PresenceBoard } from "../hub/presence-board.ts";
-import { refuseSize, withoutWatch, withWatch, type Subscription } from "../hub/session.ts";
+import { refuseSize, withoutWatch, withWatch, type Subscription, type Watch } from "../hub/session.ts";
 import type { PresenceAnswer, PresenceDelta } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
-import type { SessionClientFrame } from "../protocol/session-frames.ts";
+import type { SessionClientFrame, UnwatchReason } from "../protocol/session-frames.ts";
 import { narrowPresence, presenceScope, withinScope } from "../routing/presence-scope.ts";
 import { overlaps, parsePattern } from "../routing/topic.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
@@ -100,9 +100,27 @@ export class HubPresence {
   }
 
   unwatch(live: LiveSession, exchange: string, pattern: string, ref: number | null): Refusal | null {
-    this.forget(live, exchange, pattern);
-    live.send({ type: "unwatched", ref, exchange, pattern });
+    this.end(live, { exchange, pattern }, "asked", ref);
     return null;
+  }
+
+  private end(
+    live: LiveSession,
+    { exchange, pattern }: Watch,
+    reason: UnwatchReason,
+    ref: number | null = null,
+  ): void {
+    this.forget(live, exchange, pattern);
+    live.send({ type: "unwatched", ref, exchange, pattern, reason });
+  }
+
+  /** Nobody subscribes there any more. */
+  exchangeDeleted(exchange: string): void {
+    for (const live of this.ports.sessions()) {
+      for (const watch of live.session.watches) {
+        if (watch.exchange === exchange) this.end(live, watch, "exchange_deleted");
+      }
+    }
   }
 
   private forget(live: LiveSession, exchange: string, pattern: string): void {
@@ -113,9 +131,9 @@ export class HubPresence {
   /** Grants may end before their token: a watch that none allows any more ends too. */
   judge(live: LiveSession, nowMs: number): void {
     const { watches, claims } = live.session;
-    for (const { exchange, pattern } of watches) {
-      if (presenceScope(claims.grants, exchange, pattern, nowMs).kind !== "none") continue;
-      this.unwatch(live, exchange, pattern, null);
+    for (const watch of watches) {
+      if (presenceScope(claims.grants, watch.exchange, watch.pattern, nowMs).kind !== "none") continue;
+      this.end(live, watch, "grant_ended");
     }
   }
 

@@ -230,6 +230,7 @@ export class HubSubscriptions {
 
   /** Its subscribers get nothing more until they have subscribed anew, with the place they know; but those of `except`. */
   interrupt(exchange: string, reason: "exchange_deleted" | "interrupted", except?: number): void {
+    if (reason === "exchange_deleted") this.ports.presence.exchangeDeleted(exchange);
     for (const { session, subscription } of this.ports.subscribers.of(exchange)) {
       if (subscription.attachment === except) continue;
       const live = this.ports.live(session);

@@ -116,6 +116,8 @@ export interface EventJson extends Omit<MessageJson, "json"> {
   readonly death?: unknown;
 }
 
+export type UnwatchReason = "asked" | "exchange_deleted" | "grant_ended";
+
 export type UnsubscribeReason = "asked" | "exchange_deleted" | "interrupted" | "grant_ended";
 
 export type SessionServerFrame =
@@ -205,6 +207,7 @@ export type SessionServerFrame =
       readonly ref: number | null;
       readonly exchange: string;
       readonly pattern: string;
+      readonly reason: UnwatchReason;
     }
   | { readonly type: "pong"; readonly ref: number | null }
   | ({ readonly type: "error"; readonly ref: number | null } & Omit<Refusal, "ok">);

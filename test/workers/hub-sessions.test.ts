@@ -169,8 +169,27 @@ describe("who is present", () => {
     expect((await watcher.next("presence_changed")).head.changes).toEqual([
       { member: "ann", pattern: "a.#", count: 0 },
     ]);
-    await watcher.ask({ type: "unwatch", exchange: "e", pattern: "a.*" }, "unwatched");
+    expect(
+      await watcher.ask({ type: "unwatch", ref: 5, exchange: "e", pattern: "a.*" }, "unwatched"),
+    ).toMatchObject({ ref: 5, reason: "asked" });
     await expect.poll(async () => must(await hubStub().inspect()).exchanges).toBe(0);
+  });
+
+  it("is told no more once the exchange is deleted, nor to whom no grant allows it any more", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareExchange("e", { presence: true });
+    const grants = [{ verb: "subscribe", pattern: "a.*", expiresMs: Date.now() + 1_000 }] as const;
+    const watchers = [await TestSession.open(), await TestSession.open({ claims: { grants } })];
+    const watch = { type: "presence", exchange: "e", pattern: "a.b", watch: true } as const;
+    for (const watcher of watchers) await watcher.ask(watch, "presence");
+    const ended = { type: "unwatched", ref: null, exchange: "e", pattern: "a.b" };
+    vi.setSystemTime(Date.now() + 1_001);
+    await runHubAlarm(hubStub());
+    expect((await watchers[1]!.next("unwatched")).head).toEqual({ ...ended, reason: "grant_ended" });
+    must(await stub.remove({ ifUnused: false }));
+    expect((await watchers[0]!.next("unwatched")).head).toEqual({ ...ended, reason: "exchange_deleted" });
+    expect(must(await hubStub().inspect()).exchanges).toBe(0);
+    for (const watcher of watchers) expect(await watcher.restTypes()).toEqual([]);
   });
 });
 

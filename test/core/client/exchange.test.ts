@@ -256,6 +256,25 @@ describe("presence", () => {
     expect((await last).done).toBe(true);
   });
 
+  it.each([
+    ["exchange_deleted", "exchange_not_found"],
+    ["grant_ended", "forbidden"],
+  ] as const)("that the broker ends as %s ends as %s", async (reason, code) => {
+    const watch = exchange.watchPresence("#");
+    const other = exchange.watchPresence("other");
+    await settle();
+    expect((await watch.next()).done).toBe(false);
+    const next = watch.next();
+    hub.last.tell({ type: "unwatched", ref: null, exchange: "orders", pattern: "#", reason });
+    await expect(next).rejects.toMatchObject({ code });
+    await expect(watch.closed).rejects.toMatchObject({ code });
+    const before = asks().length;
+    change();
+    await clock.advance(5_000);
+    expect(asks()).toHaveLength(before);
+    expect((await other.next()).done).toBe(false);
+  });
+
   it("is asked anew over another connection, and ends when it may not be", async () => {
     const told: number[] = [];
     const watch = exchange.watchPresence("#", ({ changes }) => told.push(changes.length));
