@@ -25,6 +25,8 @@ export class HubConsumers {
   /** Deliveries may overtake the answer that tells a new consumer's id: they wait here for it. */
   private readonly early = new Map<number, RemoteDelivery[]>();
   private attaching = 0;
+  /** By session and queue: the end of what is under way. */
+  private readonly tails = new Map<string, Promise<unknown>>();
 
   constructor(ports: HubConsumersPorts) {
     this.ports = ports;
@@ -32,6 +34,22 @@ export class HubConsumers {
 
   private queue(name: string): QueueApi {
     return queueOf(this.ports.env, this.ports.namespace, name);
+  }
+
+  /**
+   * What a session says of one queue is done one after the other: two that consume it at once would not know of each
+   * other, and be two consumers.
+   */
+  inOrder<T>(live: LiveSession, queue: string, run: () => Promise<T>): Promise<T> {
+    const key = `${live.id} ${queue}`;
+    const done = (this.tails.get(key) ?? Promise.resolve()).then(run);
+    const tail = done
+      .catch(() => undefined)
+      .then(() => {
+        if (this.tails.get(key) === tail) this.tails.delete(key);
+      });
+    this.tails.set(key, tail);
+    return done;
   }
 
   /** Consuming again sets everything anew but the name. */

@@ -73,13 +73,13 @@ export class HubFrames {
       case "reply":
         return calls.reply(live, frame, payload);
       case "consume":
-        return consumers.consume(live, frame);
+        return consumers.inOrder(live, frame.queue, () => consumers.consume(live, frame));
       case "credit":
-        return consumers.credit(live, frame.queue, frame.credit);
+        return consumers.inOrder(live, frame.queue, () => consumers.credit(live, frame.queue, frame.credit));
       case "settle":
         return consumers.settle(live, frame.queue, frame.settlements, ref);
       case "cancel":
-        return consumers.cancel(live, frame.queue);
+        return consumers.inOrder(live, frame.queue, () => consumers.cancel(live, frame.queue));
       case "presence":
         return presence.ask(live, frame);
       case "unwatch":

@@ -64,6 +64,21 @@ describe("a session that consumes", () => {
     expect((await heir.next("deliver")).head.messages).toMatchObject([{ body: "a", failures: 1 }]);
   });
 
+  it("is one consumer however often it asks at once, as it asked last; or none, when it thinks better of it", async () => {
+    const stub = await declare("q");
+    const session = await TestSession.open();
+    for (const credit of [1, 2, 3]) session.send({ type: "consume", ref: credit, queue: "q", credit });
+    session.send({ type: "credit", queue: "q", credit: 4 });
+    for (const ref of [1, 2, 3]) expect((await session.next("consuming")).head).toMatchObject({ ref });
+    await expect.poll(async () => must(await stub.inspect()).consumers).toMatchObject([{ credit: 4 }]);
+    session.send({ type: "consume", queue: "q" });
+    session.send({ type: "cancel", queue: "q" });
+    await session.next("consuming");
+    await session.next("cancelled");
+    expect(must(await stub.inspect()).consumers).toEqual([]);
+    expect(await session.restTypes()).toEqual([]);
+  });
+
   it("that is gone before it is attached leaves no consumer behind", async () => {
     const stub = await declare("q");
     const session = await TestSession.open();
