@@ -70,6 +70,13 @@ export function newSession(id: number, secret: string, claims: SessionClaims): S
   };
 }
 
+/** Whether two states of a session hold the same; what only counts may differ. */
+export function holdsTheSame(one: Session, other: Session): boolean {
+  return (
+    one.subscriptions === other.subscriptions && one.queues === other.queues && one.watches === other.watches
+  );
+}
+
 export function subscriptionOf(session: Session, exchange: string, pattern: string): Subscription | null {
   return session.subscriptions.find((one) => one.exchange === exchange && one.pattern === pattern) ?? null;
 }

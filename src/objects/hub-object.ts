@@ -6,7 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import kernels from "../../wasm/build/millrace.wasm";
 import type { Env } from "../env.ts";
-import { newSession, type Session } from "../hub/session.ts";
+import { holdsTheSame, newSession, type Session } from "../hub/session.ts";
 import { Subscribers } from "../hub/subscribers.ts";
 import type {
   HubInfo,
@@ -211,10 +211,12 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const live = this.liveOf(socket);
     if (live === null) return;
-    const { expiresMs } = live.session.claims;
+    const { session: before } = live;
+    const { expiresMs } = before.claims;
     if (expiresMs !== undefined && expiresMs <= Date.now()) this.endToken(live, "it has expired");
     else await this.frames.handle(live, data);
-    this.keepAlarm(live);
+    // Going through all grants for all that it holds is too much for each frame.
+    if (!holdsTheSame(live.session, before)) this.keepAlarm(live);
   }
 
   override async webSocketClose(socket: WebSocket, code: number): Promise<void> {

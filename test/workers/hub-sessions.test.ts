@@ -3,6 +3,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { HubObject } from "../../src/objects/hub-object.ts";
+import type { HubSubscriptions } from "../../src/objects/hub-subscriptions.ts";
 import { LIMITS } from "../../src/protocol/limits.ts";
 import { declareExchange, publish } from "../support/exchange-client.ts";
 import { declare, must } from "../support/queue-client.ts";
@@ -11,6 +12,37 @@ import { hubStub, runHubAlarm, TestSession } from "../support/session-client.ts"
 afterEach(async () => {
   vi.useRealTimers();
   await reset();
+});
+
+describe("the alarm of a session", () => {
+  it("is looked at when the session holds something else, and not with every frame", async () => {
+    await declareExchange("e");
+    await declare("q");
+    const session = await TestSession.open();
+    let looks = 0;
+    await runInDurableObject(hubStub(), (object: HubObject) => {
+      const { subscriptions } = object as unknown as { subscriptions: HubSubscriptions };
+      const real = subscriptions.nextEndMs.bind(subscriptions);
+      subscriptions.nextEndMs = (live) => {
+        looks++;
+        return real(live);
+      };
+    });
+    await session.subscribe("e", "#");
+    await session.ask({ type: "consume", queue: "q" }, "consuming");
+    await session.ask({ type: "presence", exchange: "e", pattern: "#", watch: true }, "error");
+    await session.ask({ type: "ping" }, "pong");
+    expect(looks).toBe(3);
+    const messages = [{ routingKey: "a", body: "1" }];
+    for (let frames = 1; frames <= 5; frames++) {
+      session.send({ type: "publish", exchange: "e", messages });
+      const types = [(await session.any()).head.type, (await session.any()).head.type];
+      expect(types.toSorted((a, b) => a.localeCompare(b))).toEqual(["events", "routed"]);
+      session.send({ type: "seen", frames });
+      await session.ask({ type: "ping" }, "pong");
+    }
+    expect(looks).toBe(3);
+  });
 });
 
 describe("a token", () => {
