@@ -139,7 +139,7 @@ export class HubEvents {
       bytes: 0,
       isStarted: false,
       interrupted: null,
-      isOver: false,
+      unheld: [],
     };
     live.pending.set(pendingKey(exchange, pattern), pending);
     return pending;
@@ -163,9 +163,24 @@ export class HubEvents {
       const frame = frameOf(frames, { exchange, pattern, epoch }, subscription.format, own);
       this.offer(live, subscription, frames, own, epoch, frame);
     }
-    if (!pending.isOver) return;
-    const { offset } = this.ports.links.get(exchange) ?? { offset: answer.offset };
-    live.send({ type: "gap", ...head, offset, reason: "slow", events: 1 });
+    const lost = pending.unheld.filter(({ epoch, offset }) => isLater(subscription, epoch, offset));
+    if (lost.length > 0) this.tellUnheld(live, subscription, lost);
+  }
+
+  private tellUnheld(
+    live: LiveSession,
+    { exchange, pattern }: Subscription,
+    lost: PendingReplay["unheld"],
+  ): void {
+    const { epoch, offset } = lost.at(-1)!;
+    const events = lost.reduce((sum, one) => sum + one.events, 0);
+    const head = { exchange, pattern, epoch, offset };
+    this.dropped += events;
+    if (!live.flow.isSlow) live.send({ type: "gap", ...head, reason: "slow", events });
+    // Others were left out before them: all of it is told together, when it has caught up.
+    else
+      for (let i = 0; i < events; i++)
+        live.flow.leaveOut({ ...head, topic: "", bytes: 0, event: NOT_KEPT }, "drop");
   }
 
   private sendPast(
@@ -193,13 +208,18 @@ export class HubEvents {
 }
 
 function withoutEarlier(
-  { epoch: sinceEpoch, after }: Subscription,
+  subscription: Subscription,
   epoch: string,
   frames: EventFrames,
   indexes: readonly number[],
 ): readonly number[] {
-  if (sinceEpoch !== epoch || frames.offset(indexes[0]!) > after) return indexes;
-  return indexes.filter((index) => frames.offset(index) > after);
+  if (isLater(subscription, epoch, frames.offset(indexes[0]!))) return indexes;
+  return indexes.filter((index) => isLater(subscription, epoch, frames.offset(index)));
+}
+
+/** Whether an event is behind the place where the subscription began. */
+function isLater(since: Pick<Subscription, "epoch" | "after">, epoch: string, offset: number): boolean {
+  return since.epoch !== epoch || offset > since.after;
 }
 
 const NOT_KEPT: KeptEvent = { text: "" };
@@ -221,8 +241,8 @@ function holdBack(
   epoch: string,
 ): void {
   pending.bytes += frames.batchBytes;
-  if (pending.bytes > LIMITS.unseenBytesMax) pending.isOver = true;
-  else pending.held.push({ frames, indexes, epoch });
+  if (pending.bytes <= LIMITS.unseenBytesMax) pending.held.push({ frames, indexes, epoch });
+  else pending.unheld.push({ epoch, offset: frames.offset(indexes.at(-1)!), events: indexes.length });
 }
 
 function frameOf(

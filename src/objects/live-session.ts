@@ -28,8 +28,8 @@ export interface PendingReplay {
   isStarted: boolean;
   /** Events between its past and what is held may have been missed: it ends as soon as it has begun. */
   interrupted: UnsubscribeReason | null;
-  /** More came than may be held: the past is asked for again, from where it ended. */
-  isOver: boolean;
+  /** What came when no more could be held, by the push: its last event that matches, and how many do. */
+  readonly unheld: { readonly epoch: string; readonly offset: number; readonly events: number }[];
 }
 
 /** After these nothing more can be said over the socket (PROTOCOL §6.9). */

@@ -1,11 +1,16 @@
 // Subscriptions of sessions: what they get of the past and the present, what they may see, and how they end.
-import { evictDurableObject, reset } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it } from "vitest";
 import { declareExchange, exchangeRows, publish } from "../support/exchange-client.ts";
+import type { ExchangeApi } from "../../src/protocol/exchange-rpc.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
+import { fakeExchanges, restorePeers } from "../support/fake-peers.ts";
 import { codec, must } from "../support/queue-client.ts";
 import { eventsOf, hubStub, TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
+  restorePeers();
   await reset();
 });
 
@@ -182,6 +187,45 @@ describe("the past", () => {
       ["recovered", ["2:b=2"]],
       [undefined, ["3:a=3"]],
     ]);
+  });
+
+  it.each([
+    ["before", 4],
+    ["after", 0],
+  ])("that is asked for %s more comes than can wait for it counts %i as lost", async (when, lost) => {
+    const stub = await declareExchange("e", history);
+    await publish(stub, "a=past");
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const exchanges = env.EXCHANGES;
+    await runInDurableObject(hubStub(), (object) =>
+      fakeExchanges(object, (name) => ({
+        attach: (hub) => exchanges.getByName(`test/${name}`).attach(hub),
+        replay: async (command) => {
+          const real: ExchangeApi = exchanges.getByName(`test/${name}`) as unknown as ExchangeApi;
+          if (when === "after") await gate;
+          const answer = await real.replay(command);
+          await gate;
+          return answer;
+        },
+      })),
+    );
+    const session = await TestSession.open();
+    session.send({ type: "subscribe", exchange: "e", pattern: "a", last: 20, format: "binary" });
+    await expect.poll(async () => must(await stub.inspect()).hubs).toBe(1);
+    const large = LIMITS.unseenBytesMax / 4 + 1;
+    for (let i = 0; i < 5; i++)
+      await publish(stub, { routingKey: "a", body: new Uint8Array(large) }, "b=", "a=");
+    await runInDurableObject(hubStub(), () => open());
+    await session.next("subscribed");
+    const offsets = (await session.events(11 - lost)).map((one) => Number(one.split(":")[0]));
+    expect(offsets).toEqual([1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16].slice(0, 11 - lost));
+    if (lost > 0) {
+      expect((await session.next("gap")).head).toMatchObject({ reason: "slow", offset: 16, events: lost });
+    }
+    session.send({ type: "seen", frames: 100 });
+    await publish(stub, "a=1");
+    expect(await session.events(1)).toEqual(["17:a=1"]);
   });
 
   it("that is not kept is a gap, and no history is told as such", async () => {
