@@ -11,7 +11,9 @@ import { addPattern, matchTopic, matchTopics, openTrie, removePattern } from "./
 import * as trieMap from "./trie-memory";
 
 export { refusedField, refusedRecord } from "./refusals";
-export { slotsFound as trieSlotsFound, statesVisited as trieStatesVisited } from "./trie";
+export { topicsMatched as trieTopicsMatched } from "./trie";
+export { sortedAddress as trieMatchesAddress } from "./trie-found";
+export { statesVisited as trieStatesVisited } from "./trie-walk";
 
 /** What a call answers when its size is not in memory: a mistake of the wrapper, never of a client. */
 const OUTSIDE: i32 = -0x7fffffff;
@@ -88,18 +90,6 @@ export function trieSizesAddress(): usize {
   return trieMap.SIZES;
 }
 
-export function trieSlotsAddress(): usize {
-  return trieMap.SLOTS;
-}
-
-export function trieFoundAddress(): usize {
-  return trieMap.FOUND;
-}
-
-export function trieIndexesAddress(): usize {
-  return trieMap.INDEXES;
-}
-
 /** Binds the pattern of `size` bytes to a slot. 1 when the pair is new, 0 when counted up. May move the views. */
 export function trieAdd(size: u32, slot: u32): i32 {
   return size > trieMap.TOPIC_BYTES_MAX || slot >= trieMap.SLOTS_MAX ? OUTSIDE : addPattern(size, slot);
@@ -110,12 +100,12 @@ export function trieRemove(size: u32, slot: u32): i32 {
   return size > trieMap.TOPIC_BYTES_MAX || slot >= trieMap.SLOTS_MAX ? OUTSIDE : removePattern(size, slot);
 }
 
-/** The count of the slots of one topic. */
+/** The count of records for one topic, which is topic 0 of them. */
 export function trieMatch(size: u32): i32 {
   return size > trieMap.TOPIC_BYTES_MAX ? OUTSIDE : matchTopic(size);
 }
 
-/** How many of the `count` topics were matched before the answer was full. The keys start at offset `base`. */
+/** The count of records for the first `trieTopicsMatched` of `count` topics. The keys start at offset `base`. */
 export function trieMatchAll(base: u32, count: u32): i32 {
   if (count > trieMap.TOPICS_MAX) return OUTSIDE;
   for (let i: u32 = 0; i < count; i++) {

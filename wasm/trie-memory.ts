@@ -3,15 +3,10 @@
 //   ARENA   KEYS         64 KiB   a pattern, a topic, or a stretch of a batch that topics lie in
 //           OFFSETS      16 KiB   u32 a topic: where in the batch it starts
 //           SIZES        16 KiB   u32 a topic: its bytes
-//           WORDS_HERE    2 KiB   the word numbers of the topic or pattern at hand
-//           STACK        16 KiB   trie.ts, states still to be visited
-//           FOUND_BITS    8 KiB   a bit a slot: found by the topic at hand
-//           TOUCHED_BITS  8 KiB   a bit a slot: found by some topic of the call
-//           COUNTS      256 KiB   u32 a slot: topics of the call that found it
-//           SLOTS       256 KiB   u32 each: the slots found, ascending
-//           FOUND       384 KiB   u32 each: what was found, topic by topic; then the end of each slot's indexes
-//           INDEXES     384 KiB   u32 each: the topics of each slot of SLOTS
-//           heap         grows    blocks of 2^n bytes: the tables, the texts of long words, the nodes' slots
+//           WORDS_HERE   64 KiB   trie-walk.ts: the words of a group of topics, position by position
+//           WORD_COUNTS         u32 a topic of a group: its words
+//           SLOT_BITS     8 KiB   a bit a slot: found by some topic of the call
+//           heap         grows    blocks of 2^n bytes: tables, rows, lists, records, texts of long words, nodes' slots
 //
 // A freed block waits in the list of its size and is handed out again, whole or in halves; halves are never joined. So
 // there are never more blocks of a size than were in use at one time, but for the halves left over. A table doubles when
@@ -26,26 +21,19 @@ export const WORDS_MAX: u32 = 256;
 export const KEY_BYTES: u32 = 65_536;
 /** Keys are read in steps of 64 bytes: the last step may look this far behind them. */
 const SLACK: u32 = 64;
-/** A topic is only begun when less than this was found before it. One topic finds SLOTS_MAX at most. */
-export const FOUND_MAX: u32 = 32_768;
-const FOUND_BYTES: u32 = 4 * (FOUND_MAX + SLOTS_MAX);
-
 export const KEYS: usize = TABLE;
 export const OFFSETS: usize = KEYS + KEY_BYTES + SLACK;
 /** Topics of one call. */
 export const TOPICS_MAX: u32 = 4_096;
 export const SIZES: usize = OFFSETS + 4 * TOPICS_MAX;
+/** Topics that are walked together, a bit each. */
+export const GROUP_TOPICS: u32 = 32;
+/** Bytes from one word of a topic to its next: the other topics' words of that position lie between. */
+export const WORD_STRIDE: u32 = 8 * GROUP_TOPICS;
 export const WORDS_HERE: usize = SIZES + 4 * TOPICS_MAX;
-export const STACK: usize = WORDS_HERE + 8 * WORDS_MAX;
-export const STACK_BYTES: u32 = 16 * 1024;
-export const FOUND_BITS: usize = STACK + STACK_BYTES;
-export const SLOT_BITS_BYTES: u32 = SLOTS_MAX / 8;
-export const TOUCHED_BITS: usize = FOUND_BITS + SLOT_BITS_BYTES;
-export const COUNTS: usize = TOUCHED_BITS + SLOT_BITS_BYTES;
-export const SLOTS: usize = COUNTS + 4 * SLOTS_MAX;
-export const FOUND: usize = SLOTS + 4 * SLOTS_MAX;
-export const INDEXES: usize = FOUND + FOUND_BYTES;
-const HEAP: usize = INDEXES + FOUND_BYTES;
+export const WORD_COUNTS: usize = WORDS_HERE + WORD_STRIDE * WORDS_MAX;
+export const SLOT_BITS: usize = WORD_COUNTS + 4 * GROUP_TOPICS;
+const HEAP: usize = SLOT_BITS + SLOTS_MAX / 8;
 
 /** The smallest block, which every free block can be linked in: 2^4 bytes. */
 export const BLOCK_MIN: u32 = 4;

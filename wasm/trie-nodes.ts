@@ -1,82 +1,82 @@
 // The nodes of the trie, numbered from 1: a node stands for the words that lead to it from the root.
 //
-// Row, 64 bytes, which is a cache line:
+// Row, 32 bytes, so that two share a cache line:
 //
-//    0 u32 parent; in a free row the next free one        4 u32 word of the edge that leads here
-//    8 u32 child for `*`, or 0                           12 u32 child for `#`, or 0
-//   16 u32 children in the table of edges                20 u32 slots and where (trie-slots.ts)
-//   24 u32 the only slot, or their address               28 u32 mark of the topic at hand (trie.ts)
-//   32 4 u32 words, 0 where there is none                48 4 u32 the children for these words
+//    0 u32 parent                                4 u32 word of the edge that leads here; of a `#` child marks
+//    8 u32 child for `*`, or 0                  12 u32 child for `#`, or 0
+//   16 u32 children for plain words             20 u32 slots and where (trie-slots.ts)
+//   24 u32 the only slot, or their address      28 u32 a bit for each plain word that leads on, or led
 //
-// Most nodes have few children, and most lookups find none: four of them stand in the row. The others are in the table
-// of edges (trie-table.ts), which leads from the hash of a node and a word to the child. Which node and word is not
-// repeated there: the child's row says it, and is wanted next anyway.
-import { doubleBlock, takeZeroBlock } from "./trie-memory";
+// The table of edges (trie-table.ts) leads from the hash of a node and a word to the child. Which node and word is not
+// repeated there: the child's row says it, and is wanted next anyway. Most lookups would find nothing, and nearly all
+// of those are spared by the bits: a word leads on from a node only if the node has the word's bit and the word the
+// node's. Bits may stay when an edge goes; they only ever cost a lookup.
+import { haveCache } from "./trie-cache";
+import { freeBlock, takeBlock } from "./trie-memory";
+import { freeRow, haveRows, openRows, rowOf, rowsBlock, takeRow } from "./trie-rows";
+import { slotsAt } from "./trie-slots";
 import {
-  doubleTable,
   entryAt,
-  hasPlaces,
   hashIn,
+  haveEntries,
   maskOf,
+  openTable,
+  placesOf,
   putEntry,
   removeEntry,
   valueIn,
 } from "./trie-table";
-import { dropWord, holdWord } from "./trie-words";
+import { bitOf, dropWord, holdWord } from "./trie-words";
 
 export const ROOT: u32 = 1;
 /** Stand for the wildcards where a word's number is asked for. No word has these numbers. */
 export const ONE_WORD: u32 = 0xffffffff;
 export const ANY_WORDS: u32 = 0xfffffffe;
 
-const ROW_BYTES: u32 = 64;
-const IN_TABLE: usize = 16;
-const WORDS: usize = 32;
-const CHILDREN: usize = 48;
+const WORD: usize = 4;
+const ONE_WORD_CHILD: usize = 8;
+const ANY_WORDS_CHILD: usize = 12;
+const PLAIN: usize = 16;
+const WORD_BITS: usize = 28;
 
-let rows: usize = 0;
-let rowsBlock: u32 = 0;
-let rowsUsed: u32 = 1; // row 0 is no node
-let firstFree: u32 = 0;
+const ROWS: usize = memory.data(16, 4);
+const EDGES: usize = memory.data(12, 4);
 
-let edges: usize = 0;
-let edgesBlock: u32 = 0;
-let edgeCount: u32 = 0;
+/** Lists of walks that are under way (trie-walk.ts): each has room for u32 of every node.
+ * They are quarters of a block that is half as large as that of the rows, or more. */
+const LISTS_BLOCK_MIN: u32 = 16;
+let lists: usize = 0;
+let listsBlock: u32 = 0;
 
 export function openNodes(): bool {
-  rowsBlock = 13;
-  edgesBlock = 11;
-  rows = takeZeroBlock(rowsBlock);
-  edges = takeZeroBlock(edgesBlock);
-  if (rows == 0 || edges == 0) return false;
-  rowsUsed = ROOT + 1;
+  if (!openRows(ROWS) || !openTable(EDGES) || !haveLists() || !haveCache(0)) return false;
+  makeNode(0, 0);
   return true;
 }
 
 export function nodeRow(node: u32): usize {
-  return rows + node * ROW_BYTES;
+  return rowOf(ROWS, node);
 }
 
-/** Takes the mark off every node, before marks of an earlier topic could be met again. */
-export function clearMarks(): void {
-  for (let node: u32 = 0; node < rowsUsed; node++) store<u32>(nodeRow(node), 0, 28);
+/** The address of a list from 0 to 2. */
+export function walkList(list: u32): usize {
+  return lists + ((<usize>list) << (listsBlock - 2));
+}
+
+function haveLists(): bool {
+  const wanted = max(LISTS_BLOCK_MIN, rowsBlock(ROWS) - 1);
+  if (wanted == listsBlock) return true;
+  const block = takeBlock(wanted);
+  if (block == 0) return false;
+  if (lists != 0) freeBlock(lists, listsBlock);
+  lists = block;
+  listsBlock = wanted;
+  return true;
 }
 
 /** Room for `more` nodes and their edges. False when memory is exhausted. */
 export function haveNodes(more: u32): bool {
-  while ((rowsUsed + more) * ROW_BYTES > 1 << rowsBlock) {
-    const double = doubleBlock(rows, rowsBlock);
-    if (double == 0) return false;
-    rows = double;
-    rowsBlock++;
-  }
-  while (!hasPlaces(edgesBlock, edgeCount + more)) {
-    const grown = doubleTable(edges, edgesBlock);
-    if (grown == 0) return false;
-    edges = grown;
-    edgesBlock++;
-  }
-  return true;
+  return haveRows(ROWS, more) && haveEntries(EDGES, more) && haveLists() && haveCache(rowsBlock(ROWS));
 }
 
 function hashOf(node: u32, word: u32): u32 {
@@ -85,27 +85,22 @@ function hashOf(node: u32, word: u32): u32 {
 }
 
 function isChild(row: usize, node: u32, word: u32): bool {
-  return load<u32>(row) == node && load<u32>(row, 4) == word;
+  return load<u32>(row) == node && load<u32>(row, WORD) == word;
 }
 
-/** Which of the four words of a row is `word`, as a bit. */
-function placeOf(row: usize, word: u32): i32 {
-  return i32x4.bitmask(i32x4.eq(v128.load(row, WORDS), i32x4.splat(<i32>word)));
+/** 1 if the bits leave it open that a word leads on, or 0. `row` is the node's, and so `nodeBits` the word's. */
+export function mayLead(row: usize, node: u32, word: u32, nodeBits: u32): u32 {
+  return (load<u32>(row, WORD_BITS) >> (word & 31)) & (nodeBits >> (node & 31)) & 1;
 }
 
-/** The node behind the edge for a plain word, or 0. `row` is the node's. */
-export function plainChild(row: usize, node: u32, word: u32): u32 {
-  const places = placeOf(row, word);
-  if (places != 0) return load<u32>(row + ((<usize>ctz(places)) << 2), CHILDREN);
-  return load<u32>(row, IN_TABLE) == 0 ? 0 : childInTable(node, word);
-}
-
-function childInTable(node: u32, word: u32): u32 {
+/** The node behind the edge for a plain word, or 0. */
+export function plainChild(node: u32, word: u32): u32 {
   const hash = hashOf(node, word);
-  const mask = maskOf(edgesBlock);
+  const places = placesOf(EDGES);
+  const mask = maskOf(EDGES);
   let place = hash & mask;
   while (true) {
-    const edge = entryAt(edges, place);
+    const edge = entryAt(places, place);
     const child = valueIn(edge);
     if (child == 0) return 0;
     if (hashIn(edge) == hash && isChild(nodeRow(child), node, word)) return child;
@@ -113,76 +108,84 @@ function childInTable(node: u32, word: u32): u32 {
   }
 }
 
-/** Whether any word leads on from the node, be it by `*`. */
-export function takesWords(row: usize): bool {
-  return load<u32>(row, 8) != 0 || load<u32>(row, IN_TABLE) != 0 || v128.any_true(v128.load(row, WORDS));
-}
-
 /** The node behind any edge, or 0. */
 export function childOf(node: u32, word: u32): u32 {
-  if (word == ONE_WORD) return load<u32>(nodeRow(node), 8);
-  if (word == ANY_WORDS) return load<u32>(nodeRow(node), 12);
-  return plainChild(nodeRow(node), node, word);
+  if (word == ONE_WORD) return oneWordChild(nodeRow(node));
+  if (word == ANY_WORDS) return anyWordsChild(nodeRow(node));
+  return plainChild(node, word);
+}
+
+export function oneWordChild(row: usize): u32 {
+  return load<u32>(row, ONE_WORD_CHILD);
+}
+
+export function anyWordsChild(row: usize): u32 {
+  return load<u32>(row, ANY_WORDS_CHILD);
+}
+
+export function hasChildren(row: usize): bool {
+  return (load<u32>(row, PLAIN) | oneWordChild(row) | anyWordsChild(row)) != 0;
+}
+
+/** Marks the row of a `#` child with the bit of a topic. False when it has that already. */
+export function markRow(row: usize, topicBit: u32): bool {
+  const marks = load<u32>(row, WORD);
+  store<u32>(row, marks | topicBit, WORD);
+  return (marks & topicBit) == 0;
+}
+
+export function unmarkRow(row: usize, topicBit: u32): void {
+  store<u32>(row, load<u32>(row, WORD) & ~topicBit, WORD);
 }
 
 /** Adds a child that is not there; `haveNodes` comes first. */
 export function addChild(node: u32, word: u32): u32 {
-  let child = firstFree;
-  if (child != 0) firstFree = load<u32>(nodeRow(child));
-  else child = rowsUsed++;
-  const row = nodeRow(child);
-  memory.fill(row, 0, ROW_BYTES);
-  store<u32>(row, node);
-  store<u32>(row, word, 4);
-  const parent = nodeRow(node);
-  if (word == ONE_WORD) store<u32>(parent, child, 8);
-  else if (word == ANY_WORDS) store<u32>(parent, child, 12);
-  else addPlain(parent, node, word, child);
+  const isPlain = word < ANY_WORDS;
+  const child = makeNode(node, isPlain ? word : 0);
+  const row = nodeRow(node);
+  if (word == ONE_WORD) store<u32>(row, child, ONE_WORD_CHILD);
+  else if (word == ANY_WORDS) store<u32>(row, child, ANY_WORDS_CHILD);
+  else addPlain(row, node, word, child);
   return child;
+}
+
+function makeNode(parent: u32, word: u32): u32 {
+  const node = takeRow(ROWS);
+  store<u32>(nodeRow(node), parent);
+  store<u32>(nodeRow(node), word, WORD);
+  return node;
+}
+
+function addPlain(row: usize, node: u32, word: u32, child: u32): void {
+  store<u32>(row, load<u32>(row, PLAIN) + 1, PLAIN);
+  store<u32>(row, load<u32>(row, WORD_BITS) | bitOf(word), WORD_BITS);
+  holdWord(word, node);
+  putEntry(EDGES, hashOf(node, word), child);
 }
 
 /** Removes the node if nothing hangs on it, then its parent, and so on up to the root, which stays. */
 export function prune(node: u32): void {
   while (node != ROOT) {
     const row = nodeRow(node);
-    if (takesWords(row) || load<u32>(row, 12) != 0 || load<u32>(row, 20) != 0) return;
+    if (hasChildren(row) || slotsAt(row) != 0) return;
     const parent = load<u32>(row);
-    removeEdge(parent, load<u32>(row, 4), node);
-    store<u32>(row, firstFree);
-    firstFree = node;
+    removeEdge(parent, node, load<u32>(row, WORD));
+    freeRow(ROWS, node);
     node = parent;
   }
 }
 
-function removeEdge(node: u32, word: u32, child: u32): void {
+function removeEdge(node: u32, child: u32, word: u32): void {
   const row = nodeRow(node);
-  if (word == ONE_WORD) store<u32>(row, 0, 8);
-  else if (word == ANY_WORDS) store<u32>(row, 0, 12);
+  if (oneWordChild(row) == child) store<u32>(row, 0, ONE_WORD_CHILD);
+  else if (anyWordsChild(row) == child) store<u32>(row, 0, ANY_WORDS_CHILD);
   else removePlain(row, node, word, child);
 }
 
-function addPlain(row: usize, node: u32, word: u32, child: u32): void {
-  holdWord(word);
-  const places = placeOf(row, 0);
-  if (places != 0) {
-    const place = row + ((<usize>ctz(places)) << 2);
-    store<u32>(place, word, WORDS);
-    store<u32>(place, child, CHILDREN);
-    return;
-  }
-  store<u32>(row, load<u32>(row, IN_TABLE) + 1, IN_TABLE);
-  putEntry(edges, edgesBlock, hashOf(node, word), child);
-  edgeCount++;
-}
-
 function removePlain(row: usize, node: u32, word: u32, child: u32): void {
-  const places = placeOf(row, word);
-  if (places != 0) {
-    store<u32>(row + ((<usize>ctz(places)) << 2), 0, WORDS);
-  } else {
-    store<u32>(row, load<u32>(row, IN_TABLE) - 1, IN_TABLE);
-    removeEntry(edges, edgesBlock, hashOf(node, word), child);
-    edgeCount--;
-  }
+  const plain = load<u32>(row, PLAIN) - 1;
+  store<u32>(row, plain, PLAIN);
+  if (plain == 0) store<u32>(row, 0, WORD_BITS);
+  removeEntry(EDGES, hashOf(node, word), child);
   dropWord(word);
 }

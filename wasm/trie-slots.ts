@@ -1,11 +1,12 @@
-// Slots: those bound at a node, and those found by the topics of a call.
+// The slots that are bound at a node. They are kept as their number plus 1 (trie-found.ts).
 //
-// Most nodes have one slot, added once. It stands in the node's row: 20 u32 1, 24 u32 slot. Otherwise
+// Most nodes have no slot, or one that was added once. It stands in the node's row: 20 u32 1, 24 u32 slot; without a
+// slot both are 0. Otherwise
 //
 //   in the row       20 u32 slots, and the highest bit set      24 u32 address of their block
 //   in the block      0 u32 block size, as a power of two        4 u32 unused
 //                     8 per slot, ascending: u32 slot, u32 times it was added
-import * as map from "./trie-memory";
+import { findSlot } from "./trie-found";
 import { blockFor, freeBlock, takeBlock } from "./trie-memory";
 
 const COUNT: usize = 20;
@@ -14,10 +15,12 @@ const IN_BLOCK: u32 = 0x80000000;
 const HEAD_BYTES: u32 = 8;
 const ROW_BYTES: u32 = 8;
 
-/** Few are sorted in place; many are read off the bits that mark them. */
-const SORTED_MAX: u32 = 32;
-
 export const EXHAUSTED: i32 = -1;
+
+/** 0 when the node of `row` has no slots. */
+export function slotsAt(row: usize): u32 {
+  return load<u32>(row, COUNT);
+}
 
 /** The address of the first row with this slot or a higher one. */
 function lowerBound(block: usize, count: u32, slot: u32): usize {
@@ -121,95 +124,14 @@ function clearSlots(row: usize): void {
   store<u32>(row, 0, PLACE);
 }
 
-function bitsOf(bits: usize, slot: u32): usize {
-  return bits + ((slot >> 6) << 3);
-}
-
-/** Appends the slots of the node of `row` that this topic has not found yet. Returns the address behind them. */
-export function findSlots(row: usize, found: usize): usize {
+/** Notes for the topic of this bit that it found the slots of the node of `row`. */
+export function findSlots(row: usize, topicBit: u32): void {
   const held = load<u32>(row, COUNT);
-  if (held == 0) return found;
   const place = load<u32>(row, PLACE);
-  if ((held & IN_BLOCK) == 0) return findSlot(place, found);
-  const end = <usize>place + HEAD_BYTES + (held & ~IN_BLOCK) * ROW_BYTES;
-  for (let at = <usize>place + HEAD_BYTES; at < end; at += ROW_BYTES) found = findSlot(load<u32>(at), found);
-  return found;
-}
-
-function findSlot(slot: u32, found: usize): usize {
-  const bits = bitsOf(map.FOUND_BITS, slot);
-  const bit = (<u64>1) << (slot & 63);
-  if ((load<u64>(bits) & bit) != 0) return found;
-  store<u64>(bits, load<u64>(bits) | bit);
-  store<u32>(found, slot);
-  return found + 4;
-}
-
-/** Sorts `count` different slots at `at`, each of which has its bit set, and clears those bits. */
-export function sortSlots(at: usize, count: u32, bits: usize): void {
-  const end = at + (count << 2);
-  if (count > SORTED_MAX) {
-    readBits(at, end, bits);
+  if ((held & IN_BLOCK) == 0) {
+    findSlot(place, topicBit);
     return;
   }
-  for (let next = at; next < end; next += 4) {
-    const slot = load<u32>(next);
-    store<u64>(bitsOf(bits, slot), 0);
-    let place = next;
-    for (; place > at && load<u32>(place - 4) > slot; place -= 4) store<u32>(place, load<u32>(place - 4));
-    store<u32>(place, slot);
-  }
-}
-
-function readBits(at: usize, end: usize, bits: usize): void {
-  for (let slot: u32 = 0; at < end; slot += 64) {
-    let some = load<u64>(bitsOf(bits, slot));
-    if (some == 0) continue;
-    store<u64>(bitsOf(bits, slot), 0);
-    for (; some != 0; some &= some - 1) {
-      store<u32>(at, slot + <u32>ctz(some));
-      at += 4;
-    }
-  }
-}
-
-/** Notes for each slot from `at` to `end` that topic `index` found it, and puts the topic into the low half. */
-export function countSlots(at: usize, end: usize, index: u32, slots: u32): u32 {
-  for (; at < end; at += 4) {
-    const slot = load<u32>(at);
-    store<u64>(bitsOf(map.FOUND_BITS, slot), 0);
-    const count = map.COUNTS + (slot << 2);
-    const before = load<u32>(count);
-    store<u32>(count, before + 1);
-    store<u32>(at, (slot << 16) | index);
-    if (before != 0) continue;
-    const bits = bitsOf(map.TOUCHED_BITS, slot);
-    store<u64>(bits, load<u64>(bits) | ((<u64>1) << (slot & 63)));
-    store<u32>(map.SLOTS + (slots++ << 2), slot);
-  }
-  return slots;
-}
-
-/** Turns what the topics found, up to `end`, into SLOTS, INDEXES and, in place of FOUND, the end of each slot's. */
-export function groupFound(end: usize, slots: u32): void {
-  sortSlots(map.SLOTS, slots, map.TOUCHED_BITS);
-  let start: u32 = 0;
-  for (let k: u32 = 0; k < slots; k++) {
-    const count = map.COUNTS + (load<u32>(map.SLOTS + (k << 2)) << 2);
-    const size = load<u32>(count);
-    store<u32>(count, start);
-    start += size;
-  }
-  for (let at = map.FOUND; at < end; at += 4) {
-    const pair = load<u32>(at);
-    const next = map.COUNTS + ((pair >> 16) << 2);
-    const place = load<u32>(next);
-    store<u32>(next, place + 1);
-    store<u32>(map.INDEXES + (place << 2), pair & 0xffff);
-  }
-  for (let k: u32 = 0; k < slots; k++) {
-    const count = map.COUNTS + (load<u32>(map.SLOTS + (k << 2)) << 2);
-    store<u32>(map.FOUND + (k << 2), load<u32>(count));
-    store<u32>(count, 0);
-  }
+  const end = <usize>place + HEAD_BYTES + (held & ~IN_BLOCK) * ROW_BYTES;
+  for (let at = <usize>place + HEAD_BYTES; at < end; at += ROW_BYTES) findSlot(load<u32>(at), topicBit);
 }

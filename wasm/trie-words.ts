@@ -1,73 +1,54 @@
 // Words as numbers from 1, so that the trie compares numbers. A word is kept as long as an edge names it.
 //
 // Row, 32 bytes:   0 the text of up to 16 bytes, zeros after it; of a longer one u32 the address of its block
-//                 16 u32 size          20 u32 edges that name the word; in a free row the next free one
+//                 16 u32 size          20 u32 edges that name the word
+//                 24 u32 a bit for each node that an edge with the word leaves, or left: see `bitOf`
 // The index (trie-table.ts) leads from the hash to the word.
 //
 // Nearly all words are short, and their sizes are all mixed: the short ones are read, hashed and compared as sixteen
 // bytes each, without a branch that depends on the size.
-import { blockFor, doubleBlock, freeBlock, takeBlock, takeZeroBlock } from "./trie-memory";
+import { WORD_STRIDE, blockFor, freeBlock, takeBlock } from "./trie-memory";
+import { freeRow, haveRows, openRows, rowOf, takeRow } from "./trie-rows";
 import {
-  doubleTable,
   entryAt,
-  hasPlaces,
   hashIn,
+  haveEntries,
   maskOf,
+  openTable,
+  placesOf,
   putEntry,
   removeEntry,
   valueIn,
 } from "./trie-table";
 
-const ROW_BYTES: u32 = 32;
 const SIZE: usize = 16;
 const EDGES: usize = 20;
+const NODES: usize = 24;
 const SHORT_MAX: u32 = 16;
 /** Sixteen bytes of ones and sixteen of zeros; `openWords` fills it. From 16 - n on, n ones come first. */
 const MASKS: usize = memory.data(32, 16);
 const FACTOR: u64 = 0x9e3779b97f4a7c15;
 const DOT_BYTE: u8 = 46;
 
-let rows: usize = 0;
-let rowsBlock: u32 = 0;
-let rowsUsed: u32 = 1; // row 0 is no word
-let firstFree: u32 = 0;
-let count: u32 = 0;
-
-let index: usize = 0;
-let indexBlock: u32 = 0;
+const ROWS: usize = memory.data(16, 4);
+const INDEX: usize = memory.data(12, 4);
 
 export function openWords(): bool {
   memory.fill(MASKS, 0xff, SHORT_MAX);
-  rowsBlock = 13;
-  indexBlock = 11;
-  rows = takeBlock(rowsBlock);
-  index = takeZeroBlock(indexBlock);
-  return rows != 0 && index != 0;
+  return openRows(ROWS) && openTable(INDEX);
 }
 
 function row(word: u32): usize {
-  return rows + word * ROW_BYTES;
+  return rowOf(ROWS, word);
 }
 
 /** Room for `more` words without their texts. False when memory is exhausted. */
 export function haveWords(more: u32): bool {
-  while ((rowsUsed + more) * ROW_BYTES > 1 << rowsBlock) {
-    const double = doubleBlock(rows, rowsBlock);
-    if (double == 0) return false;
-    rows = double;
-    rowsBlock++;
-  }
-  while (!hasPlaces(indexBlock, count + more)) {
-    const grown = doubleTable(index, indexBlock);
-    if (grown == 0) return false;
-    index = grown;
-    indexBlock++;
-  }
-  return true;
+  return haveRows(ROWS, more) && haveEntries(INDEX, more);
 }
 
-/** The word of up to sixteen bytes at `at`, zeros after it. What lies behind it is read, and does not count. */
-function shortText(at: usize, size: u32): v128 {
+/** The first bytes at `at`, sixteen at most, and zeros after them. What lies behind is read, and does not count. */
+export function firstBytes(at: usize, size: u32): v128 {
   return v128.and(v128.load(at), v128.load(MASKS + SHORT_MAX - size));
 }
 
@@ -83,21 +64,22 @@ function mixText(hash: u64, text: v128): u64 {
 function hashOfLong(at: usize, size: u32): u32 {
   let hash: u64 = size;
   for (let done: u32 = 0; done < size; done += SHORT_MAX) {
-    hash = mixText(hash, shortText(at + done, min(size - done, SHORT_MAX)));
+    hash = mixText(hash, firstBytes(at + done, min(size - done, SHORT_MAX)));
   }
   return <u32>hash;
 }
 
 function hashOf(at: usize, size: u32): u32 {
-  return size > SHORT_MAX ? hashOfLong(at, size) : <u32>mixText(size, shortText(at, size));
+  return size > SHORT_MAX ? hashOfLong(at, size) : <u32>mixText(size, firstBytes(at, size));
 }
 
 function findShort(text: v128, size: u32): u32 {
   const hash = <u32>mixText(size, text);
-  const mask = maskOf(indexBlock);
+  const places = placesOf(INDEX);
+  const mask = maskOf(INDEX);
   let place = hash & mask;
   while (true) {
-    const entry = entryAt(index, place);
+    const entry = entryAt(places, place);
     const word = valueIn(entry);
     if (word == 0) return 0;
     if (hashIn(entry) == hash && load<u32>(row(word), SIZE) == size) {
@@ -109,10 +91,11 @@ function findShort(text: v128, size: u32): u32 {
 
 function findLong(at: usize, size: u32): u32 {
   const hash = hashOfLong(at, size);
-  const mask = maskOf(indexBlock);
+  const places = placesOf(INDEX);
+  const mask = maskOf(INDEX);
   let place = hash & mask;
   while (true) {
-    const entry = entryAt(index, place);
+    const entry = entryAt(places, place);
     const word = valueIn(entry);
     if (word == 0) return 0;
     if (hashIn(entry) == hash && load<u32>(row(word), SIZE) == size) {
@@ -124,7 +107,7 @@ function findLong(at: usize, size: u32): u32 {
 
 /** The number of the word, or 0 when no edge names it. Up to 15 bytes behind it are read, and don't count. */
 export function findText(at: usize, size: u32): u32 {
-  return size > SHORT_MAX ? findLong(at, size) : findShort(shortText(at, size), size);
+  return size > SHORT_MAX ? findLong(at, size) : findShort(firstBytes(at, size), size);
 }
 
 function textOf(row: usize): usize {
@@ -135,27 +118,30 @@ function textOf(row: usize): usize {
 export function internWord(at: usize, size: u32): u32 {
   const known = findText(at, size);
   if (known != 0) return known;
-  let word = firstFree;
-  if (word != 0) firstFree = load<u32>(row(word), EDGES);
-  else word = rowsUsed++;
+  const word = takeRow(ROWS);
   const fresh = row(word);
   if (size > SHORT_MAX) {
     const text = takeBlock(blockFor(size));
     memory.copy(text, at, size);
     store<u32>(fresh, <u32>text);
   } else {
-    v128.store(fresh, shortText(at, size));
+    v128.store(fresh, firstBytes(at, size));
   }
   store<u32>(fresh, size, SIZE);
-  store<u32>(fresh, 0, EDGES);
-  count++;
-  putEntry(index, indexBlock, hashOf(at, size), word);
+  putEntry(INDEX, hashOf(at, size), word);
   return word;
 }
 
-/** One edge more names the word. */
-export function holdWord(word: u32): void {
-  store<u32>(row(word), load<u32>(row(word), EDGES) + 1, EDGES);
+/** The bit that stands for a node, or a word, among 32: most sets of nodes or words are small enough to tell apart. */
+export function bitOf(number: u32): u32 {
+  return 1 << (number & 31);
+}
+
+/** One edge more, which leaves `node`, names the word. */
+export function holdWord(word: u32, node: u32): void {
+  const at = row(word);
+  store<u32>(at, load<u32>(at, EDGES) + 1, EDGES);
+  store<u32>(at, load<u32>(at, NODES) | bitOf(node), NODES);
 }
 
 /** One edge less names the word; with the last one it goes. */
@@ -168,11 +154,9 @@ export function dropWord(word: u32): void {
   }
   const size = load<u32>(at, SIZE);
   const text = textOf(at);
-  removeEntry(index, indexBlock, hashOf(text, size), word);
+  removeEntry(INDEX, hashOf(text, size), word);
   if (size > SHORT_MAX) freeBlock(text, blockFor(size));
-  store<u32>(at, firstFree, EDGES);
-  firstFree = word;
-  count--;
+  freeRow(ROWS, word);
 }
 
 /** The dots in the sixteen bytes at `at`, a bit each, the lowest first. */
@@ -180,9 +164,15 @@ function dotsAt(at: usize): u64 {
   return <u64>(<u32>i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(DOT_BYTE))));
 }
 
+/** A word of a topic: its number, and in the high half the bits of the nodes that it may lead on from. 0 when unknown. */
+function readWord(at: usize, size: u32): u64 {
+  const word = findText(at, size);
+  return word == 0 ? 0 : ((<u64>load<u32>(row(word), NODES)) << 32) | word;
+}
+
 /**
- * Writes the number of each word of the topic at `at` to `to`, 0 for a word that no edge names. Returns their count,
- * WORDS_MAX at most. Up to 63 bytes behind the topic are read, and don't count.
+ * Writes each word of the topic at `at` to `to` and on, WORD_STRIDE bytes apart. Returns their count, WORDS_MAX at most.
+ * Up to 63 bytes behind the topic are read, and don't count.
  */
 export function readWords(at: usize, size: u32, to: usize): u32 {
   if (size == 0) return 0;
@@ -196,11 +186,11 @@ export function readWords(at: usize, size: u32, to: usize): u32 {
     if (left < 64) dots &= ((<u64>1) << left) - 1;
     for (; dots != 0; dots &= dots - 1) {
       const dot = step + <usize>ctz(dots);
-      store<u32>(next, findText(word, <u32>(dot - word)));
-      next += 4;
+      store<u64>(next, readWord(word, <u32>(dot - word)));
+      next += WORD_STRIDE;
       word = dot + 1;
     }
   }
-  store<u32>(next, findText(word, <u32>(end - word)));
-  return <u32>((next + 4 - to) >> 2);
+  store<u64>(next, readWord(word, <u32>(end - word)));
+  return <u32>(next - to) / WORD_STRIDE + 1;
 }

@@ -6,7 +6,7 @@ import type { RecordTable } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readText } from "../protocol/record.ts";
-import { SLOT_MAX, topicsOf, type TopicMatcher } from "../routing/matcher.ts";
+import { RoutingKeys, SLOT_MAX, type TopicMatcher } from "../routing/matcher.ts";
 import { matches, splitWords } from "../routing/topic.ts";
 import type { Subscription } from "./session.ts";
 
@@ -99,9 +99,11 @@ class ExchangeSubscribers {
   /** All at once: while the shares are told, sessions may go, and a slot may get another pattern. */
   share(batch: Uint8Array, table: RecordTable): AudienceShare[] {
     const shares: AudienceShare[] = [];
-    const { slots, ends, indexes } = this.matcher.matchAll(topicsOf(batch, table));
-    for (const [i, slot] of slots.entries()) {
-      const matched = Array.from(indexes.subarray(ends[i - 1] ?? 0, ends[i]));
+    const matches = this.matcher.matchAll(new RoutingKeys(batch, table));
+    for (let k = 0; k < matches.count;) {
+      const slot = matches.slot(k);
+      const matched: number[] = [];
+      for (; k < matches.count && matches.slot(k) === slot; k++) matches.addIndexes(k, matched);
       for (const audience of this.bySlot[slot]!.audiences.values()) {
         const seen = audience.scope === null ? matched : withinScope(audience.scope, matched, batch, table);
         if (seen.length > 0) shares.push({ audience, indexes: seen });

@@ -5,7 +5,8 @@
  */
 import type { Result } from "../protocol/result.ts";
 import { LinearMatcher } from "./linear-matcher.ts";
-import type { SlotMatches, TopicList, TopicMatcher } from "./matcher.ts";
+import type { TopicList, TopicMatcher } from "./matcher.ts";
+import type { SlotMatches } from "./slot-matches.ts";
 
 /** Pairs of pattern and slot from which on there is a trie. It stays when they become fewer. */
 const TRIE_FROM = 16;

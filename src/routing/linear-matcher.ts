@@ -3,7 +3,8 @@ import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import { readText } from "../protocol/utf8.ts";
-import { SLOT_MAX, type SlotMatches, type TopicList, type TopicMatcher } from "./matcher.ts";
+import { SLOT_MAX, type TopicList, type TopicMatcher } from "./matcher.ts";
+import { matchesOf, type SlotMatches } from "./slot-matches.ts";
 import { matches, parsePattern } from "./topic.ts";
 
 export class LinearMatcher implements TopicMatcher {
@@ -48,18 +49,16 @@ export class LinearMatcher implements TopicMatcher {
   }
 
   matchAll(topics: TopicList): SlotMatches {
-    const bySlot = new Map<number, number[]>();
+    const records = new Map<string, { slot: number; group: number; bits: number }>();
     for (let i = 0; i < topics.count; i++) {
-      for (const slot of this.match(readText(topics.bytes, topics.offsets[i]!, topics.sizes[i]!))) {
-        const indexes = bySlot.get(slot);
-        if (indexes === undefined) bySlot.set(slot, [i]);
-        else indexes.push(i);
+      const group = Math.floor(i / 32);
+      for (const slot of this.match(readText(topics.bytes, topics.offset(i), topics.size(i)))) {
+        const key = `${slot} ${group}`;
+        const record = records.get(key) ?? { slot, group, bits: 0 };
+        record.bits |= 1 << (i % 32);
+        records.set(key, record);
       }
     }
-    const slots = Uint32Array.from(bySlot.keys()).sort();
-    const indexes = Array.from(slots, (slot) => bySlot.get(slot)!);
-    let end = 0;
-    const ends = Uint32Array.from(indexes, (some) => (end += some.length));
-    return { slots, ends, indexes: Uint32Array.from(indexes.flat()) };
+    return matchesOf([...records.values()]);
   }
 }

@@ -8,6 +8,7 @@
  */
 import type { RecordTable } from "../protocol/batch.ts";
 import type { Result } from "../protocol/result.ts";
+import type { SlotMatches } from "./slot-matches.ts";
 
 export interface TopicMatcher {
   /** Refuses a pattern that breaks the grammar. Adding a pair that is there counts up; it takes as many removes. */
@@ -16,41 +17,42 @@ export interface TopicMatcher {
   remove(pattern: string, slot: number): boolean;
   /** The slots of one topic, each once, ascending. */
   match(topic: string): number[];
-  /** The slots of many topics in few calls, grouped by slot. */
+  /** The slots of many topics in few calls. The answer lives until the next call of any method. */
   matchAll(topics: TopicList): SlotMatches;
   /** Pairs held, each counted once. */
   readonly size: number;
 }
 
-/**
- * The topics of a batch where they lie: `offsets[i]` and `sizes[i]` are topic i's place in `bytes`. A topic may be empty,
- * and is UTF-8 of at most 255 bytes.
- */
+/** The topics of a batch where they lie in `bytes`. A topic may be empty, and is UTF-8 of at most 255 bytes. */
 export interface TopicList {
   readonly bytes: Uint8Array;
   readonly count: number;
-  readonly offsets: Uint32Array;
-  readonly sizes: Uint32Array;
-}
-
-/** Which topics go to which slot. Slots ascend, and so do the indexes under each; no slot is there without an index. */
-export interface SlotMatches {
-  readonly slots: Uint32Array;
-  /** `indexes.subarray(ends[k - 1] ?? 0, ends[k])` are the topics that go to `slots[k]`. */
-  readonly ends: Uint32Array;
-  readonly indexes: Uint32Array;
+  offset(index: number): number;
+  size(index: number): number;
 }
 
 /** Slots run from 0 to this. */
 export const SLOT_MAX = 0xffff;
 
-/** The routing keys of a scanned batch, where they lie. A message without one has the empty topic. */
-export function topicsOf(bytes: Uint8Array, table: RecordTable): TopicList {
-  const offsets = new Uint32Array(table.count);
-  const sizes = new Uint32Array(table.count);
-  for (let i = 0; i < table.count; i++) {
-    offsets[i] = table.routingKeyOffset(i);
-    sizes[i] = table.routingKeySize(i);
+/** The routing keys of some messages of a scanned batch. A message without one has the empty topic. */
+export class RoutingKeys implements TopicList {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  private readonly table: RecordTable;
+  private readonly first: number;
+
+  constructor(batch: Uint8Array, table: RecordTable, first = 0, count = table.count) {
+    this.bytes = batch;
+    this.table = table;
+    this.first = first;
+    this.count = count;
   }
-  return { bytes, count: table.count, offsets, sizes };
+
+  offset(index: number): number {
+    return this.table.routingKeyOffset(this.first + index);
+  }
+
+  size(index: number): number {
+    return this.table.routingKeySize(this.first + index);
+  }
 }

@@ -41,6 +41,11 @@ export class RouteHits {
     this.rowOf(destination).fill(0xffffffff);
   }
 
+  /** The bits are of 32 messages, from 32 times `group` on. */
+  addGroup(destination: number, group: number, bits: number): void {
+    this.rowOf(destination)[group]! |= bits;
+  }
+
   /** The bits are of the messages from `first` on, a multiple of 32. */
   addBits(destination: number, first: number, bits: Uint32Array): void {
     const row = this.rowOf(destination);

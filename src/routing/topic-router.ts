@@ -6,8 +6,8 @@ import { assert } from "../protocol/assert.ts";
 import type { RecordTable } from "../protocol/batch.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { FilterIndex, PART_MAX, type Filtered } from "./filter-index.ts";
-import { SLOT_MAX, type TopicList, type TopicMatcher } from "./matcher.ts";
-import { bitsFor, setBit, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
+import { RoutingKeys, SLOT_MAX, type TopicList, type TopicMatcher } from "./matcher.ts";
+import { bitsFor, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
 
 /** Below these slots lie the destinations'. */
 const PATTERN_SLOTS = LIMITS.destinationsMax;
@@ -52,7 +52,7 @@ export class TopicRouter implements KindRouter {
     const part = this.partSize(table.count);
     for (let first = 0; first < table.count; first += part) {
       const count = Math.min(part, table.count - first);
-      const waiting = this.match(topicsOf(batch, table, first, count), first, hits);
+      const waiting = this.match(new RoutingKeys(batch, table, first, count), first, hits);
       if (waiting.size === 0) continue;
       this.filters.load(batch, table, first, count);
       for (const [{ bindings }, candidates] of waiting) {
@@ -70,17 +70,17 @@ export class TopicRouter implements KindRouter {
 
   /** Sends on what needs no filter. The rest by pattern, as bits of the topics. */
   private match(topics: TopicList, first: number, hits: RouteHits): Map<FilteredPattern, Uint32Array> {
-    const { slots, ends, indexes } = this.matcher.matchAll(topics);
+    const matches = this.matcher.matchAll(topics);
     const waiting = new Map<FilteredPattern, Uint32Array>();
-    let at = 0;
-    for (let k = 0; k < slots.length; k++) {
-      const slot = slots[k]!;
+    for (let k = 0; k < matches.count; k++) {
+      const slot = matches.slot(k);
       if (slot < PATTERN_SLOTS) {
-        for (; at < ends[k]!; at++) hits.add(slot, first + indexes[at]!);
+        hits.addGroup(slot, first / 32 + matches.group(k), matches.bits(k));
       } else {
-        const candidates = bitsFor(topics.count);
-        for (; at < ends[k]!; at++) setBit(candidates, indexes[at]!);
-        waiting.set(this.bySlot[slot - PATTERN_SLOTS]!, candidates);
+        const pattern = this.bySlot[slot - PATTERN_SLOTS]!;
+        let candidates = waiting.get(pattern);
+        if (candidates === undefined) waiting.set(pattern, (candidates = bitsFor(topics.count)));
+        candidates[matches.group(k)]! |= matches.bits(k);
       }
     }
     return waiting;
@@ -105,14 +105,4 @@ export class TopicRouter implements KindRouter {
   private unbind(pattern: string, slot: number): void {
     assert(this.matcher.remove(pattern, slot), "a binding is removed that was never added");
   }
-}
-
-function topicsOf(batch: Uint8Array, table: RecordTable, first: number, count: number): TopicList {
-  const offsets = new Uint32Array(count);
-  const sizes = new Uint32Array(count);
-  for (let i = 0; i < count; i++) {
-    offsets[i] = table.routingKeyOffset(first + i);
-    sizes[i] = table.routingKeySize(first + i);
-  }
-  return { bytes: batch, count, offsets, sizes };
 }

@@ -4,8 +4,8 @@ import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import { writeText } from "../protocol/utf8.ts";
-import { SLOT_MAX, type SlotMatches, type TopicList, type TopicMatcher } from "./matcher.ts";
-import { mergeMatches } from "./slot-matches.ts";
+import { SLOT_MAX, type TopicList, type TopicMatcher } from "./matcher.ts";
+import { SlotMatches, addRecords, matchesOf, type MatchRecord } from "./slot-matches.ts";
 import { parsePattern } from "./topic.ts";
 
 /** wasm/README.md has the table. */
@@ -15,14 +15,12 @@ export interface TrieExports {
   trieKeysAddress(): number;
   trieOffsetsAddress(): number;
   trieSizesAddress(): number;
-  trieSlotsAddress(): number;
-  trieFoundAddress(): number;
-  trieIndexesAddress(): number;
+  trieMatchesAddress(): number;
   trieAdd(size: number, slot: number): number;
   trieRemove(size: number, slot: number): number;
   trieMatch(size: number): number;
   trieMatchAll(base: number, count: number): number;
-  trieSlotsFound(): number;
+  trieTopicsMatched(): number;
   trieStatesVisited(): number;
 }
 
@@ -45,9 +43,8 @@ export class WasmMatcher implements TopicMatcher {
   // Addresses in words.
   private readonly offsets: number;
   private readonly sizes: number;
-  private readonly slots: number;
-  private readonly found: number;
-  private readonly indexes: number;
+  private matches: number;
+  private readonly answer: SlotMatches;
   size = 0;
 
   constructor(module: WebAssembly.Module) {
@@ -58,9 +55,8 @@ export class WasmMatcher implements TopicMatcher {
     this.keys = this.exports.trieKeysAddress();
     this.offsets = this.exports.trieOffsetsAddress() / 4;
     this.sizes = this.exports.trieSizesAddress() / 4;
-    this.slots = this.exports.trieSlotsAddress() / 4;
-    this.found = this.exports.trieFoundAddress() / 4;
-    this.indexes = this.exports.trieIndexesAddress() / 4;
+    this.matches = this.exports.trieMatchesAddress() / 4;
+    this.answer = new SlotMatches(this.words, this.matches, 0);
   }
 
   add(pattern: string, slot: number): Result<void> {
@@ -87,18 +83,24 @@ export class WasmMatcher implements TopicMatcher {
   match(topic: string): number[] {
     const count = this.exports.trieMatch(this.write(topic));
     assert(count >= 0, "a topic is too long");
+    const { words } = this;
     const slots: number[] = [];
-    const end = this.found + count;
-    for (let at = this.found; at < end; at++) slots.push(this.words[at]!);
+    for (let at = this.matches, left = count; left > 0; left--, at += 2) slots.push(words[at]! >>> 16);
     return slots;
   }
 
   matchAll(topics: TopicList): SlotMatches {
-    const parts: SlotMatches[] = [];
-    let next = 0;
-    do next += this.matchSome(topics, next, parts);
-    while (next < topics.count);
-    return parts.length === 1 ? parts[0]! : mergeMatches(parts);
+    const { count } = topics;
+    if (count === 1) return this.matchOne(topics);
+    if (count === 0) return this.answer.set(this.words, 0, 0);
+    const found = this.matchFrom(topics, 0);
+    let done = this.exports.trieTopicsMatched();
+    if (done === count) return found;
+    const records: MatchRecord[] = [];
+    for (addRecords(found, 0, records); done < count; done += this.exports.trieTopicsMatched()) {
+      addRecords(this.matchFrom(topics, done), done, records);
+    }
+    return matchesOf(records);
   }
 
   /** States that the last `match` visited: what it cost, for tests. */
@@ -111,61 +113,64 @@ export class WasmMatcher implements TopicMatcher {
     return this.exports.memory.buffer.byteLength;
   }
 
-  /** Matches topics from `first` on, as many as one call takes. Returns how many. */
-  private matchSome(topics: TopicList, first: number, parts: SlotMatches[]): number {
-    const count = Math.min(topics.count - first, TOPICS_MAX);
-    const isStretch = this.copyStretch(topics, first, count);
-    const base = isStretch ? topics.offsets[first]! : 0;
-    const done = this.exports.trieMatchAll(base, isStretch ? count : this.copyEach(topics, first, count));
-    assert(done >= 0, "the keys are not where the kernel expects them");
-    parts.push(this.readMatches(first));
-    return done;
+  private matchOne(topics: TopicList): SlotMatches {
+    const size = this.copyTopic(topics, 0, this.keys);
+    return this.answer.set(this.words, this.matches, this.exports.trieMatch(size));
+  }
+
+  /** Matches topics from `first` on, as many as one call takes: the kernel says how many that were. */
+  private matchFrom(topics: TopicList, first: number): SlotMatches {
+    const most = Math.min(topics.count - first, TOPICS_MAX);
+    const isStretch = this.copyStretch(topics, first, most);
+    const base = isStretch ? topics.offset(first) : 0;
+    const count = this.exports.trieMatchAll(base, isStretch ? most : this.copyEach(topics, first, most));
+    assert(count >= 0, "the keys are not where the kernel expects them");
+    return this.answer.set(this.words, this.matches, count);
   }
 
   /** Copies the topics with what lies between them, if they ascend and lie close together. */
-  private copyStretch({ bytes, offsets, sizes }: TopicList, first: number, count: number): boolean {
-    if (count === 0) return false;
-    const start = offsets[first]!;
+  private copyStretch(topics: TopicList, first: number, count: number): boolean {
+    const { words, offsets, sizes } = this;
+    const start = topics.offset(first);
     let end = start;
     let total = 0;
-    for (let i = first; i < first + count; i++) {
-      const offset = offsets[i]!;
+    for (let i = 0; i < count; i++) {
+      const offset = topics.offset(first + i);
+      const size = topics.size(first + i);
       if (offset < end) return false;
-      total += sizes[i]!;
-      end = offset + sizes[i]!;
+      words[offsets + i] = offset;
+      words[sizes + i] = size;
+      total += size;
+      end = offset + size;
     }
     if (end - start > KEY_BYTES || end - start > STRETCH_MAX * total) return false;
-    this.bytes.set(bytes.subarray(start, end), this.keys);
-    this.words.set(offsets.subarray(first, first + count), this.offsets);
-    this.words.set(sizes.subarray(first, first + count), this.sizes);
+    this.bytes.set(topics.bytes.subarray(start, end), this.keys);
     return true;
   }
 
   /** Copies the topics one behind the other, as many as there is room for. Returns how many. */
-  private copyEach({ bytes, offsets, sizes }: TopicList, first: number, count: number): number {
+  private copyEach(topics: TopicList, first: number, count: number): number {
+    const { words, offsets, sizes, keys } = this;
     let at = 0;
     for (let i = 0; i < count; i++) {
-      const size = sizes[first + i]!;
-      assert(size <= LIMITS.textBytesMax, "a topic is too long");
-      if (at + size > KEY_BYTES) return i;
-      this.words[this.offsets + i] = at;
-      this.words[this.sizes + i] = size;
-      const from = offsets[first + i]!;
-      const to = this.keys + at;
-      for (let k = 0; k < size; k++) this.bytes[to + k] = bytes[from + k]!;
+      if (at + LIMITS.textBytesMax > KEY_BYTES) return i - (i % 32);
+      const size = this.copyTopic(topics, first + i, keys + at);
+      words[offsets + i] = at;
+      words[sizes + i] = size;
       at += size;
     }
     return count;
   }
 
-  /** A copy of what the last call found. The kernel counts topics from 0, the caller from `first`. */
-  private readMatches(first: number): SlotMatches {
-    const count = this.exports.trieSlotsFound();
-    const slots = this.words.slice(this.slots, this.slots + count);
-    const ends = this.words.slice(this.found, this.found + count);
-    const indexes = this.words.slice(this.indexes, this.indexes + (ends[count - 1] ?? 0));
-    if (first > 0) for (let i = 0; i < indexes.length; i++) indexes[i]! += first;
-    return { slots, ends, indexes };
+  /** Copies one topic byte by byte, which is faster for so few than to ask the platform. Returns its size. */
+  private copyTopic(topics: TopicList, index: number, to: number): number {
+    const { bytes } = this;
+    const from = topics.bytes;
+    const offset = topics.offset(index);
+    const size = topics.size(index);
+    assert(size <= LIMITS.textBytesMax, "a topic is too long");
+    for (let k = 0; k < size; k++) bytes[to + k] = from[offset + k]!;
+    return size;
   }
 
   /** Writes a text where the kernel reads its key. Returns its size in bytes. */
@@ -181,8 +186,9 @@ export class WasmMatcher implements TopicMatcher {
     return length;
   }
 
-  /** A grown memory has a new buffer, and views on the old one have lost their bytes. */
+  /** The kernel may have moved its answers. A grown memory has a new buffer; views on the old one lost their bytes. */
   private renewViews(): void {
+    this.matches = this.exports.trieMatchesAddress() / 4;
     const { buffer } = this.exports.memory;
     if (this.bytes.buffer === buffer) return;
     this.bytes = new Uint8Array(buffer);

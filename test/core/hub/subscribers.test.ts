@@ -7,6 +7,7 @@ import type { RecordTable } from "../../../src/protocol/batch.ts";
 import { LinearMatcher } from "../../../src/routing/linear-matcher.ts";
 import { SLOT_MAX, type TopicMatcher } from "../../../src/routing/matcher.ts";
 import { matches } from "../../../src/routing/topic.ts";
+import { matchesOf } from "../../../src/routing/slot-matches.ts";
 import { WasmMatcher } from "../../../src/routing/wasm-matcher.ts";
 import { wasmCodec } from "../../support/queue-harness.ts";
 import { must } from "../../support/queue-lives.ts";
@@ -181,7 +182,7 @@ describe("the slots of patterns", () => {
   });
 
   it("have an end, and a pattern that is known has room still", () => {
-    const nothing = { slots: new Uint32Array(0), ends: new Uint32Array(0), indexes: new Uint32Array(0) };
+    const nothing = matchesOf([]);
     const matcher: TopicMatcher = {
       add: () => ({ ok: true, value: undefined }),
       remove: () => true,
