@@ -5,8 +5,8 @@ import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
 import type { ExchangeApi } from "./protocol/exchange-rpc.ts";
+import { queueOf } from "./objects/peers.ts";
 import { objectName } from "./protocol/names.ts";
-import type { QueueApi } from "./protocol/rpc.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
 
 export { ExchangeObject } from "./objects/exchange-object.ts";
@@ -23,7 +23,7 @@ let services: EdgeServices | undefined;
 // A stub offers what its class does; the edge knows it by the protocol's interface.
 function servicesOf(env: Env): EdgeServices {
   return {
-    queue: (namespace, queue) => env.QUEUES.getByName(objectName(namespace, queue)) as unknown as QueueApi,
+    queue: (namespace, queue) => queueOf(env, namespace, queue),
     exchange: (namespace, exchange) =>
       env.EXCHANGES.getByName(objectName(namespace, exchange)) as unknown as ExchangeApi,
     hub: (namespace, hub) => env.HUBS.getByName(objectName(namespace, hub)),

@@ -20,7 +20,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   exchange: ["protocol", "routing", "queue"],
   hub: ["protocol", "routing"],
   storage: ["protocol", "routing", "queue", "exchange", "hub"],
-  objects: ["protocol", "routing", "queue", "exchange", "hub", "storage", "env.ts"],
+  // Between every caller and the objects of a queue.
+  partitions: ["protocol"],
+  objects: ["protocol", "routing", "queue", "exchange", "hub", "partitions", "storage", "env.ts"],
   // Grants are patterns of the topic grammar.
   edge: ["protocol", "routing"],
   client: ["protocol"],

@@ -24,6 +24,7 @@
 import { messageId } from "../protocol/batch.ts";
 import type { PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { indexesOf } from "../protocol/runs.ts";
 import { TypeScriptBatchCodec } from "../protocol/typescript-batch-codec.ts";
 import type { Clock } from "./clock.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
@@ -69,6 +70,11 @@ export class Pipeline {
     this.options = options;
     this.messagesMax = options.messagesMax;
     this.producer = clock.id();
+  }
+
+  /** Nothing is sent and unanswered. */
+  get isIdle(): boolean {
+    return this.batches.length === 0;
   }
 
   isFull(count: number, bytes: number): boolean {
@@ -227,9 +233,15 @@ export class Pipeline {
 function answerAll(batch: Batch, confirm: PublishConfirm, buffer: PublishBuffer): void {
   const { entries } = batch;
   const duplicates = new Set(confirm.duplicates);
+  // Some partitions of a queue may refuse their part.
+  for (const { messages, code, detail } of confirm.refused ?? []) {
+    const error = errorOfRefusal({ code, detail });
+    for (const index of indexesOf(messages)) buffer.reject(entries[index]!, error);
+  }
   let position = 0;
   for (const [first, count] of confirm.sequences) {
     for (let i = 0; i < count && position < entries.length; i++, position++) {
+      if (first === 0) continue;
       const entry = entries[position]!;
       const isOwn = batch.isRepeated && entry.record.dedupId === undefined;
       const duplicate = duplicates.size > 0 && !isOwn && duplicates.has(position);

@@ -1,6 +1,9 @@
 /** How a publisher gathers, holds and sends messages. Each queue of a client has one, with these options. */
 export interface PublisherOptions {
-  /** How long a message waits for company before its batch is sent. 0: until the end of the current turn. Default 5. */
+  /**
+   * How long a message waits for company, at the most, while an earlier batch is unconfirmed. Without one it waits until the
+   * end of the current turn, as all do with 0. Default 5.
+   */
   readonly lingerMs?: number;
   /** Messages in a batch. Default 500; at most 4,096. */
   readonly batchMessagesMax?: number;

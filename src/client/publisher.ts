@@ -181,7 +181,8 @@ export class Publisher implements SocketOwner {
         this.isDue = true;
         this.pump();
       };
-      if (this.lingerMs > 0) this.cancelLinger = this.clock.after(this.lingerMs, run);
+      // With nothing in flight there is nothing to gather for: what comes meanwhile has company while this is under way.
+      if (this.lingerMs > 0 && !this.pipeline.isIdle) this.cancelLinger = this.clock.after(this.lingerMs, run);
       else {
         this.cancelLinger = () => undefined;
         queueMicrotask(run);
@@ -197,7 +198,7 @@ export class Publisher implements SocketOwner {
         this.pause(SOCKET_BUFFER_POLL_MS);
         return;
       }
-      const batch = this.pipeline.next(this.buffer, this.isDue);
+      const batch = this.pipeline.next(this.buffer, this.isDue || this.pipeline.isIdle);
       if (batch === null) break;
       this.send(batch);
       if (!this.socket.isOpen) return;

@@ -70,11 +70,17 @@ export const Info = z
 
 export const Published = z
   .object({
-    ids: z
-      .array(z.string())
-      .meta({ description: "In the order of the batch; a duplicate has the first one's." }),
+    ids: z.array(z.string().nullable()).meta({
+      description: "In the order of the batch; a duplicate has the first one's, a refused message null.",
+    }),
     sequences: z.array(run),
     duplicates: z.array(z.int()).meta({ description: "Indexes of messages that were there already." }),
+    refused: z
+      .array(z.object({ messages: z.array(run), code: z.string(), detail: z.string() }))
+      .optional()
+      .meta({
+        description: "What some partitions of the queue refused, as runs of indexes; the others have theirs.",
+      }),
   })
   .meta({ id: "Published" });
 

@@ -3,8 +3,8 @@
 import { z } from "zod";
 import type { HeaderValue, MessageRecord } from "../protocol/batch.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { recordFromJson, type MessageJson } from "../protocol/message-json.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
+
+import { refuse, type Result } from "../protocol/result.ts";
 import type { Present } from "../protocol/schemas.ts";
 import type { PublishHeaders } from "./parameters.ts";
 import { readBounded } from "./request-body.ts";
@@ -45,16 +45,6 @@ export function messageHeaders(headers: Headers): Record<string, HeaderValue> {
       .filter(([name]) => name.startsWith(HEADER_PREFIX))
       .map(([name, value]) => [name.slice(HEADER_PREFIX.length), value]),
   );
-}
-
-export function recordsOf(messages: readonly MessageJson[]): Result<MessageRecord[]> {
-  const records: MessageRecord[] = [];
-  for (const [index, message] of messages.entries()) {
-    const record = recordFromJson(message, `messages[${index}]`);
-    if (!record.ok) return record;
-    records.push(record.value);
-  }
-  return ok(records);
 }
 
 /** A batch in the broker's own format, not yet scanned. */

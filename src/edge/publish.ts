@@ -4,14 +4,19 @@ import { z } from "zod";
 import { messageId, type BatchSource, type MessageRecord } from "../protocol/batch.ts";
 import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { encodeBodyReference, recordFromJson, type MessageJson } from "../protocol/message-json.ts";
+import {
+  encodeBodyReference,
+  recordFromJson,
+  recordsFromJson,
+  type MessageJson,
+} from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { present, PublishRequest, type Present } from "../protocol/schemas.ts";
 import { answers, Published } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { bodyTooLarge, discardBody, storeBody } from "./bodies.ts";
 import { ProducerHeaders, PublishHeaders } from "./parameters.ts";
-import { BATCH_TYPE, bytesSchema, readBatch, recordFields, recordsOf, UNSTAMPED } from "./publish-input.ts";
+import { BATCH_TYPE, bytesSchema, readBatch, recordFields, UNSTAMPED } from "./publish-input.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
@@ -139,7 +144,7 @@ async function publishJson(
   context: EdgeContext,
   { messages, producer, sequence }: PublishBody,
 ): Promise<Response> {
-  const records = recordsOf(messages);
+  const records = recordsFromJson(messages);
   if (!records.ok) return problem(context, records);
   const limited = lacksQueueRate(context, records.value.length);
   if (limited !== null) return problem(context, limited);
@@ -184,11 +189,12 @@ export function answerPublish(
   status: 200 | 201 = 201,
 ): Response {
   if (!confirm.ok) return problem(context, confirm);
-  const { origin, sequences, duplicates } = confirm.value;
+  const { origin, sequences, duplicates, refused } = confirm.value;
   const ids = sequences.flatMap(([first, count]) =>
-    Array.from({ length: count }, (_, index) => messageId(origin, first + index)),
+    Array.from({ length: count }, (_, index) => (first === 0 ? null : messageId(origin, first + index))),
   );
-  return answer(context, ok({ ids, sequences, duplicates }), status);
+  if (refused === undefined) return answer(context, ok({ ids, sequences, duplicates }), status);
+  return answer(context, ok({ ids, sequences, duplicates, refused }), 207);
 }
 
 function producerStamp(

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { MessageRecord, RecordTable } from "../protocol/batch.ts";
 import type { RouteConfirm } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import { recordsFromJson } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { messages, present, type Present } from "../protocol/schemas.ts";
 import { readText } from "../protocol/utf8.ts";
@@ -13,7 +14,7 @@ import { namesExchange } from "./auth.ts";
 import { Routed } from "./exchange-answers.ts";
 import { callExchange, ExchangeParam, pathExchange } from "./exchange-calls.ts";
 import { RouteBatchHeaders, RouteHeaders } from "./parameters.ts";
-import { BATCH_TYPE, bytesSchema, readBatch, recordFields, recordsOf, UNSTAMPED } from "./publish-input.ts";
+import { BATCH_TYPE, bytesSchema, readBatch, recordFields, UNSTAMPED } from "./publish-input.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";
@@ -100,7 +101,7 @@ function addRouteBatch(app: EdgeApp): void {
     if (isMediaType(context.req.raw, BATCH_TYPE)) return publishBinary(context, mandatory);
     // The type is of both content types; the validator has run for this one.
     const request = context.req.valid("json") as Present<z.output<typeof RouteRequest>>;
-    const records = recordsOf(request.messages);
+    const records = recordsFromJson(request.messages);
     if (!records.ok) return problem(context, records);
     const topics = records.value.map((record) => record.routingKey);
     const lacking = lacksTopics(context, topics, messageAt);

@@ -1,5 +1,5 @@
 // Puts a publish's confirm together from what each queue said.
-import type { SequenceRun } from "../protocol/commands.ts";
+import type { PublishRefusal, SequenceRun } from "../protocol/commands.ts";
 import type { RouteConfirm, RouteFailure } from "../protocol/exchange-commands.ts";
 import type { Refusal } from "../protocol/result.ts";
 import { indexesOf, runsOf } from "../protocol/runs.ts";
@@ -20,11 +20,23 @@ export class ConfirmBuilder {
     this.hasFailed = new IndexSet(count);
   }
 
-  took(messages: readonly SequenceRun[]): void {
-    for (const index of indexesOf(messages)) this.matched[this.places[index]!]!++;
+  /** A queue took its share, but for what some of its partitions refused. */
+  tookAllBut(queue: string, messages: readonly SequenceRun[], refused: readonly PublishRefusal[]): void {
+    const share = [...indexesOf(messages)];
+    const left = new Set(share);
+    for (const refusal of refused) {
+      const lost = [...indexesOf(refusal.messages)].map((at) => share[at]!);
+      for (const index of lost) left.delete(index);
+      this.refused(queue, runsOf(lost), refusal);
+    }
+    for (const index of left) this.matched[this.places[index]!]!++;
   }
 
-  refused(queue: string, messages: readonly SequenceRun[], { code, detail }: Omit<Refusal, "ok">): void {
+  refused(
+    queue: string,
+    messages: readonly SequenceRun[],
+    { code, detail }: Pick<Refusal, "code" | "detail">,
+  ): void {
     this.fail({ destination: { queue }, code, detail, messages });
   }
 

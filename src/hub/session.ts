@@ -25,8 +25,8 @@ export interface Subscription {
 
 export interface ConsumedQueue {
   readonly queue: string;
-  /** The consumer's id at the queue. */
-  readonly id: number;
+  /** The consumer's ids: one at each of the queue's partitions. */
+  readonly ids: readonly number[];
   readonly name: string;
   readonly credit: number;
   readonly leaseMs: number | null;
@@ -157,6 +157,6 @@ function atItsWidest(session: Session): Session {
       epoch,
       after: number,
     })),
-    queues: session.queues.map((one) => ({ ...one, id: number })),
+    queues: session.queues.map((one) => ({ ...one, ids: Array.from(one.ids, () => number) })),
   };
 }

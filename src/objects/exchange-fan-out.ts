@@ -7,7 +7,7 @@ import { Resolution, type ExchangeShare } from "../exchange/resolution.ts";
 import { shareOf } from "../exchange/shares.ts";
 import type { Scanned } from "../exchange/step.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
+import type { PublishCommand, PublishConfirm, PublishRefusal } from "../protocol/commands.ts";
 import type { Destination, HubPush, RouteStep } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -94,15 +94,21 @@ export class FanOut {
     }
   }
 
-  /** One queue's share. Taken: null. A queue that is no more takes nothing, and that is no failure. */
-  async toQueue(queue: string, command: PublishCommand): Promise<Refusal | "gone" | null> {
+  /**
+   * One queue's share. What it refused: nothing; all of it; or some partitions their part, by indexes in the share. A
+   * queue that is no more takes nothing, and that is no failure.
+   */
+  async toQueue(
+    queue: string,
+    command: PublishCommand,
+  ): Promise<Refusal | "gone" | readonly PublishRefusal[]> {
     let answer: Result<PublishConfirm>;
     try {
       answer = await this.queues.add(queue, command, command.batch.byteLength);
     } catch (error) {
       return unreachable(`queue "${queue}"`, error);
     }
-    if (answer.ok) return null;
+    if (answer.ok) return answer.value.refused ?? [];
     if (answer.code !== "queue_not_found") return answer;
     await this.ports.gone({ queue });
     return "gone";

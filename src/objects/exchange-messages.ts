@@ -71,8 +71,9 @@ export class ExchangeMessages {
         resolution.shares().map(async ({ queue, messages }) => {
           const batch = shareOf(codec, now.batch, now.table, messages);
           const refused = await fanOut.toQueue(queue, { batch, source });
-          if (refused === null) confirm.took(messages);
-          else if (refused !== "gone") confirm.refused(queue, messages, refused);
+          if (refused === "gone") return;
+          if ("ok" in refused) confirm.refused(queue, messages, refused);
+          else confirm.tookAllBut(queue, messages, refused);
         }),
       );
     }

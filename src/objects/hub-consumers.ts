@@ -23,7 +23,7 @@ export interface HubConsumersPorts {
 export class HubConsumers {
   private readonly ports: HubConsumersPorts;
   /** Deliveries may overtake the answer that tells a new consumer's id: they wait here for it. */
-  private readonly early = new Map<number, RemoteDelivery[]>();
+  private early: RemoteDelivery[] = [];
   private attaching = 0;
   /** By session and queue: the end of what is under way. */
   private readonly tails = new Map<string, Promise<unknown>>();
@@ -61,7 +61,7 @@ export class HubConsumers {
     const { subject } = live.session.claims;
     const consumer: ConsumedQueue = {
       queue,
-      id: before?.id ?? 0,
+      ids: before?.ids ?? [],
       name: frame.consumer ?? before?.name ?? `${nameOf(subject)}.${live.id.toString(36)}`,
       credit: frame.credit ?? LIMITS.creditDefault,
       leaseMs: frame.leaseMs ?? null,
@@ -75,36 +75,40 @@ export class HubConsumers {
     try {
       const attached = await this.queue(queue).attachRemote(this.remote(live, consumer));
       if (!attached.ok) return attached;
-      const { id } = attached.value;
+      const { ids } = attached.value;
       if (this.ports.live(live.id) !== live) {
         // The session ended meanwhile, and took along only what it knew of.
-        await this.queue(queue).detachRemote(id, "lost");
+        await this.queue(queue).detachRemote(ids, "lost");
         return null;
       }
       // Others of this session may have been taken while this one waited for its queue.
-      const tooMuch = refuseSize(withQueue(live.session, { ...consumer, id }));
+      const tooMuch = refuseSize(withQueue(live.session, { ...consumer, ids }));
       if (tooMuch) {
-        await this.queue(queue).detachRemote(id, "released");
+        await this.queue(queue).detachRemote(ids, "released");
         return tooMuch;
       }
-      live.save(withQueue(live.session, { ...consumer, id }));
+      live.save(withQueue(live.session, { ...consumer, ids }));
       live.send({ type: "consuming", ref, queue, consumer: consumer.name, credit: consumer.credit });
-      const early = this.early.get(id) ?? [];
-      this.early.delete(id);
-      for (const delivery of early) this.give(queue, delivery);
+      this.giveEarly(queue, live.id, ids);
     } finally {
       this.attaching--;
-      if (this.attaching === 0) this.early.clear();
+      if (this.attaching === 0) this.early = [];
     }
     return null;
   }
 
+  private giveEarly(queue: string, session: number, ids: readonly number[]): void {
+    const early = this.early.filter((one) => one.session === session && ids.includes(one.id));
+    this.early = this.early.filter((one) => !early.includes(one));
+    for (const delivery of early) this.give(queue, delivery);
+  }
+
   private remote(
     live: LiveSession,
-    { id, name, credit, leaseMs, priority, isExclusive }: ConsumedQueue,
+    { ids, name, credit, leaseMs, priority, isExclusive }: ConsumedQueue,
   ): RemoteConsumer {
     return {
-      ...(id === 0 ? {} : { id }),
+      ...(ids.length === 0 ? {} : { ids }),
       hub: this.ports.hub,
       session: live.id,
       name,
@@ -118,7 +122,7 @@ export class HubConsumers {
   async credit(live: LiveSession, queue: string, credit: number): Promise<Refusal | null> {
     const consumer = queueOfSession(live, queue);
     if (consumer === null) return notConsuming(queue);
-    const changed = await this.queue(queue).changeRemote(consumer.id, { credit });
+    const changed = await this.queue(queue).changeRemote(consumer.ids, { credit });
     if (!changed.ok) return changed;
     live.save(withQueue(live.session, { ...consumer, credit }));
     return null;
@@ -142,7 +146,7 @@ export class HubConsumers {
     const consumer = queueOfSession(live, queue);
     if (consumer === null) return notConsuming(queue);
     live.save(withoutQueue(live.session, queue));
-    const detached = await this.queue(queue).detachRemote(consumer.id, "released");
+    const detached = await this.queue(queue).detachRemote(consumer.ids, "released");
     if (!detached.ok && detached.code !== "not_consuming") return detached;
     live.send({ type: "cancelled", queue, consumer: consumer.name, reason: "asked" });
     return null;
@@ -156,13 +160,13 @@ export class HubConsumers {
       live.save(withoutQueue(live.session, queue));
       live.send({ type: "cancelled", queue, consumer: name, reason: "token_expired" });
     }
-    await Promise.allSettled(ended.map(({ queue, id }) => this.queue(queue).detachRemote(id, "released")));
+    await Promise.allSettled(ended.map(({ queue, ids }) => this.queue(queue).detachRemote(ids, "released")));
   }
 
   /** The session is over. */
   async drop(live: LiveSession, how: "released" | "lost"): Promise<void> {
     await Promise.allSettled(
-      live.session.queues.map(({ queue, id }) => this.queue(queue).detachRemote(id, how)),
+      live.session.queues.map(({ queue, ids }) => this.queue(queue).detachRemote(ids, how)),
     );
   }
 
@@ -175,17 +179,19 @@ export class HubConsumers {
     const live = this.ports.live(delivery.session);
     if (live === null) return false;
     const consumer = queueOfSession(live, queue);
-    if (consumer?.id === delivery.id) {
+    if (consumer?.ids.includes(delivery.id) === true) {
       this.send(live, consumer, delivery);
       return true;
     }
     if (this.attaching === 0) return false;
-    this.early.set(delivery.id, [...(this.early.get(delivery.id) ?? []), delivery]);
+    this.early.push(delivery);
     return true;
   }
 
-  private send(live: LiveSession, consumer: ConsumedQueue, { delivery, ended }: RemoteDelivery): void {
+  private send(live: LiveSession, consumer: ConsumedQueue, told: RemoteDelivery): void {
+    const { delivery, ended, isSpread = false } = told;
     const { queue, name, format } = consumer;
+    if (isSpread) void this.renewAll([{ live, consumer }]);
     if (delivery !== undefined) {
       const { lease, untilMs, runs, payload } = delivery;
       const head = { type: "deliver", queue, lease, untilMs } as const;
@@ -194,6 +200,8 @@ export class HubConsumers {
     }
     if (ended === undefined) return;
     live.save(withoutQueue(live.session, queue));
+    // What one partition has lost is to be lost by the others.
+    if (consumer.ids.length > 1) void this.detachAll(consumer);
     live.send({
       type: "cancelled",
       queue,
@@ -202,20 +210,44 @@ export class HubConsumers {
     });
   }
 
+  private async detachAll({ queue, ids }: ConsumedQueue): Promise<void> {
+    await Promise.allSettled([this.queue(queue).detachRemote(ids, "released")]);
+  }
+
   /** Renews the leases of all consumers here. One that its queue has lost meanwhile is told so. */
   async renew(sessions: Iterable<LiveSession>): Promise<void> {
-    const all = [...sessions].flatMap((live) => live.session.queues.map((consumer) => ({ live, consumer })));
-    await Promise.allSettled(
-      all.map(async ({ live, consumer }) => {
-        const renewed = await this.queue(consumer.queue).attachRemote(this.remote(live, consumer));
-        const isLost =
-          !renewed.ok && (renewed.code === "not_consuming" || renewed.code === "queue_not_found");
-        if (isLost && queueOfSession(live, consumer.queue)?.id === consumer.id) {
-          const ended = renewed.code === "queue_not_found" ? "queue_deleted" : "lease_lost";
-          this.send(live, consumer, { id: consumer.id, session: live.id, ended });
-        }
-      }),
+    await this.renewAll(
+      [...sessions].flatMap((live) => live.session.queues.map((consumer) => ({ live, consumer }))),
     );
+  }
+
+  /** A queue that has more partitions now attaches the consumer there, too. */
+  private async renewAll(all: readonly { live: LiveSession; consumer: ConsumedQueue }[]): Promise<void> {
+    this.attaching++;
+    await Promise.allSettled(all.map(({ live, consumer }) => this.renewOne(live, consumer)));
+    if (--this.attaching === 0) this.early = [];
+  }
+
+  private async renewOne(live: LiveSession, consumer: ConsumedQueue): Promise<void> {
+    const renewed = await this.queue(consumer.queue).attachRemote(this.remote(live, consumer));
+    const known = queueOfSession(live, consumer.queue);
+    const isSame = known?.ids[0] === consumer.ids[0];
+    if (renewed.ok) {
+      const { ids } = renewed.value;
+      const added = ids.slice(consumer.ids.length);
+      if (added.length === 0) return;
+      const refused = known === null || !isSame || refuseSize(withQueue(live.session, { ...known, ids }));
+      if (refused === null) {
+        live.save(withQueue(live.session, { ...known!, ids }));
+        return this.giveEarly(consumer.queue, live.id, added);
+      }
+      // It has stopped meanwhile, or its session has no room for it.
+      await this.queue(consumer.queue).detachRemote(ids, "released");
+    }
+    const isGone = renewed.ok || renewed.code === "not_consuming" || renewed.code === "queue_not_found";
+    if (!isGone || !isSame) return;
+    const ended = !renewed.ok && renewed.code === "queue_not_found" ? "queue_deleted" : "lease_lost";
+    this.send(live, consumer, { id: consumer.ids[0]!, session: live.id, ended });
   }
 }
 

@@ -134,14 +134,15 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
    * The answer is what the queue may hold from now on: all it asked for, or what is left. The sum over all queues
    * never passes the quota, but that an earlier allotment is not taken back when the quota shrinks.
    */
-  async allotBytes(queue: string, bytes: number): Promise<Result<{ bytes: number }>> {
-    const held = this.store.bytesOf(queue);
-    if (held === null) return refuse("queue_not_found", `queue: "${queue}" is not in the catalogue`);
+  async allotBytes(queue: string, bytes: number, partition = 0): Promise<Result<{ bytes: number }>> {
+    if (this.store.bytesOf(queue) === null)
+      return refuse("queue_not_found", `queue: "${queue}" is not in the catalogue`);
+    const held = this.store.bytesOfPartition(queue, partition);
     const { bytesAllotted, bytesMax } = this.measure();
     const free = Math.max(0, bytesMax - bytesAllotted);
     const allotted = Math.max(0, Math.min(bytes, held + free, LIMITS.queueBytesMax));
     // A write costs a row and a commit; asking again for the same is common.
-    if (allotted !== held) this.store.setBytes(queue, allotted);
+    if (allotted !== held) this.store.setBytes(queue, partition, allotted);
     return ok({ bytes: allotted });
   }
 

@@ -3,7 +3,7 @@
  * much it may hold, and that nothing leads to it once it is gone.
  */
 import type { Env } from "../env.ts";
-import { splitObjectName } from "../protocol/names.ts";
+import { splitPartitionName } from "../protocol/names.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { NamespaceApi } from "../protocol/rpc.ts";
@@ -15,13 +15,15 @@ const RETRY_MS = 1_000;
 export class QueueCatalogue {
   readonly namespace: string;
   readonly queue: string;
+  readonly partition: number;
   private readonly env: Env;
 
   constructor(env: Env, name: string) {
     this.env = env;
-    const { namespace, name: queue } = splitObjectName(name);
+    const { namespace, queue, partition } = splitPartitionName(name);
     this.namespace = namespace;
     this.queue = queue;
+    this.partition = partition;
   }
 
   /** A stub that has thrown stays broken, so each call has its own. */
@@ -38,7 +40,7 @@ export class QueueCatalogue {
   }
 
   allotBytes(bytes: number): Promise<Result<{ bytes: number }>> {
-    return this.api.allotBytes(this.queue, bytes);
+    return this.api.allotBytes(this.queue, bytes, this.partition);
   }
 
   revokedTokens(): Promise<Result<string[]>> {

@@ -5,15 +5,19 @@
 import type { QueueInfo } from "../protocol/commands.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
+import type { PartitionSetup } from "../protocol/rpc.ts";
 import { refuseChanges, refuseRedeclare } from "../queue/config-rules.ts";
+import { WHOLE } from "../queue/partition.ts";
 import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { QueueStores } from "../queue/stores.ts";
 import type { QueueCatalogue } from "./queue-catalogue.ts";
+import type { QueuePartitions } from "./queue-partitions.ts";
 import { Removal } from "./removal.ts";
 
 /** What the lifecycle needs of the object around it. */
 export interface LifecyclePorts {
+  readonly partitions: QueuePartitions;
   readonly catalogue: QueueCatalogue;
   readonly stores: QueueStores;
   open(): Queue | null;
@@ -31,9 +35,12 @@ export class QueueLifecycle {
   private readonly ports: LifecyclePorts;
   private readonly removal: Removal<QueueRemoval, { messages: number }>;
 
+  /** Messages that went with the other partitions. */
+  private elsewhere = 0;
+
   constructor(ports: LifecyclePorts) {
     this.ports = ports;
-    const { catalogue } = ports;
+    const { catalogue, partitions } = ports;
     this.removal = new Removal({
       judge: (options) => {
         const queue = ports.open();
@@ -41,6 +48,11 @@ export class QueueLifecycle {
       },
       notFound: "queue_not_found",
       unbind: () => catalogue.unbind(),
+      leave: async (options) => {
+        const left = await partitions.leaveAll(options);
+        this.elsewhere = left.ok ? left.value.messages : 0;
+        return left;
+      },
       erase: () => ports.erase(ports.open()!),
       unregister: () => catalogue.unregister(),
       clean: async (isErased) => {
@@ -50,17 +62,23 @@ export class QueueLifecycle {
     });
   }
 
+  /** Where the queue is being deleted. */
+  get isLeaving(): boolean {
+    return this.removal.isRunning;
+  }
+
   async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
     await this.removal.over();
     const { catalogue } = this.ports;
     const missing = await catalogue.checkTarget(config);
     if (missing) return missing;
     const found = this.find(config);
-    if (found) return found;
+    if (found) return (await this.ports.partitions.spread()) ?? found;
     const registered = await catalogue.register();
     if (!registered.ok) return registered;
     // Another declare may have come in between.
-    return this.find(config) ?? this.create(config);
+    const declared = this.find(config) ?? this.create(config);
+    return (await this.ports.partitions.spread()) ?? declared;
   }
 
   private find(config: QueueConfig): Result<{ created: boolean; info: QueueInfo }> | null {
@@ -74,22 +92,74 @@ export class QueueLifecycle {
     const { namespace, queue } = catalogue;
     const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
     const createdMs = Date.now();
-    stores.writeQueue({ queue, namespace, origin, createdMs, paused: false, allottedBytes: 0, config });
+    const { partitions } = config;
+    stores.writeQueue({
+      queue,
+      namespace,
+      origin,
+      createdMs,
+      paused: false,
+      allottedBytes: 0,
+      config,
+      ...(partitions === 1 ? {} : { partition: { ...WHOLE, count: partitions, changes: 1 } }),
+    });
     return ok({ created: true, info: this.ports.open()!.inspect(createdMs) });
   }
 
   async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
     const missing = await this.ports.catalogue.checkTarget(changes);
     if (missing) return missing;
-    return this.ports.whenDeclared((queue) => {
+    const updated = await this.ports.whenDeclared((queue) => {
       const refused = refuseChanges(queue.config, changes);
       if (refused) return refused;
       queue.store({ config: { ...queue.config, ...changes } });
       return ok(queue.inspect(Date.now()));
     });
+    return updated.ok ? ((await this.ports.partitions.spread()) ?? updated) : updated;
   }
 
-  remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
-    return this.removal.run(options);
+  async pause(paused: boolean): Promise<Result<{ paused: boolean }>> {
+    const answer = await this.ports.whenDeclared((queue) => {
+      if (queue.stored.paused !== paused) queue.store({ paused });
+      return ok({ paused });
+    });
+    return answer.ok ? ((await this.ports.partitions.spread()) ?? answer) : answer;
+  }
+
+  /** Makes a partition. False: it is there already. */
+  join(setup: PartitionSetup): boolean {
+    const known = this.ports.open();
+    if (known?.stored.origin === setup.origin) return false;
+    // What an earlier queue of the name left behind.
+    if (known) this.ports.erase(known);
+    const { namespace, queue, partition: index } = this.ports.catalogue;
+    const { origin, createdMs, config, paused, partitions, isOpen, waitsFor } = setup;
+    const partition = { ...WHOLE, index, count: partitions, isOpen, waitsFor };
+    this.ports.stores.writeQueue({
+      queue,
+      namespace,
+      origin,
+      createdMs,
+      paused,
+      allottedBytes: 0,
+      config,
+      partition,
+    });
+    return true;
+  }
+
+  /** Deletes a partition. */
+  async leave(options: QueueRemoval): Promise<Result<{ messages: number }>> {
+    const queue = this.ports.open();
+    const judged = queue ? judgeRemoval(queue.inspect(Date.now()), options) : ok({ messages: 0 });
+    if (!judged.ok) return judged;
+    if (queue) this.ports.erase(queue);
+    if (await this.ports.clean()) await this.ports.wipe();
+    return judged;
+  }
+
+  async remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
+    const removed = await this.removal.run(options);
+    return removed.ok ? ok({ messages: removed.value.messages + this.elsewhere }) : removed;
   }
 }

@@ -4,7 +4,12 @@
  */
 import type { Delivery } from "../protocol/commands.ts";
 import { ERRORS } from "../protocol/errors.ts";
-import { encodeBinaryFrame, type CancelReason, type ServerFrame } from "../protocol/frames.ts";
+import {
+  encodeBinaryFrame,
+  type CancelReason,
+  type PartFrame,
+  type ServerFrame,
+} from "../protocol/frames.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
 import type { Refusal } from "../protocol/result.ts";
@@ -15,6 +20,8 @@ export interface SocketState {
   /** Never used again in this queue. */
   readonly id: number;
   readonly claims: SocketClaims;
+  /** It comes from the edge, which has one at each partition for a client. */
+  readonly isPart: boolean;
   readonly consumer: SocketConsumer | null;
 }
 
@@ -35,8 +42,8 @@ export interface SocketConsumer {
   readonly isActive: boolean;
 }
 
-/** WebSocket close codes (RFC 6455 §7.4.1): policy violation, going away, normal. */
-export const CLOSE = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
+/** WebSocket close codes (RFC 6455 §7.4.1 and its registry): normal, going away, policy violation, service restart. */
+export const CLOSE = { normal: 1000, goingAway: 1001, policy: 1008, restart: 1012 } as const;
 
 /** What the attachment holds, so that it is read once in each life of the object. */
 const known = new WeakMap<WebSocket, SocketState>();
@@ -63,7 +70,7 @@ export function consumerOf(state: SocketState): Consumer | null {
 }
 
 /** Sending to a peer that is already gone is no fault: the close event follows. */
-export function send(socket: WebSocket, frame: ServerFrame): void {
+export function send(socket: WebSocket, frame: ServerFrame | PartFrame): void {
   try {
     socket.send(JSON.stringify(frame));
   } catch {

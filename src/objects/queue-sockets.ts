@@ -6,8 +6,8 @@ import type { BatchCodec } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm, Settlement } from "../protocol/commands.ts";
 import { decodeFrame, type CancelReason, type ClientFrame, type ConsumeFrame } from "../protocol/frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { recordFromJson } from "../protocol/message-json.ts";
-import { splitObjectName } from "../protocol/names.ts";
+import { splitPartitionName } from "../protocol/names.ts";
+import { batchOfFrame, stampOfFrame, takePart, type PartHead } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SocketClaims } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
@@ -33,12 +33,24 @@ import type { SocketTokens } from "./socket-tokens.ts";
 /** Silence, in heartbeats, after which a peer counts as gone. */
 const HEARTBEATS_MISSED = 2.5;
 
+interface Load {
+  readonly payload: Uint8Array;
+  readonly part: PartHead;
+}
+
 /** What the sockets need of the object around them. */
 export interface QueueTurn {
   readonly name: string;
   open(): Queue | null;
   publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
   whenDeclared<T>(run: (queue: Queue, nowMs: number) => Result<T>): Promise<Result<T>>;
+}
+
+export interface QueueSocketsPorts {
+  readonly codec: BatchCodec;
+  readonly turn: QueueTurn;
+  readonly ids: ConsumerIds;
+  readonly tokens: SocketTokens;
 }
 
 export class QueueSockets {
@@ -55,20 +67,12 @@ export class QueueSockets {
   private readonly rates = new SocketRates();
   private leaving: WebSocket | null = null;
 
-  constructor(
-    ctx: DurableObjectState,
-    {
-      codec,
-      turn,
-      ids,
-      tokens,
-    }: { codec: BatchCodec; turn: QueueTurn; ids: ConsumerIds; tokens: SocketTokens },
-  ) {
+  constructor(ctx: DurableObjectState, ports: QueueSocketsPorts) {
     this.ctx = ctx;
-    this.codec = codec;
-    this.turn = turn;
-    this.ids = ids;
-    this.tokens = tokens;
+    this.codec = ports.codec;
+    this.turn = ports.turn;
+    this.ids = ports.ids;
+    this.tokens = ports.tokens;
     // Answered by the platform without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
@@ -94,13 +98,13 @@ export class QueueSockets {
     return live;
   }
 
-  accept(claims: SocketClaims): Response {
+  accept(claims: SocketClaims, isPart: boolean): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
     const id = this.ids.next(Date.now());
-    this.save(server, { id, claims, consumer: null });
+    this.save(server, { id, claims, isPart, consumer: null });
     this.byId.set(id, server);
-    const { name: queue } = splitObjectName(this.turn.name);
+    const { queue } = splitPartitionName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -127,11 +131,14 @@ export class QueueSockets {
     const decoded = decodeFrame(data);
     if (!decoded.ok) return sendRefusal(socket, null, decoded);
     const ref = refOf(decoded.value.head);
-    const frame = parseClientFrame(decoded.value.head);
+    const { head, part } = state.isPart
+      ? takePart(decoded.value.head)
+      : { head: decoded.value.head, part: {} };
+    const frame = parseClientFrame(head);
     if (!frame.ok) return sendRefusal(socket, ref, frame);
     let refusal: Refusal | null;
     try {
-      refusal = await this.handle(socket, state, frame.value, decoded.value.payload);
+      refusal = await this.handle(socket, state, frame.value, { payload: decoded.value.payload, part });
     } catch (error) {
       // Rolled back: nothing of this turn was stored.
       console.error("a turn failed", {
@@ -148,7 +155,7 @@ export class QueueSockets {
     socket: WebSocket,
     state: SocketState,
     frame: ClientFrame,
-    payload: Uint8Array,
+    load: Load,
   ): Promise<Refusal | null> {
     const ref = "ref" in frame && frame.ref !== undefined ? frame.ref : null;
     switch (frame.type) {
@@ -156,7 +163,7 @@ export class QueueSockets {
         send(socket, { type: "pong", ref });
         return null;
       case "publish":
-        return this.publish(socket, state, frame, payload, ref);
+        return this.publish(socket, state, frame, load, ref);
       case "consume":
         return this.consume(socket, state, frame);
       case "credit":
@@ -177,25 +184,16 @@ export class QueueSockets {
     socket: WebSocket,
     state: SocketState,
     frame: Extract<ClientFrame, { type: "publish" }>,
-    payload: Uint8Array,
+    { payload, part }: Load,
     ref: number | null,
   ): Promise<Refusal | null> {
     if (!state.claims.publish)
       return refuse("forbidden", "publish: the token does not allow it on this queue");
-    if (payload.byteLength === 0 && (frame.messages?.length ?? 0) === 0) {
-      return refuse("bad_request", "messages: a publish needs messages, or a batch as the frame's payload");
-    }
-    if (payload.byteLength > 0 && frame.messages !== undefined) {
-      return refuse("bad_request", "messages: the frame has a batch already; send one or the other");
-    }
-    const batch = payload.byteLength > 0 ? ok(payload) : this.encode(frame.messages ?? []);
+    const batch = batchOfFrame(this.codec, frame, payload);
     if (!batch.ok) return batch;
     const tooFast = this.rates.lacks(socket, state.claims, batch.value, Date.now());
     if (tooFast) return tooFast;
-    const { producer, sequence } = frame;
-    const stamp =
-      producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };
-    const confirm = await this.turn.publish({ batch: batch.value, ...stamp });
+    const confirm = await this.turn.publish({ batch: batch.value, ...stampOfFrame(frame, part) });
     // Said here, not by the caller, so that answers stay in the order of the publishes.
     if (!confirm.ok) {
       sendRefusal(socket, ref, confirm);
@@ -203,16 +201,6 @@ export class QueueSockets {
     }
     send(socket, { type: "confirm", ref, ...confirm.value });
     return null;
-  }
-
-  private encode(messages: Extract<ClientFrame, { type: "publish" }>["messages"] & {}): Result<Uint8Array> {
-    const records = [];
-    for (const [i, message] of messages.entries()) {
-      const record = recordFromJson(message, `messages[${i}]`);
-      if (!record.ok) return record;
-      records.push(record.value);
-    }
-    return this.codec.encode(records, { origin: 0, firstSequence: 0, timeMs: 0 }, "client");
   }
 
   private async consume(socket: WebSocket, state: SocketState, frame: ConsumeFrame): Promise<Refusal | null> {
@@ -378,6 +366,21 @@ export class QueueSockets {
       queue.detachDrained(state.id);
       this.save(socket, { ...state, consumer: null });
       send(socket, { type: "drained" });
+    }
+  }
+
+  /** Inside a turn: the queue has more partitions. A client that came when there was one comes again, to all. */
+  tellSpread(queue: Queue, nowMs: number): void {
+    const { count } = queue.partition;
+    for (const socket of this.byId.values()) {
+      const state = stateOf(socket);
+      if (state.isPart) {
+        send(socket, { type: "partitions", partitions: count });
+        continue;
+      }
+      if (state.consumer !== null) queue.detach(state.id, "released", nowMs);
+      this.save(socket, { ...state, consumer: null });
+      closeSocket(socket, CLOSE.restart, "partitions_changed");
     }
   }
 

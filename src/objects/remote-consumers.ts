@@ -44,6 +44,10 @@ export class RemoteConsumers {
     for (const { hub, id, session } of remotes) this.send(hub, { id, session, ended });
   }
 
+  tellSpread(remotes: readonly RemoteRow[]): void {
+    for (const { hub, id, session } of remotes) this.send(hub, { id, session, isSpread: true });
+  }
+
   /** Nobody waits for it: what becomes of it is settled by `gone` and by leases. */
   private send(hub: string, delivery: RemoteDelivery): void {
     void this.lanes.add(hub, delivery, delivery.delivery?.payload.byteLength ?? 0);

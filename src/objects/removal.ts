@@ -13,6 +13,8 @@ export interface RemovalPorts<Options, Removed> {
   readonly notFound: ErrorCode;
   /** Takes the bindings away that lead to it. */
   unbind(): Promise<Result<unknown>>;
+  /** Deletes what lies in other objects. Absent: nothing does. */
+  leave?(options: Options): Promise<Result<unknown>>;
   /** Deletes everything, without waiting: from then on it is not there, whoever asks. */
   erase(): void;
   unregister(): Promise<unknown>;
@@ -57,6 +59,8 @@ export class Removal<Options, Removed> {
     if (!early.ok && early.code !== ports.notFound) return early;
     const unbound = await ports.unbind();
     if (!unbound.ok) return unbound;
+    const left = await ports.leave?.(options);
+    if (left?.ok === false) return left;
     const judged = ports.judge(options);
     if (!judged.ok && judged.code !== ports.notFound) return judged;
     if (judged.ok) ports.erase();

@@ -11,6 +11,11 @@ export interface ProducerStamp {
   readonly id: string;
   /** Sequence of the batch's first message; a producer counts its messages from 1 without gaps. */
   readonly sequence: number;
+  /**
+   * Set where the batch is one partition's part of what was published: the number of messages in all of it. A partition
+   * sees gaps in a producer's numbering, and takes them for granted.
+   */
+  readonly span?: number;
 }
 
 export interface PublishCommand {
@@ -24,6 +29,8 @@ export interface PublishCommand {
    * is `client`, and then a batch with fields of the broker is refused.
    */
   readonly source?: BatchSource;
+  /** Partitions that the caller knows of; absent: one. See QueueApi. */
+  readonly known?: number;
 }
 
 export interface PublishConfirm {
@@ -33,6 +40,17 @@ export interface PublishConfirm {
   readonly sequences: readonly SequenceRun[];
   /** Indexes, within the batch, of messages that were duplicates. */
   readonly duplicates: readonly number[];
+  /**
+   * Messages, as runs of indexes, that their partition refused while others took theirs; their sequences are 0. Only where
+   * the queue has several partitions.
+   */
+  readonly refused?: readonly PublishRefusal[];
+}
+
+export interface PublishRefusal {
+  readonly messages: readonly SequenceRun[];
+  readonly code: ErrorCode;
+  readonly detail: string;
 }
 
 export interface ReceiveCommand {
@@ -41,6 +59,8 @@ export interface ReceiveCommand {
   readonly leaseMs?: number;
   /** Repeating a receive with the same attempt id returns the same deliveries while they are untouched. */
   readonly attemptId?: string;
+  /** Nothing new: only what a receive with this attempt id was given before. */
+  readonly isRepeatOnly?: boolean;
 }
 
 /** Messages of one lease that lie side by side: one batch in the payload, and what is not in its bytes. */
@@ -199,6 +219,8 @@ export interface RedriveCommand {
   readonly limit?: number;
   /** Messages a second; absent: as fast as it goes. */
   readonly ratePerSecond?: number;
+  /** The number to give the task; absent: the next. The partitions of a queue share one. */
+  readonly task?: number;
 }
 
 export interface RedriveStatus {
@@ -266,4 +288,13 @@ export interface QueueInfo {
   readonly oldestReadyMs: number;
   readonly lastSequence: number;
   readonly consumers: readonly ConsumerView[];
+  /** Of a queue of several partitions. */
+  readonly partitions?: readonly PartitionView[];
+}
+
+export interface PartitionView {
+  readonly partition: number;
+  readonly counts: QueueCounts;
+  /** Partitions whose older messages it waits for before it delivers (FIFO queues that have grown). */
+  readonly waitsFor: readonly number[];
 }

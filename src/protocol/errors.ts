@@ -51,6 +51,12 @@ export const ERRORS = {
   },
   queue_not_empty: { status: 409, closes: false, retry: false, title: "The queue still holds messages" },
   queue_in_use: { status: 409, closes: false, retry: false, title: "The queue still has consumers" },
+  partitions_changed: {
+    status: 503,
+    closes: false,
+    retry: true,
+    title: "The queue has more partitions than the caller knew of",
+  },
   dead_letter_missing: {
     status: 409,
     closes: false,

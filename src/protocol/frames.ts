@@ -72,6 +72,12 @@ export type ServerFrame =
   | { readonly type: "pong"; readonly ref: number | null }
   | ({ readonly type: "error"; readonly ref: number | null } & Omit<Refusal, "ok">);
 
+/** From a partition to the edge, which gathers the frames of all of them for its client: there are more now. */
+export interface PartFrame {
+  readonly type: "partitions";
+  readonly partitions: number;
+}
+
 export interface DeliverHead {
   readonly lease: number;
   readonly untilMs: number;

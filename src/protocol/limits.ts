@@ -62,6 +62,8 @@ export const LIMITS = {
   namespaceBytesMax: 100 * 1024 ** 3,
   /** One object's storage is 10 GB; a queue refuses before it is reached. */
   queueBytesMax: 8 * 1024 ** 3,
+  /** Objects that one queue is spread over. Its sequences and lease ids have room for this many: see partitions.ts. */
+  partitionsMax: 32,
   /** The largest body taken by reference, when a bucket is bound. */
   referencedBodyBytesMax: 100 * 1024 ** 2,
   /** Bodies from a bucket that one HTTP answer gives inline; the rest stay references. */

@@ -89,6 +89,17 @@ export function parseReceipt(receipt: string): { lease: number; sequence: number
 
 const encoder = new TextEncoder();
 
+/** All of them, or the refusal of the first that is none. */
+export function recordsFromJson(messages: readonly MessageJson[]): Result<MessageRecord[]> {
+  const records: MessageRecord[] = [];
+  for (const [index, message] of messages.entries()) {
+    const record = recordFromJson(message, `messages[${index}]`);
+    if (!record.ok) return record;
+    records.push(record.value);
+  }
+  return ok(records);
+}
+
 /** Encodes what a publisher sent. `where` is how refusals call the message, such as `messages[3]`. */
 export function recordFromJson(message: MessageJson, where = ""): Result<MessageRecord> {
   const prefix = where === "" ? "" : `${where}.`;

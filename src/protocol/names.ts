@@ -23,3 +23,18 @@ export function splitObjectName(objectName: string): { namespace: string; name: 
   const slash = objectName.indexOf("/");
   return { namespace: objectName.slice(0, slash), name: objectName.slice(slash + 1) };
 }
+
+/** The object of a queue's partition. The first is the queue's own: a queue of one partition has no other. */
+export function partitionName(namespace: string, queue: string, partition: number): string {
+  const name = objectName(namespace, queue);
+  return partition === 0 ? name : `${name}/${partition}`;
+}
+
+export function splitPartitionName(partitionName: string): {
+  namespace: string;
+  queue: string;
+  partition: number;
+} {
+  const [namespace = "", queue = "", partition = "0"] = partitionName.split("/");
+  return { namespace, queue, partition: Number(partition) };
+}

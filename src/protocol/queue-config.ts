@@ -47,6 +47,11 @@ export interface QueueConfig {
   /** Only one consumer at a time receives; when it goes, the next in line takes over. */
   readonly singleActiveConsumer: boolean;
   readonly bodyBytesMax: number;
+  /**
+   * Objects that the queue is spread over: by ordering key in a FIFO queue, else evenly. May grow, never shrink. Limits of
+   * messages and bytes are shared out evenly; order, and the single active consumer, are each partition's.
+   */
+  readonly partitions: number;
 }
 
 export const QUEUE_DEFAULTS: QueueConfig = {
@@ -65,4 +70,5 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   dedupWindowMs: LIMITS.dedupWindowMsDefault,
   singleActiveConsumer: false,
   bodyBytesMax: LIMITS.bodyBytesMax,
+  partitions: 1,
 };

@@ -6,28 +6,14 @@
  * of all weights (Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005). u comes from a hash of
  * key and destination, so it is the same on every machine and after every restart: never change what is hashed or how.
  */
-import type { HeaderValue } from "../protocol/batch.ts";
-import { LIMITS } from "../protocol/limits.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
-import { writeText } from "../protocol/utf8.ts";
+import type { HeaderValue } from "./batch.ts";
+import { LIMITS } from "./limits.ts";
+import { writeText } from "./utf8.ts";
 
 /** 64 bits in two words. */
 export interface Hash {
   readonly high: number;
   readonly low: number;
-}
-
-const WEIGHT_DEFAULT = 1;
-
-/** A binding's key as its weight. */
-export function parseWeight(key: string): Result<number> {
-  if (key === "") return ok(WEIGHT_DEFAULT);
-  const weight = /^[1-9]\d{0,2}$/.test(key) ? Number(key) : Infinity;
-  if (weight <= LIMITS.bindingWeightMax) return ok(weight);
-  return refuse(
-    "bad_request",
-    `key: must be the binding's weight, a whole number from 1 to ${LIMITS.bindingWeightMax}`,
-  );
 }
 
 /** Two multiplicative hashes side by side, with other constants, each mixed downwards after every byte. */

@@ -19,12 +19,16 @@ import type { Destination } from "./exchange-commands.ts";
 import type { QueueConfig } from "./queue-config.ts";
 import type { Result } from "./result.ts";
 
+/**
+ * `known`: the number of partitions that the caller knows of, default 1. An object that knows of more refuses with
+ * `partitions_changed`, and the caller asks the head for the layout (partitions/whole-queue.ts does so for everyone).
+ */
 export interface QueueApi {
   /** Makes the queue, or finds it with an equal configuration. `queue_exists` when the configurations differ. */
   declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>>;
   /** Changes the named fields; what is waiting or leased keeps its times. */
   update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>>;
-  inspect(): Promise<Result<QueueInfo>>;
+  inspect(known?: number): Promise<Result<QueueInfo>>;
   /** Deletes everything and tells the consumers. */
   remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>>;
 
@@ -33,54 +37,100 @@ export interface QueueApi {
   /** Several publishes in one call, each accepted or refused on its own, in their order. */
   publishAll(commands: readonly PublishCommand[]): Promise<Result<PublishConfirm>[]>;
   /** Takes what is ready now; never waits. To wait, open a socket with `once` (frames.ts). */
-  receive(command: ReceiveCommand): Promise<Result<Delivery>>;
-  settle(settlements: readonly Settlement[]): Promise<Result<SettlementResult[]>>;
+  receive(command: ReceiveCommand, known?: number): Promise<Result<Delivery>>;
+  settle(settlements: readonly Settlement[], known?: number): Promise<Result<SettlementResult[]>>;
 
-  peek(command: PeekCommand): Promise<Result<PeekPage>>;
-  find(handle: MessageHandle): Promise<Result<MessageView>>;
+  peek(command: PeekCommand, known?: number): Promise<Result<PeekPage>>;
+  find(handle: MessageHandle, known?: number): Promise<Result<MessageView>>;
   /** Takes back a message that is ready, delayed, parked or dead. `message_leased` when a consumer has it. */
-  cancel(handle: MessageHandle): Promise<Result<{ id: string }>>;
+  cancel(handle: MessageHandle, known?: number): Promise<Result<{ id: string }>>;
   /** Cancels and publishes the batch's one record in one step. */
-  replace(handle: MessageHandle, batch: Uint8Array): Promise<Result<PublishConfirm>>;
+  replace(handle: MessageHandle, batch: Uint8Array, known?: number): Promise<Result<PublishConfirm>>;
   /** Removes what is waiting or dead, up to and including a sequence (default: all published so far). */
-  purge(options: { upToSequence?: number }): Promise<Result<{ messages: number }>>;
+  purge(options: { upToSequence?: number }, known?: number): Promise<Result<{ messages: number }>>;
   pause(paused: boolean): Promise<Result<{ paused: boolean }>>;
 
-  redrive(command: RedriveCommand): Promise<Result<RedriveStatus>>;
-  redriveStatus(task: number): Promise<Result<RedriveStatus>>;
-  redriveCancel(task: number): Promise<Result<RedriveStatus>>;
+  redrive(command: RedriveCommand, known?: number): Promise<Result<RedriveStatus>>;
+  redriveStatus(task: number, known?: number): Promise<Result<RedriveStatus>>;
+  redriveCancel(task: number, known?: number): Promise<Result<RedriveStatus>>;
   /** Frees a parked key: tries its message again, or treats it as the other two policies would. */
-  resumeKey(key: string, action: "retry" | "skip" | "drain"): Promise<Result<{ messages: number }>>;
+  resumeKey(
+    key: string,
+    action: "retry" | "skip" | "drain",
+    known?: number,
+  ): Promise<Result<{ messages: number }>>;
 
   /**
    * For other queues: takes dead or redriven messages. Repeatable: `from` and `number` are remembered. Not done: a
    * part was taken, and the same must be sent again.
    */
-  acceptMoved(command: {
-    from: string;
-    number: number;
-    batch: Uint8Array;
-  }): Promise<Result<{ accepted: number; isDone: boolean }>>;
+  acceptMoved(command: MovedCommand, known?: number): Promise<Result<{ accepted: number; isDone: boolean }>>;
 
   // For hubs: consumers whose socket is theirs
 
   /**
    * Deliveries go to the hub (HubApi.deliver) while the lease runs; the first may come before this call's answer.
-   * Attaching again with the same id renews the lease and sets everything anew; `not_consuming` when it is gone.
+   * Attaching again with the same ids renews the lease and sets everything anew; `not_consuming` when it is gone.
+   * A consumer has an id at each partition.
    */
-  attachRemote(consumer: RemoteConsumer): Promise<Result<{ id: number; active: boolean; leaseMs: number }>>;
-  changeRemote(id: number, change: { credit: number }): Promise<Result<void>>;
+  attachRemote(
+    consumer: RemoteConsumer,
+    known?: number,
+  ): Promise<Result<{ ids: readonly number[]; active: boolean; leaseMs: number }>>;
+  changeRemote(ids: readonly number[], change: { credit: number }, known?: number): Promise<Result<void>>;
   /** released: asked to, what it held goes back to its place. lost: counts as a socket that broke. */
-  detachRemote(id: number, how: "released" | "lost"): Promise<Result<void>>;
+  detachRemote(ids: readonly number[], how: "released" | "lost", known?: number): Promise<Result<void>>;
 
-  /** Opens a consumer's socket. Claims come in the header `Millrace-Claims`, which only the edge may set. */
+  /**
+   * Opens a consumer's socket. Claims come in the header `Millrace-Claims`, and what the caller knows in
+   * `Millrace-Partitions`; only the edge may set them.
+   */
   fetch(request: Request): Promise<Response>;
 }
+
+export interface MovedCommand {
+  readonly from: string;
+  readonly number: number;
+  readonly batch: Uint8Array;
+}
+
+/** How many partitions a queue has, and what decides which of them gets a message. */
+export interface QueueLayout {
+  readonly partitions: number;
+  readonly fifo: boolean;
+}
+
+/** What the head tells the other partitions. */
+export interface PartitionSetup {
+  readonly origin: number;
+  readonly createdMs: number;
+  readonly config: QueueConfig;
+  readonly paused: boolean;
+  readonly partitions: number;
+  readonly isOpen: boolean;
+  /** For one that is made now. */
+  readonly waitsFor: readonly number[];
+}
+
+/** What an object offers beside: to callers the layout, to the others of its queue the rest. */
+export interface PartitionApi extends QueueApi {
+  /** Of the head. */
+  layout(): Promise<Result<QueueLayout>>;
+  /** Makes the partition, or tells it what has changed. */
+  join(setup: PartitionSetup): Promise<Result<void>>;
+  /** Deletes it. The messages that went with it. */
+  leave(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>>;
+  /** The caller has worked off what this partition may have had to wait for. */
+  endWait(partition: number): Promise<Result<void>>;
+}
+
+/** The header by which a caller says how many partitions it knows of. */
+export const PARTITIONS_HEADER = "Millrace-Partitions";
 
 /** A consumer that speaks through a hub. */
 export interface RemoteConsumer {
   /** Absent: a new one. */
-  readonly id?: number;
+  readonly ids?: readonly number[];
   readonly hub: string;
   /** The session on that hub. */
   readonly session: number;
@@ -99,6 +149,8 @@ export interface RemoteDelivery {
   readonly delivery?: Delivery;
   /** The consumer is one no more. */
   readonly ended?: "queue_deleted" | "lease_lost";
+  /** The queue has more partitions now: the hub attaches it there, too. */
+  readonly isSpread?: boolean;
 }
 
 export interface NamespaceUsage {
@@ -146,7 +198,7 @@ export interface NamespaceApi {
     bytesMax?: number;
   }): Promise<Result<NamespaceUsage>>;
   /** A queue asks to hold up to `bytes` in all, and is told how many it may. Lower numbers give back. */
-  allotBytes(queue: string, bytes: number): Promise<Result<{ bytes: number }>>;
+  allotBytes(queue: string, bytes: number, partition?: number): Promise<Result<{ bytes: number }>>;
   /** Tokens are revoked by their id (`jti`) until they would have run out anyway. */
   revokeToken(jti: string, untilMs: number): Promise<Result<void>>;
   revokedTokens(): Promise<Result<string[]>>;

@@ -240,6 +240,7 @@ export const QueueChanges = z.strictObject({
   dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
   singleActiveConsumer: z.boolean().optional(),
   bodyBytesMax: whole(1, LIMITS.bodyBytesMax).optional(),
+  partitions: whole(1, LIMITS.partitionsMax).optional(),
 });
 
 export const PurgeRequest = z.strictObject({ upToSequence: sequence.optional() });

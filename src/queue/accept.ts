@@ -36,6 +36,8 @@ interface Repeated {
   readonly producer: string;
   readonly sequence: number;
   readonly count: number;
+  /** The producer's sequences that it took up. */
+  readonly span: number;
 }
 
 export interface AcceptOptions {
@@ -125,9 +127,10 @@ export class Acceptance {
   /** Null: go on. Else a refusal, or the finding that the batch was accepted before. */
   private judgeProducer(command: PublishCommand, count: number): Result<Repeated> | null {
     if (!command.producer) return null;
-    const { id, sequence } = command.producer;
+    const { id, sequence, span } = command.producer;
     const state = this.producers[id] ?? this.queue.ledger.producer(id, this.queue.stores.identities);
     if (state === null || sequence === state.last + 1) return null;
+    if (span !== undefined) return this.judgePart(state, id, sequence, span, count);
     if (sequence < state.first || sequence + count - 1 > state.last) {
       const expected = state.last + 1;
       return refuse("sequence_gap", `sequence: producer ${id} must go on with ${expected}, not ${sequence}`, {
@@ -135,13 +138,35 @@ export class Acceptance {
       });
     }
     this.countDuplicates(count);
-    return ok({ producer: id, sequence, count });
+    return ok({ producer: id, sequence, count, span: count });
+  }
+
+  /**
+   * A partition's part of a producer's batch. What lies between two parts went to others, so a gap says nothing, and
+   * neither does a sequence that was passed: only a part that is remembered is known to have been taken.
+   */
+  private judgePart(
+    state: ProducerState,
+    producer: string,
+    sequence: number,
+    span: number,
+    count: number,
+  ): Result<Repeated> | null {
+    if (sequence > state.last) return null;
+    if (!state.batches.some(([first, size]) => first === sequence && size === span)) {
+      return refuse(
+        "sequence_gap",
+        `sequence: producer ${producer} has gone past ${sequence} in this partition; whether that was stored is not known`,
+      );
+    }
+    this.countDuplicates(count);
+    return ok({ producer, sequence, count, span });
   }
 
   /** The first one's answer; without sequences when it is too long ago to be remembered. */
-  answerRepeated({ producer, sequence, count }: Repeated): PublishConfirm {
+  answerRepeated({ producer, sequence, count, span }: Repeated): PublishConfirm {
     const state = this.queue.ledger.producer(producer, this.queue.stores.identities);
-    const batch = state?.batches.find(([first, size]) => first === sequence && size === count);
+    const batch = state?.batches.find(([first, size]) => first === sequence && size === span);
     const duplicates = Array.from({ length: count }, (_, i) => i);
     return { origin: this.queue.stored.origin, sequences: batch?.[2] ?? [], duplicates };
   }
@@ -229,7 +254,7 @@ export class Acceptance {
       this.producers[stamp.id] ?? this.queue.ledger.producer(stamp.id, this.queue.stores.identities);
     this.producers[stamp.id] = {
       first: before?.first ?? stamp.sequence,
-      last: stamp.sequence + judged.table.count - 1,
+      last: stamp.sequence + (stamp.span ?? judged.table.count) - 1,
       touchedMs: this.nowMs,
       batches: before === null ? [] : [...before.batches],
     };
@@ -279,7 +304,10 @@ export class Acceptance {
     for (const place of judged.places)
       push(typeof place === "number" ? place : place.lane.sequences[place.at]!);
     const stamp = judged.command.producer;
-    if (stamp) this.producers[stamp.id]!.batches.push([stamp.sequence, judged.table.count, sequences]);
+    if (stamp) {
+      const span = stamp.span ?? judged.table.count;
+      this.producers[stamp.id]!.batches.push([stamp.sequence, span, sequences]);
+    }
     return { origin: this.queue.stored.origin, sequences, duplicates: judged.duplicates };
   }
 }

@@ -16,10 +16,15 @@ export function differingFields<T extends object>(known: T, wanted: T): string[]
   );
 }
 
-/** What waits was put in its place under `fifo`, so that can't change under it. */
+/** What waits was put in its place under `fifo`, so that can't change under it, and lies in all partitions. */
 export function refuseChanges(known: QueueConfig, changes: Partial<QueueConfig>): Refusal | null {
-  if (changes.fifo === undefined || changes.fifo === known.fifo) return null;
-  return refuse("bad_request", "fifo: can't be changed; declare another queue");
+  if (changes.fifo !== undefined && changes.fifo !== known.fifo) {
+    return refuse("bad_request", "fifo: can't be changed; declare another queue");
+  }
+  if (changes.partitions !== undefined && changes.partitions < known.partitions) {
+    return refuse("bad_request", `partitions: may grow only, and there are ${known.partitions}`);
+  }
+  return null;
 }
 
 export function refuseTarget(queue: string, target: DeadLetterTarget): Refusal | null {

@@ -9,6 +9,7 @@ import { configOf, type QueueContext } from "./context.ts";
 import { endDelivery } from "./fail.ts";
 import { DELIVERY_BYTES_MAX, grant } from "./grant.ts";
 import { openMessages } from "./leases.ts";
+import { mayDeliver } from "./partition.ts";
 import { Picker } from "./pick.ts";
 
 export interface Consumer {
@@ -110,7 +111,7 @@ export class Consumers {
   /** Hands out what is ready. Everything is leased when this returns; the shell sends it once that is stored. */
   dispatch(queue: QueueContext, nowMs: number): Dispatched[] {
     const sent: Dispatched[] = [];
-    if (queue.stored.paused) return sent;
+    if (!mayDeliver(queue)) return sent;
     for (const group of this.hungryByPriority(queue)) {
       let line = group;
       while (line.length > 0) {

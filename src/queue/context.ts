@@ -2,6 +2,7 @@
 import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
 import { FIELD, messageId } from "../protocol/batch.ts";
 import { readRecord, readText } from "../protocol/record.ts";
+import { firstSequenceIn } from "../protocol/partitions.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { KeyLines } from "./key-lines.ts";
 import { Leases } from "./leases.ts";
@@ -33,7 +34,7 @@ export function openContext(
   const stored = stores.readQueue();
   if (stored === null) return null;
   const segments = new Segments(stores.segments, codec);
-  const ledger = new Ledger();
+  const ledger = new Ledger(firstSequenceIn(stored.partition?.index ?? 0));
   const leases = new Leases();
   const saved = stores.leases.readAll();
   ledger.restore(saved.snapshot, stores.segments);

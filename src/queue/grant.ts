@@ -1,8 +1,10 @@
 // Leasing what was picked, and the bytes that go to the consumer.
 import { BATCH_HEADER_BYTES } from "../protocol/batch.ts";
 import type { Delivery, DeliveryRun } from "../protocol/commands.ts";
+import { leaseId } from "../protocol/partitions.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import type { Lease, LeaseRun } from "./leases.ts";
+import { partitionOf } from "./partition.ts";
 import type { Pick } from "./pick.ts";
 import { putReturn } from "./remove.ts";
 import { RETURN_STATE } from "./stores.ts";
@@ -14,9 +16,6 @@ export interface LeaseHolder {
   readonly attemptId: string | null;
   readonly leaseMs: number;
 }
-
-/** Lease ids rise, and their low bits are random: a consumer can't settle another's delivery by counting. */
-const LEASE_NOISE = 2 ** 20;
 
 export const EMPTY_DELIVERY: Delivery = { lease: 0, untilMs: 0, runs: [], payload: new Uint8Array(0) };
 
@@ -43,7 +42,7 @@ export function grant(
     // Where a key may have several out, what waited behind this one may follow now.
     if (row.key !== null && configOf(queue).maxPerKey > 1) queue.keys.offer(queue, row.key);
   }
-  const id = ledger.now.nextLease++ * LEASE_NOISE + Math.floor(queue.random() * LEASE_NOISE);
+  const id = leaseId(ledger.now.nextLease++, partitionOf(queue).index, queue.random());
   const { consumer, consumerId, attemptId, leaseMs } = holder;
   const lease = queue.leases.grant({
     id,

@@ -1,6 +1,7 @@
 import type { ConsumerView, QueueInfo } from "../protocol/commands.ts";
 import type { QueueContext } from "./context.ts";
 import { LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
+import { partitionOf } from "./partition.ts";
 
 /** Counts are exact. Reads a row for each segment of delayed messages, and nothing else that grows. */
 export function inspect(queue: QueueContext, consumers: readonly ConsumerView[], nowMs: number): QueueInfo {
@@ -8,25 +9,28 @@ export function inspect(queue: QueueContext, consumers: readonly ConsumerView[],
   const { queue: name, namespace, config, createdMs, paused } = queue.stored;
   const delayed = delayedCount(queue, nowMs) + now.waiting;
   const leased = queue.leases.openCount;
+  const counts = {
+    ready: now.messages - now.dead - now.parked - leased - delayed,
+    leased,
+    delayed,
+    parked: now.parked,
+    dead: now.dead,
+    deadLettering: queue.stores.work.outboxCount(),
+    bytes: now.bytes,
+  };
+  const { index, count, waitsFor } = partitionOf(queue);
   return {
     queue: name,
     namespace,
     config,
     createdMs,
     paused,
-    counts: {
-      ready: now.messages - now.dead - now.parked - leased - delayed,
-      leased,
-      delayed,
-      parked: now.parked,
-      dead: now.dead,
-      deadLettering: queue.stores.work.outboxCount(),
-      bytes: now.bytes,
-    },
+    counts,
     totals: { ...now.totals },
     oldestReadyMs: oldestReadyMs(queue, nowMs),
     lastSequence: now.nextSequence - 1,
     consumers,
+    ...(count === 1 ? {} : { partitions: [{ partition: index, counts, waitsFor }] }),
   };
 }
 

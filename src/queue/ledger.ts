@@ -57,10 +57,10 @@ interface Snapshot {
   producers: Record<string, ProducerState>;
 }
 
-function emptySnapshot(): Snapshot {
+function emptySnapshot(firstSequence: number): Snapshot {
   return {
     version: 0,
-    nextSequence: 1,
+    nextSequence: firstSequence,
     nextLease: 1,
     nextMove: 1,
     nextTask: 1,
@@ -95,11 +95,16 @@ function emptySnapshot(): Snapshot {
 
 export class Ledger {
   /** Every number here is exact at the end of a transition. `messages` counts all that is unsettled, dead included. */
-  readonly now: Snapshot = emptySnapshot();
+  readonly now: Snapshot;
   /** True when something changed that no segment row can tell. */
   isDirty = false;
   private unsavedSegments = 0;
   private readonly cache = new Map<string, ProducerState>();
+
+  /** Of a queue that nothing was ever published to. */
+  constructor(firstSequence: number) {
+    this.now = emptySnapshot(firstSequence);
+  }
 
   restore(snapshot: string | null, segments: SegmentStore): void {
     if (snapshot !== null) Object.assign(this.now, JSON.parse(snapshot) as Snapshot);

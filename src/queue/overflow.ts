@@ -4,12 +4,13 @@ import { ok, refuse, type Result } from "../protocol/result.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import { bury } from "./dead-letter.ts";
 import { oldestWaiting } from "./browse.ts";
+import { shareOfLimit } from "./partition.ts";
 
 function limitsOf(queue: QueueContext): { messages: number; bytes: number } {
   const { maxMessages, maxBytes } = configOf(queue);
   return {
-    messages: maxMessages ?? Number.POSITIVE_INFINITY,
-    bytes: maxBytes ?? LIMITS.queueBytesMax,
+    messages: maxMessages === null ? Number.POSITIVE_INFINITY : shareOfLimit(queue, maxMessages),
+    bytes: maxBytes === null ? LIMITS.queueBytesMax : shareOfLimit(queue, maxBytes),
   };
 }
 

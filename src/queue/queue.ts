@@ -29,8 +29,8 @@ import type {
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { moveSender, type Move } from "../protocol/move-target.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
-import type { RemoteConsumer } from "../protocol/rpc.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
@@ -42,12 +42,24 @@ import { resumeKey } from "./parked.ts";
 import { acceptMove, type Moved } from "./moved.ts";
 import { Picker } from "./pick.ts";
 import { postpone } from "./outgoing.ts";
+import {
+  endFence,
+  endWait,
+  learn,
+  mayDeliver,
+  noteTold,
+  partitionOf,
+  refuseClosed,
+  refuseLayout,
+  withChange,
+  workedOff,
+} from "./partition.ts";
 import { purge } from "./purge.ts";
 import { Remotes } from "./remotes.ts";
 import { cancelRedrive, redriveStatus, startRedrive } from "./redrive.ts";
 import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
-import type { OutboxRow, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
+import type { Fence, OutboxRow, Partition, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
 
 /** What a queue keeps in memory, for those who check that it is bounded by what is in flight. */
 export interface QueueMemory {
@@ -99,29 +111,67 @@ export class Queue {
     return this.context.ledger.now.bytes;
   }
 
+  /** What all partitions must know is counted, so that the head goes on telling them until they do. */
   store(changes: Partial<StoredQueue>): void {
-    this.context.stored = { ...this.context.stored, ...changes };
+    const isForAll = changes.config !== undefined || changes.paused !== undefined;
+    const stored = { ...this.context.stored, ...changes };
+    this.context.stored = isForAll ? withChange(stored) : stored;
     this.context.stores.writeQueue(this.context.stored);
     if (changes.config?.fifo) this.context.keys.searchAgain(this.context);
+  }
+
+  // Partitions
+
+  /** Why a caller that knows of so many partitions is refused; null when it may go on. */
+  refuseLayout(known: number): Refusal | null {
+    return refuseLayout(this.context, known);
+  }
+
+  get partition(): Partition {
+    return partitionOf(this.context);
+  }
+
+  /** Takes over what the head says. */
+  learn(setup: PartitionSetup): void {
+    learn(this.context, setup);
+  }
+
+  endWait(partition: number): void {
+    endWait(this.context, partition);
+  }
+
+  /** A fence below which nothing is left, and whose partitions are still to be told. */
+  workedOff(): Fence | null {
+    return workedOff(this.context);
+  }
+
+  /** All partitions know of the head's changes up to this one. */
+  noteTold(changes: number): void {
+    noteTold(this.context, changes);
+  }
+
+  endFence(fence: Fence): void {
+    endFence(this.context, fence);
   }
 
   // Publishing
 
   /** Answers each command in order. Messages are durable when the transaction is. */
   publish(commands: readonly PublishCommand[], nowMs: number): Result<PublishConfirm>[] {
-    return acceptAll(this.context, commands, nowMs, {
-      isMoved: false,
-      hasConsumer: this.consumers.hasTaker,
-    });
+    const refusals = commands.map(({ known = 1 }) => this.refuseLayout(known) ?? refuseClosed(this.context));
+    const taken = commands.filter((_, i) => refusals[i] === null);
+    const options = { isMoved: false, hasConsumer: this.consumers.hasTaker };
+    const answers = acceptAll(this.context, taken, nowMs, options).values();
+    return refusals.map((refusal) => refusal ?? answers.next().value!);
   }
 
   /** Takes what comes through another's outbox. The same move again is answered and not taken twice. */
   acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<Moved> {
-    return acceptMove(this.context, from, number, batch, nowMs);
+    return refuseClosed(this.context) ?? acceptMove(this.context, from, number, batch, nowMs);
   }
 
   replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
-    return replaceWaiting(this.context, handle, batch, nowMs);
+    return refuseClosed(this.context) ?? replaceWaiting(this.context, handle, batch, nowMs);
   }
 
   cancel(handle: MessageHandle): Result<{ id: string }> {
@@ -134,7 +184,7 @@ export class Queue {
     const clockMs = this.context.ledger.tickClock(nowMs);
     const again = this.repeatReceive(command, clockMs);
     if (again !== null) return ok(again);
-    if (this.context.stored.paused) return ok(EMPTY_DELIVERY);
+    if (command.isRepeatOnly === true || !mayDeliver(this.context)) return ok(EMPTY_DELIVERY);
     const other = this.consumers.keptBy(this.context, command.consumer);
     if (other !== null && other.isExclusive) {
       return refuse("consumer_exclusive", `consumer ${other.name} has the queue for itself`);
@@ -222,11 +272,11 @@ export class Queue {
     wanted: RemoteConsumer,
     newId: number,
     nowMs: number,
-  ): Result<{ id: number; active: boolean; leaseMs: number }> {
+  ): Result<{ ids: readonly number[]; active: boolean; leaseMs: number }> {
     const attached = this.remotes.attach(wanted, newId, this.context.ledger.tickClock(nowMs));
     if (!attached.ok) return attached;
     const { id } = attached.value;
-    return ok({ id, active: this.isActive(this.consumers.get(id)!), leaseMs: LIMITS.hubLeaseMs });
+    return ok({ ids: [id], active: this.isActive(this.consumers.get(id)!), leaseMs: LIMITS.hubLeaseMs });
   }
 
   changeRemote(id: number, credit: number): Result<void> {
@@ -316,7 +366,9 @@ export class Queue {
 
   /** How its targets know this queue. */
   get sender(): string {
-    return moveSender({ queue: this.stored.queue }, this.stored.origin);
+    const { index } = partitionOf(this.context);
+    const { queue, origin } = this.stored;
+    return moveSender({ queue }, index === 0 ? origin : `${origin}/${index}`);
   }
 
   nextMove(nowMs: number): OutboxRow | null {

@@ -11,6 +11,7 @@ import { lanesFrom } from "./browse.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
 import { deathOf, movedRecord } from "./dead-letter.ts";
 import { LANE_SPAN } from "./lane.ts";
+import { ownsKey } from "./partition.ts";
 import { putReturn, removeMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { segmentStates } from "./states.ts";
@@ -56,7 +57,7 @@ export function startRedrive(
     return ok({ task: null, state: "dry_run", scanned, matched, moved: 0 });
   }
   const task: TaskRow = {
-    task: queue.ledger.now.nextTask++,
+    task: command.task ?? queue.ledger.now.nextTask,
     command,
     state: "running",
     ...START,
@@ -66,6 +67,7 @@ export function startRedrive(
     moved: 0,
     nextMs: nowMs,
   };
+  queue.ledger.now.nextTask = Math.max(queue.ledger.now.nextTask, task.task + 1);
   queue.ledger.isDirty = true;
   queue.stores.work.putTask(task);
   stepTasks(queue, nowMs);
@@ -206,7 +208,7 @@ function redriveOne(
   const isDeadHere = row?.state === RETURN_STATE.dead;
   const death = deathOf(queue, record, segment, row);
   const target = command.to ?? (isDeadHere ? queue.stored.queue : death.queue);
-  if (target === queue.stored.queue) {
+  if (target === queue.stored.queue && ownsKey(queue, keyAt(queue, segment, index))) {
     if (!isDeadHere) return false;
     returnToPlace(queue, segment, index, row, nowMs);
     return true;

@@ -37,12 +37,13 @@ export class Remotes {
   /** Attaches a new one as `newId`, or renews the one that the wish names and sets everything of it anew. */
   attach(wanted: RemoteConsumer, newId: number, nowMs: number): Result<RemoteRow> {
     this.dropLapsed(nowMs);
-    if (wanted.id !== undefined) {
-      const known = this.rows.get(wanted.id);
-      if (known?.hub !== wanted.hub || known.session !== wanted.session) return unknown(wanted.id);
+    const id = wanted.ids?.[0];
+    if (id !== undefined) {
+      const known = this.rows.get(id);
+      if (known?.hub !== wanted.hub || known.session !== wanted.session) return unknown(id);
     }
     const row: RemoteRow = {
-      id: wanted.id ?? newId,
+      id: id ?? newId,
       hub: wanted.hub,
       session: wanted.session,
       name: wanted.name,

@@ -15,6 +15,29 @@ export interface StoredQueue {
   /** Bytes the namespace lets this queue hold. */
   readonly allottedBytes: number;
   readonly config: QueueConfig;
+  /** Absent: the queue has one partition and never had more. */
+  readonly partition?: Partition;
+}
+
+/** An object's part in a queue of several partitions. */
+export interface Partition {
+  readonly index: number;
+  /** Partitions that there are, as far as this one has learned. */
+  readonly count: number;
+  /** False: others have not learned of it yet, and it takes nothing. */
+  readonly isOpen: boolean;
+  /** Partitions that may hold older messages of its keys. It delivers nothing until they have worked them off. */
+  readonly waitsFor: readonly number[];
+  readonly fences: readonly Fence[];
+  /** The head's: how often it changed what all partitions must know, and how many of the changes they all know. */
+  readonly changes: number;
+  readonly told: number;
+}
+
+/** When every message below the sequence is gone, these partitions may deliver. */
+export interface Fence {
+  readonly sequence: number;
+  readonly tell: readonly number[];
 }
 
 /** A segment without its bytes. */
@@ -128,6 +151,8 @@ export interface ReturnStore {
   /** Rows in a state after a sequence, in order of sequence. */
   inState(state: ReturnState, after: number, limit: number): ReturnRow[];
   between(first: number, last: number): ReturnRow[];
+  /** Whether there is one below a sequence that is not dead. */
+  hasLiveBelow(sequence: number): boolean;
   hasKey(key: string): boolean;
   /** The first, in the queue's order, of a key's rows that are not leased. */
   firstOfKey(key: string): number | null;
@@ -152,6 +177,8 @@ export interface TimerStore {
   /** The earliest published segment of a lane that still has messages nobody took. */
   oldestDelayed(lane: number): number | null;
   nextDelayedAfter(nowMs: number): number | null;
+  /** Whether a message below a sequence is still to be taken. */
+  hasDelayedBelow(sequence: number): boolean;
   /** Messages in rows not yet due at all, and the rows that are due in part. */
   sumDelayed(nowMs: number): { count: number; partly: DelayedRow[] };
   putExpiry(segment: number, atMs: number): void;
@@ -174,6 +201,7 @@ export interface KeyStore {
   firstBlocked(key: string): BlockedRow | null;
   /** A key's rows from a segment on, below the ceiling. */
   blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[];
+  hasBlockedBelow(sequence: number): boolean;
   /** The next key, after `key`, that has blocked messages. */
   nextBlockedKey(after: string | null): string | null;
   /** Messages of the key up to (not including) the sequence die when they are reached. */

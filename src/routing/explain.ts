@@ -12,7 +12,8 @@ import type {
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { explainFilter, shown } from "./headers-filter.ts";
-import { hashHeader, hashText, parseWeight, score, wins, type Hash } from "./rendezvous.ts";
+import { hashHeader, hashText, score, wins, type Hash } from "../protocol/rendezvous.ts";
+import { parseWeight } from "./weight.ts";
 import { explainMatch } from "./topic.ts";
 
 type KeyedKind = Exclude<ExchangeConfig["kind"], "consistent-hash">;

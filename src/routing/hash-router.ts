@@ -9,7 +9,8 @@ import type { RecordTable } from "../protocol/batch.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import { readCorrelationId, readHeaders } from "../protocol/record.ts";
 import { FilterIndex, PART_MAX } from "./filter-index.ts";
-import { hashBytes, hashHeader, hashText, parseWeight, score, wins, type Hash } from "./rendezvous.ts";
+import { hashBytes, hashHeader, hashText, score, wins, type Hash } from "../protocol/rendezvous.ts";
+import { parseWeight } from "./weight.ts";
 import { hasBit, type KindRouter, type RouteHits, type RouterBinding } from "./routes.ts";
 
 interface Contender {

@@ -6,7 +6,7 @@ import { ok, refuse, type Result } from "../protocol/result.ts";
 import { HashRouter } from "./hash-router.ts";
 import type { TopicMatcher } from "./matcher.ts";
 import { DirectRouter, KeylessRouter } from "./plain-routers.ts";
-import { parseWeight } from "./rendezvous.ts";
+import { parseWeight } from "./weight.ts";
 import {
   assertDestination,
   RouteHits,

@@ -1,3 +1,4 @@
+import { LANE_SPAN } from "../queue/lane.ts";
 import type { BlockedRow, KeyStore } from "../queue/stores.ts";
 import { bytesOf, type Sql } from "./sql.ts";
 
@@ -10,6 +11,7 @@ const BLOCKED_BETWEEN = `SELECT key, segment, positions FROM blocked WHERE key =
   ORDER BY segment`;
 const FIRST_KEY = "SELECT key FROM blocked ORDER BY key LIMIT 1";
 const NEXT_KEY = "SELECT key FROM blocked WHERE key > ? ORDER BY key LIMIT 1";
+const BELOW = `SELECT 1 AS value FROM blocked WHERE segment % ${LANE_SPAN} < ? LIMIT 1`;
 const PUT_DRAIN = "INSERT OR REPLACE INTO drain (key, before_sequence) VALUES (?, ?)";
 const DRAIN = "SELECT before_sequence AS value FROM drain WHERE key = ?";
 const REMOVE_DRAIN = "DELETE FROM drain WHERE key = ?";
@@ -51,6 +53,10 @@ export class SqlKeyStore implements KeyStore {
 
   blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[] {
     return this.sql.all<Row>(BLOCKED_BETWEEN, key, segment, ceiling).map(rowOf);
+  }
+
+  hasBlockedBelow(sequence: number): boolean {
+    return this.sql.value(BELOW, sequence) !== null;
   }
 
   nextBlockedKey(after: string | null): string | null {

@@ -42,6 +42,17 @@ const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID`,
     ],
   },
+  {
+    number: 3,
+    sql: [
+      `CREATE TABLE queue_part (
+        queue TEXT,
+        part  INTEGER, -- a partition from 1 on: the first is the queue's own row
+        bytes INTEGER NOT NULL, -- as a queue's
+        PRIMARY KEY (queue, part)
+      ) WITHOUT ROWID`,
+    ],
+  },
 ];
 
 // `name` compares as bytes (BINARY), the order in which pages go on.
@@ -49,6 +60,10 @@ const SELECT_QUEUE = "SELECT bytes FROM queue WHERE name = ?";
 const INSERT_QUEUE = "INSERT INTO queue (name, bytes) VALUES (?, 0)";
 const DELETE_QUEUE = "DELETE FROM queue WHERE name = ?";
 const UPDATE_BYTES = "UPDATE queue SET bytes = ? WHERE name = ?";
+const SELECT_PARTITION = "SELECT bytes FROM queue_part WHERE queue = ? AND part = ?";
+const UPSERT_PARTITION = `INSERT INTO queue_part (queue, part, bytes) VALUES (?, ?, ?)
+  ON CONFLICT (queue, part) DO UPDATE SET bytes = excluded.bytes`;
+const DELETE_PARTITIONS = "DELETE FROM queue_part WHERE queue = ?";
 const SELECT_PAGE = {
   queue: `
   SELECT name FROM queue WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`,
@@ -63,7 +78,8 @@ const INSERT_BINDING = "INSERT OR IGNORE INTO binding (kind, name, exchange) VAL
 const DELETE_BINDING = "DELETE FROM binding WHERE kind = ? AND name = ? AND exchange = ?";
 const DELETE_BINDINGS_OF = "DELETE FROM binding WHERE exchange = ?"; // binding_by_exchange
 const SELECT_BOUND = "SELECT exchange FROM binding WHERE kind = ? AND name = ? ORDER BY exchange";
-const SELECT_TOTALS = "SELECT count(*) AS queues, coalesce(sum(bytes), 0) AS bytes FROM queue";
+const SELECT_TOTALS = `SELECT count(*) AS queues,
+  coalesce(sum(bytes), 0) + (SELECT coalesce(sum(bytes), 0) FROM queue_part) AS bytes FROM queue`;
 const SELECT_QUOTA =
   "SELECT queues_max AS queuesMax, exchanges_max AS exchangesMax, bytes_max AS bytesMax FROM quota";
 const UPDATE_QUOTA = `UPDATE quota SET queues_max = coalesce(?, queues_max),
@@ -107,10 +123,18 @@ export class NamespaceStore {
 
   removeQueue(queue: string): void {
     this.sql.exec(DELETE_QUEUE, queue);
+    this.sql.exec(DELETE_PARTITIONS, queue);
   }
 
-  setBytes(queue: string, bytes: number): void {
-    this.sql.exec(UPDATE_BYTES, bytes, queue);
+  bytesOfPartition(queue: string, partition: number): number {
+    if (partition === 0) return this.bytesOf(queue) ?? 0;
+    const [row] = this.sql.exec<{ bytes: number }>(SELECT_PARTITION, queue, partition).toArray();
+    return row?.bytes ?? 0;
+  }
+
+  setBytes(queue: string, partition: number, bytes: number): void {
+    if (partition === 0) this.sql.exec(UPDATE_BYTES, bytes, queue);
+    else this.sql.exec(UPSERT_PARTITION, queue, partition, bytes);
   }
 
   /** Names with a prefix, after another name, in the order of their bytes. */

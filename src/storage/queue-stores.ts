@@ -39,7 +39,10 @@ export class SqlQueueStores implements QueueStores {
 
   readQueue(): StoredQueue | null {
     const row = this.sql.first<{ stored: string }>(READ_QUEUE);
-    return row && (JSON.parse(row.stored) as StoredQueue);
+    if (row === null) return null;
+    const stored = JSON.parse(row.stored) as StoredQueue;
+    // Queues of before partitions have none.
+    return { ...stored, config: { ...stored.config, partitions: stored.config.partitions ?? 1 } };
   }
 
   writeQueue(queue: StoredQueue): void {

@@ -16,6 +16,7 @@ const NEXT_AVAILABLE = "SELECT min(available_ms) AS value FROM returned WHERE st
 const IN_STATE = `SELECT ${COLUMNS} FROM returned WHERE state = ? AND sequence > ? ORDER BY sequence LIMIT ?`;
 // by returned_stopped
 const STOPPED = `SELECT ${COLUMNS} FROM returned WHERE state >= 3 AND state = ? AND sequence > ? ORDER BY sequence LIMIT ?`;
+const LIVE_BELOW = "SELECT 1 AS value FROM returned WHERE sequence < ? AND state < 4 LIMIT 1";
 const BETWEEN = `SELECT ${COLUMNS} FROM returned WHERE sequence BETWEEN ? AND ?`;
 // by returned_key
 const HAS_KEY = "SELECT 1 AS value FROM returned WHERE key = ? AND state <> 2 LIMIT 1";
@@ -104,6 +105,10 @@ export class SqlReturnStore implements ReturnStore {
 
   between(first: number, last: number): ReturnRow[] {
     return this.sql.all<Row>(BETWEEN, first, last).map(rowOf);
+  }
+
+  hasLiveBelow(sequence: number): boolean {
+    return this.sql.value(LIVE_BELOW, sequence) !== null;
   }
 
   hasKey(key: string): boolean {

@@ -13,6 +13,7 @@ const OLDEST = "SELECT min(segment) AS value FROM delayed WHERE segment >= ? AND
 const NEXT_AFTER = "SELECT min(due_ms) AS value FROM delayed WHERE due_ms > ?";
 const SUM = "SELECT coalesce(sum(remaining), 0) AS value FROM delayed WHERE due_ms > ?";
 const PARTLY = `SELECT ${COLUMNS} FROM delayed WHERE due_ms <= ? AND last_due_ms > ?`;
+const BELOW = `SELECT 1 AS value FROM delayed WHERE remaining > 0 AND segment % ${LANE_SPAN} < ? LIMIT 1`;
 const PUT_EXPIRY = `INSERT INTO expiry (segment, at_ms) VALUES (?, ?)
   ON CONFLICT (segment) DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms < at_ms`;
 const REMOVE_EXPIRY = "DELETE FROM expiry WHERE segment = ?";
@@ -69,6 +70,10 @@ export class SqlTimerStore implements TimerStore {
   sumDelayed(nowMs: number): { count: number; partly: DelayedRow[] } {
     const partly = this.sql.all<Row>(PARTLY, nowMs, nowMs).map(rowOf);
     return { count: this.sql.value(SUM, nowMs) ?? 0, partly };
+  }
+
+  hasDelayedBelow(sequence: number): boolean {
+    return this.sql.value(BELOW, sequence) !== null;
   }
 
   putExpiry(segment: number, atMs: number): void {

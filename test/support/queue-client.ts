@@ -88,12 +88,15 @@ export class TestSocket {
     return socket;
   }
 
+  async any(): Promise<ReceivedFrame> {
+    return this.frames.shift() ?? (await new Promise<ReceivedFrame>((resolve) => this.waiting.push(resolve)));
+  }
+
   /** The next frame, which must be of this type. */
   async next<T extends ServerFrame["type"]>(
     type: T,
   ): Promise<{ head: Extract<ServerFrame, { type: T }>; payload: Uint8Array }> {
-    const frame =
-      this.frames.shift() ?? (await new Promise<ReceivedFrame>((resolve) => this.waiting.push(resolve)));
+    const frame = await this.any();
     if (frame.head.type !== type) throw new Error(`expected ${type}, got ${JSON.stringify(frame.head)}`);
     return frame as { head: Extract<ServerFrame, { type: T }>; payload: Uint8Array };
   }

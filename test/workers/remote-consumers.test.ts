@@ -47,7 +47,7 @@ class FakeHub {
 
 async function attach(stub: QueueStub, wish: Partial<RemoteConsumer> = {}): Promise<number> {
   const whole = { hub: "h1", session: 7, name: "remote", credit: 20, ...wish };
-  return must(await stub.attachRemote(whole)).id;
+  return must(await stub.attachRemote(whole)).ids[0]!;
 }
 
 async function withHub(name: string, config = {}): Promise<{ stub: QueueStub; hub: FakeHub }> {
@@ -67,7 +67,7 @@ describe("deliveries to a hub", () => {
     const { lease } = hub.calls[0]!.deliveries[0]!.delivery!;
     expect(must(await stub.settle([{ lease, verdict: "ack" }]))).toMatchObject([{ settled: 2 }]);
     await vi.waitFor(() => expect(hub.bodies()).toEqual([["a", "b"], ["c"]]));
-    must(await stub.detachRemote(id, "released"));
+    must(await stub.detachRemote([id], "released"));
     expect(must(await stub.inspect())).toMatchObject({ counts: { ready: 1, leased: 0 }, consumers: [] });
   });
 
@@ -92,7 +92,7 @@ describe("deliveries to a hub", () => {
   it("never go by an id that another consumer had, even in an earlier life", async () => {
     const stub = await declare("ids");
     const first = await attach(stub);
-    must(await stub.detachRemote(first, "released"));
+    must(await stub.detachRemote([first], "released"));
     await evictDurableObject(stub);
     expect(await attach(stub)).toBeGreaterThan(first);
   });
@@ -142,7 +142,7 @@ describe("deliveries to a hub", () => {
     const [message] = deliveryToJson(must(await stub.receive({ consumer: "t", max: 1 })), codec);
     expect(message).toMatchObject({ body: "a", attempt: 2, failures: 1 });
     expect(hub.calls).toHaveLength(2);
-    expect(await stub.attachRemote({ id, hub: "h1", session: 7, name: "remote", credit: 1 })).toMatchObject({
+    expect(await stub.attachRemote({ ids: [id], hub: "h1", session: 7, name: "remote", credit: 1 })).toMatchObject({
       code: "not_consuming",
     });
   });

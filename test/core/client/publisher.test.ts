@@ -49,15 +49,34 @@ function numbers(first: number, count: number): string[] {
 }
 
 describe("batching", () => {
-  it("sends what was published within the linger as one frame, and confirms each message", async () => {
+  it("gathers for the linger while a batch is in flight, and not at all when none is", async () => {
+    await warmUp();
+    broker.fates = ["hold"];
+    void queue.publish("alone");
+    await settle();
+    expect(broker.last.of("publish")).toHaveLength(2);
+    void queue.publish("a");
+    void queue.publish("b");
+    await clock.advance(4);
+    expect(broker.last.of("publish")).toHaveLength(2);
+    await clock.advance(1);
+    expect(broker.last.of("publish")).toHaveLength(3);
+    expect(broker.last.of("publish")[2]).toMatchObject({ sequence: 3 });
+  });
+
+  it("sends what was gathered as soon as nothing is in flight any more", async () => {
+    start({ publisher: { lingerMs: 1_000 } });
+    await Promise.all([queue.publish("first"), settle().then(() => queue.publish("second"))]);
+    expect(broker.texts()).toEqual(["first", "second"]);
+  });
+
+  it("sends what one turn published as one frame, and confirms each message", async () => {
     const all = Promise.all([
       queue.publish("a"),
       queue.publish({ b: 1 }),
       queue.publish(new Uint8Array([99])),
     ]);
-    await clock.advance(4);
-    expect(broker.last.of("publish")).toHaveLength(0);
-    await clock.advance(1);
+    await settle();
     expect(broker.last.of("publish")).toEqual([
       { type: "publish", ref: 1, producer: "producer-1", sequence: 1 },
     ]);

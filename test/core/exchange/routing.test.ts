@@ -104,8 +104,8 @@ describe("a confirm", () => {
       ],
       [[1, 2]],
     );
-    confirm.took([[0, 2]]);
-    confirm.took([[1, 1]]);
+    confirm.tookAllBut("q", [[0, 2]], []);
+    confirm.tookAllBut("q", [[1, 1]], []);
     expect(confirm.confirm(false, "e:9")).toEqual({
       matched: [1, 0, 0, 2, 0],
       delayed: [[1, 2]],

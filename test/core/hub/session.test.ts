@@ -46,7 +46,7 @@ function subscription(changes: Partial<Subscription> = {}): Subscription {
 function queue(changes: Partial<ConsumedQueue> = {}): ConsumedQueue {
   return {
     queue: "q",
-    id: 2 ** 52,
+    ids: [2 ** 52],
     name: "c",
     credit: 4_096,
     leaseMs: LIMITS.leaseMsMax,

@@ -7,7 +7,7 @@ import { QueueHarness } from "../../support/queue-harness.ts";
 import { bodies, decode, inBothLives, must, numbered } from "../../support/queue-lives.ts";
 
 type Wish = Partial<RemoteConsumer>;
-type Attached = { id: number; active: boolean; leaseMs: number };
+type Attached = { ids: readonly number[]; active: boolean; leaseMs: number };
 
 /** Attaches as the shell does: the id is given from outside, and later than all before. */
 function tryAttach(q: QueueHarness, newId: number, wish: Wish = {}): Result<Attached> {
@@ -20,7 +20,7 @@ function attach(q: QueueHarness, newId: number, wish: Wish = {}): Attached {
 }
 
 function renew(q: QueueHarness, id: number, wish: Wish = {}): Result<Attached> {
-  return tryAttach(q, 9_999, { id, session: id * 10, name: `remote-${id}`, ...wish });
+  return tryAttach(q, 9_999, { ids: [id], session: id * 10, name: `remote-${id}`, ...wish });
 }
 
 function dispatched(q: QueueHarness): Record<number, (string | undefined)[]> {
@@ -33,7 +33,7 @@ describe("a remote consumer", () => {
   inBothLives("gets no more than its credit, in its turn beside those with a socket here", (make) => {
     const q = make();
     const local = q.attach({ credit: 2 });
-    const { id, active, leaseMs } = attach(q, 50, { credit: 1 });
+    const { ids: [id], active, leaseMs } = attach(q, 50, { credit: 1 });
     expect([id, active, leaseMs]).toEqual([50, true, LIMITS.hubLeaseMs]);
     must(q.publish(...numbered(5)));
     expect(dispatched(q)).toEqual({ [local]: ["0", "1"], 50: ["2"] });
@@ -113,7 +113,7 @@ describe("a remote consumer", () => {
     attach(q, 50, { credit: 1 });
     for (let i = 0; i < 3; i++) {
       q.advance(LIMITS.hubLeaseMs - 1);
-      expect(must(renew(q, 50, { credit: 2 })).id).toBe(50);
+      expect(must(renew(q, 50, { credit: 2 })).ids).toEqual([50]);
     }
     must(q.publish("1", "2", "3"));
     expect(dispatched(q)).toEqual({ 50: ["1", "2"] });

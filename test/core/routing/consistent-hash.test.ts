@@ -4,7 +4,7 @@ import type { HeadersFilter } from "../../../src/protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../../../src/protocol/exchange-config.ts";
 import type { MessageRecord } from "../../../src/protocol/batch.ts";
 import { TypeScriptBatchCodec } from "../../../src/protocol/typescript-batch-codec.ts";
-import { hashHeader, hashText, score, wins } from "../../../src/routing/rendezvous.ts";
+import { hashHeader, hashText, score, wins } from "../../../src/protocol/rendezvous.ts";
 import { createRouter, type Router } from "../../../src/routing/router.ts";
 import { fuzzRun } from "../../support/seed.ts";
 

@@ -1,0 +1,74 @@
+// What several partitions answer, as one answer.
+import type { ConsumerView, QueueInfo, RedriveStatus } from "../protocol/commands.ts";
+import { refuse, ok, type Result } from "../protocol/result.ts";
+
+/** `infos`: of all partitions in their order. */
+export function mergeInfos(infos: readonly QueueInfo[]): QueueInfo {
+  const [head] = infos;
+  return {
+    ...head!,
+    counts: sumAll(infos.map(({ counts }) => counts)),
+    totals: sumAll(infos.map(({ totals }) => totals)),
+    oldestReadyMs: Math.max(...infos.map(({ oldestReadyMs }) => oldestReadyMs)),
+    lastSequence: Math.max(...infos.map(({ lastSequence }) => lastSequence)),
+    consumers: mergeConsumers(infos.flatMap(({ consumers }) => consumers)),
+    partitions: infos.flatMap(({ partitions = [] }) => partitions),
+  };
+}
+
+/** Field by field; `all` is not empty. */
+function sumAll<T extends { readonly [K in keyof T]: number }>([first, ...others]: readonly T[]): T {
+  const sum = { ...first! };
+  for (const one of others) {
+    for (const name of Object.keys(sum) as (keyof T)[]) sum[name] = (sum[name] + one[name]) as T[keyof T];
+  }
+  return sum;
+}
+
+/** A consumer is attached to every partition under one name. */
+function mergeConsumers(views: readonly ConsumerView[]): ConsumerView[] {
+  const merged = new Map<string, ConsumerView>();
+  for (const view of views) {
+    const known = merged.get(view.consumer);
+    if (known === undefined) merged.set(view.consumer, view);
+    else
+      merged.set(view.consumer, {
+        ...known,
+        credit: known.credit + view.credit,
+        unsettled: known.unsettled + view.unsettled,
+        active: known.active || view.active,
+      });
+  }
+  return [...merged.values()];
+}
+
+/** Partitions that were added since the task began know nothing of it. */
+export function mergeRedrives(answers: readonly Result<RedriveStatus>[]): Result<RedriveStatus> {
+  const known: RedriveStatus[] = [];
+  for (const answer of answers) {
+    if (answer.ok) known.push(answer.value);
+    else if (answer.code !== "task_not_found") return answer;
+  }
+  const [first] = known;
+  if (first === undefined) return answers[0] ?? refuse("task_not_found", "task: there is no such redrive");
+  const states = known.map(({ state }) => state);
+  const state =
+    states.find((one) => one === "running") ?? states.find((one) => one === "cancelled") ?? first.state;
+  const counts = sumAll(known.map(({ scanned, matched, moved }) => ({ scanned, matched, moved })));
+  return ok({ task: first.task, state, ...counts });
+}
+
+/** The sum of all; the first refusal where one refused. */
+export function sumMessages(answers: readonly Result<{ messages: number }>[]): Result<{ messages: number }> {
+  let messages = 0;
+  for (const answer of answers) {
+    if (!answer.ok) return answer;
+    messages += answer.value.messages;
+  }
+  return ok({ messages });
+}
+
+/** A consumer's credit is shared out, one at the least: so it is at least the number of partitions. */
+export function creditOf(credit: number, partition: number, partitions: number): number {
+  return Math.max(1, Math.floor(credit / partitions) + (partition < credit % partitions ? 1 : 0));
+}

@@ -1,0 +1,61 @@
+/**
+ * Which partition gets which message of a batch. A batch of one owner goes as it is; else each partition's part is
+ * joined from the records' bytes.
+ */
+import { FIELD, type BatchCodec, type RecordTable } from "../protocol/batch.ts";
+import type { SequenceRun } from "../protocol/commands.ts";
+import { ownerOf } from "../protocol/partitions.ts";
+import { readRecord } from "../protocol/record.ts";
+import { hashBytes, hashText } from "../protocol/rendezvous.ts";
+import type { QueueLayout } from "../protocol/rpc.ts";
+import { runsOf, slicesOf } from "../protocol/runs.ts";
+
+export interface Part {
+  readonly partition: number;
+  readonly batch: Uint8Array;
+  /** The part's messages, by their indexes in the whole batch. */
+  readonly messages: readonly SequenceRun[];
+}
+
+const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
+
+/** `even`: the partition of messages that have no owner, the same for all of the batch. */
+export function splitBatch(
+  codec: BatchCodec,
+  batch: Uint8Array,
+  table: RecordTable,
+  layout: QueueLayout,
+  even: number,
+): Part[] {
+  const indexes = new Map<number, number[]>();
+  for (let i = 0; i < table.count; i++) {
+    const owner = ownerAt(batch, table, i, layout) ?? even;
+    const own = indexes.get(owner);
+    if (own) own.push(i);
+    else indexes.set(owner, [i]);
+  }
+  return [...indexes].map(([partition, own]) => {
+    const messages = runsOf(own);
+    const isWhole = own.length === table.count;
+    const part = isWhole ? batch : codec.join(slicesOf(batch, table, messages), UNSTAMPED);
+    return { partition, batch: part, messages };
+  });
+}
+
+/**
+ * In a FIFO queue all messages of a key have one owner. A dedup id is known where its first message lies: within the key
+ * in a FIFO queue, else by itself.
+ */
+function ownerAt(
+  batch: Uint8Array,
+  table: RecordTable,
+  index: number,
+  { partitions, fifo }: QueueLayout,
+): number | null {
+  const flags = table.flags(index);
+  if (fifo && (flags & FIELD.orderingKey) !== 0) {
+    return ownerOf(hashBytes(batch, table.keyOffset(index), table.keySize(index)), partitions);
+  }
+  if ((flags & FIELD.dedupId) === 0) return null;
+  return ownerOf(hashText(readRecord(batch, table.offset(index)).dedupId!), partitions);
+}
