@@ -93,7 +93,10 @@ export class HubEvents {
       );
       return;
     }
-    if (!live.session.isSlow) live.save({ ...live.session, isSlow: true });
+    if (!live.session.isSlow) {
+      live.save({ ...live.session, isSlow: true });
+      live.send({ type: "slow", frames: live.flow.sentFrames });
+    }
     const { exchange, pattern, onSlow } = subscription;
     for (const index of indexes) {
       const topic = frames.topic(index);

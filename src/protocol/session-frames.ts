@@ -149,6 +149,8 @@ export type SessionServerFrame =
       readonly offsets?: readonly SequenceRun[];
       readonly events?: readonly EventJson[];
     }
+  /** Events are left out from now on, until the client says `seen`. `frames`: event frames of this connection so far. */
+  | { readonly type: "slow"; readonly frames: number }
   /** Events were left out. `offset` is the last of them, `events` how many matched. */
   | {
       readonly type: "gap";

@@ -134,12 +134,27 @@ describe("a session that says nothing of what it has seen", () => {
     const session = await TestSession.open();
     await session.subscribe("e", "#");
     for (let i = 1; i <= 9; i++) await publish(stub, `a=${BIG}`);
-    expect(await session.restTypes()).toEqual(["events", "events", "events", "events"]);
+    expect(await session.restTypes()).toEqual(["events", "events", "events", "events", "slow"]);
     expect(must(await hubStub().inspect())).toMatchObject({ eventsSent: 4, eventsDropped: 5 });
     session.send({ type: "seen", frames: 4 });
     expect((await session.next("gap")).head).toMatchObject({ reason: "slow", events: 5, offset: 9 });
     await publish(stub, "a=more");
     expect(await session.events(1)).toEqual(["10:a=more"]);
+  });
+
+  it("is told so each time it becomes slow, and how many frames it has been sent", async () => {
+    const stub = await declareExchange("e");
+    const session = await TestSession.open();
+    await session.subscribe("e", "a");
+    await session.subscribe("e", "#");
+    for (let round = 1; round <= 2; round++) {
+      for (let i = 1; i <= 3; i++) await publish(stub, `a=${BIG}`);
+      for (let i = 1; i <= 4; i++) await session.next("events");
+      expect((await session.next("slow")).head).toEqual({ type: "slow", frames: 4 * round });
+      expect(await session.restTypes()).toEqual([]);
+      session.send({ type: "seen", frames: 4 * round });
+      expect([(await session.next("gap")).head, (await session.next("gap")).head]).toHaveLength(2);
+    }
   });
 
   it("gets the last of each topic later, where it asked for that", async () => {
@@ -148,7 +163,7 @@ describe("a session that says nothing of what it has seen", () => {
     await session.subscribe("e", "#", { onSlow: "conflate" });
     for (let i = 1; i <= 5; i++) await publish(stub, `big=${BIG}`);
     for (let i = 1; i <= 4; i++) await publish(stub, `a=${i}`, `b=${i}`);
-    expect(await session.restTypes()).toEqual(["events", "events", "events", "events"]);
+    expect(await session.restTypes()).toEqual(["events", "events", "events", "events", "slow"]);
     session.send({ type: "seen", frames: 4 });
     const { head } = await session.next("gap");
     expect(head.offset).toBe(13);

@@ -97,6 +97,14 @@ describe("seen", () => {
     expect(seen()).toEqual([16]);
   });
 
+  it("is said no sooner because the broker tells that the session is slow", async () => {
+    await subscribeSlowly();
+    await publish(2);
+    hub.last.tell({ type: "slow", frames: 2 });
+    await work(2);
+    expect([told, seen()]).toEqual([["t1", "t2"], []]);
+  });
+
   it("counts a frame with several readers when the last has read it", async () => {
     await subscribeSlowly();
     client.exchange("orders").subscribe("#", () => undefined);

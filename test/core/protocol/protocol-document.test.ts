@@ -81,6 +81,7 @@ const SESSION_SERVER_FRAMES: Record<SessionServerFrame["type"], true> = {
   hello: true,
   subscribed: true,
   events: true,
+  slow: true,
   gap: true,
   unsubscribed: true,
   confirm: true,
