@@ -13,7 +13,7 @@ import {
   whole,
   type Present,
 } from "../protocol/schemas.ts";
-import { ANY_WORDS_MAX, parsePattern } from "../routing/topic.ts";
+import { parsePattern } from "../routing/topic.ts";
 
 /** A whole number that arrives as text, in a query or a header. */
 export function wholeText(min: number, max: number): z.ZodType<number, string> {
@@ -75,7 +75,7 @@ export const BindingListQuery = z.strictObject({
 export const BindingId = wholeText(1, Number.MAX_SAFE_INTEGER);
 
 const Pattern = shortText.refine((pattern) => parsePattern("pattern", pattern).ok, {
-  message: `must have at most ${ANY_WORDS_MAX} words "#"`,
+  message: `must have at most ${LIMITS.manyWordWildcardsMax} words "#"`,
 });
 
 export const PresenceQuery = z.strictObject({ pattern: Pattern.default("#") });
@@ -138,7 +138,7 @@ const Grant = z.strictObject({
   verb: z.enum(["publish", "consume", "subscribe", "manage"]),
   /** Topics may have any characters, so patterns may too. */
   pattern: key.refine((pattern) => parsePattern("pattern", pattern).ok, {
-    message: `must have at most ${ANY_WORDS_MAX} words "#"`,
+    message: `must have at most ${LIMITS.manyWordWildcardsMax} words "#"`,
   }),
   exchange: Name.optional(),
   ratePerSecond: z.number().positive().max(RATE_PER_SECOND_MAX).optional(),

@@ -23,7 +23,6 @@ import type {
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import type { Attachment } from "../protocol/exchange-rpc.ts";
 import { moveSender, type Move } from "../protocol/move-target.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { explain } from "../routing/explain.ts";
 import { Bindings } from "./bindings.ts";
@@ -343,7 +342,7 @@ export class Exchange {
     this.noteUse();
     const { epochText: epoch, offset } = this.context.history;
     const { presence } = this.config;
-    return ok({ ...attached.value, epoch, offset, leaseMs: LIMITS.hubLeaseMs, presence });
+    return ok({ ...attached.value, epoch, offset, presence });
   }
 
   /** With an attachment: only if it is still that one. */

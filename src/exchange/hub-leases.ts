@@ -30,10 +30,6 @@ export class HubLeases {
     return [...this.leases.keys()];
   }
 
-  has(hub: string): boolean {
-    return this.leases.has(hub);
-  }
-
   /** The attachment of each hub. */
   attachments(): Pick<HubLease, "hub" | "attachment">[] {
     return [...this.leases.values()];

@@ -10,7 +10,7 @@ import { readBatchHeader } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
 import type { ReplyCommand, RouteConfirm, RoutePublishCommand } from "../protocol/exchange-commands.ts";
-import { formatInbox, isInbox, parseInbox } from "../protocol/inbox.ts";
+import { formatInbox, isInbox, parseInbox, REPLY_ERROR_HEADER } from "../protocol/inbox.ts";
 import { eventToJson, recordFromJson, type MessageJson } from "../protocol/message-json.ts";
 import { parseName } from "../protocol/names.ts";
 import { readRecord, readText } from "../protocol/record.ts";
@@ -231,7 +231,7 @@ export class HubCalls {
   private withError(batch: Uint8Array, error: string): Result<Uint8Array> {
     const record = this.recordOf(undefined, batch);
     if (!record.ok) return record;
-    const headers = { ...record.value.headers, "millrace-error": error };
+    const headers = { ...record.value.headers, [REPLY_ERROR_HEADER]: error };
     return this.ports.codec.encode([{ ...record.value, headers }], UNSTAMPED, "client");
   }
 

@@ -74,7 +74,6 @@ export interface Attachment {
   readonly attachment: number;
   readonly epoch: string;
   readonly offset: number;
-  readonly leaseMs: number;
   readonly presence: boolean;
 }
 

@@ -14,9 +14,6 @@ import { writeText } from "../protocol/utf8.ts";
 export const ONE_WORD = "*";
 export const ANY_WORDS = "#";
 
-/** What RabbitMQ allows too. Keeps what one pattern may ask of a matcher small; three say no more than two. */
-export const ANY_WORDS_MAX = 2;
-
 const scratch = new Uint8Array(3 * LIMITS.textBytesMax);
 
 export function splitWords(text: string): string[] {
@@ -30,8 +27,8 @@ export function parsePattern(field: string, pattern: string): Result<readonly st
     return refuse("bad_request", `${field}: is over ${LIMITS.textBytesMax} bytes`);
   }
   const words = splitWords(pattern);
-  if (words.filter((word) => word === ANY_WORDS).length > ANY_WORDS_MAX) {
-    return refuse("bad_request", `${field}: has more than ${ANY_WORDS_MAX} words "#"`);
+  if (words.filter((word) => word === ANY_WORDS).length > LIMITS.manyWordWildcardsMax) {
+    return refuse("bad_request", `${field}: has more than ${LIMITS.manyWordWildcardsMax} words "#"`);
   }
   return ok(words);
 }

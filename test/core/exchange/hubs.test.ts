@@ -21,7 +21,7 @@ describe("a hub's lease", () => {
   inBothLives("begins where the numbers are, and tells what the hub must know", (make) => {
     const e = make({ config: { ...KEPT.config, presence: true } });
     e.publish("a=1");
-    const attached = { attachment: e.nowMs, epoch: "25", offset: 1, leaseMs: LEASE, presence: true };
+    const attached = { attachment: e.nowMs, epoch: "25", offset: 1, presence: true };
     expect(must(attach(e))).toEqual(attached);
     e.publish("a=2");
     expect(must(attach(e))).toEqual({ ...attached, offset: 2 });
