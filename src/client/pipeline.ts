@@ -21,7 +21,7 @@
  *  - The broker forgets a producer that was idle for a day, so one that was idle for half of that, with nothing in
  *    doubt, takes a new id first.
  */
-import { messageId } from "../protocol/batch.ts";
+import { idPrefix } from "../protocol/batch.ts";
 import type { PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { indexesOf } from "../protocol/runs.ts";
@@ -239,15 +239,17 @@ function answerAll(batch: Batch, confirm: PublishConfirm, buffer: PublishBuffer)
     for (const index of indexesOf(messages)) buffer.reject(entries[index]!, error);
   }
   let position = 0;
+  const prefix = idPrefix(confirm.origin);
   for (const [first, count] of confirm.sequences) {
     for (let i = 0; i < count && position < entries.length; i++, position++) {
       if (first === 0) continue;
       const entry = entries[position]!;
       const isOwn = batch.isRepeated && entry.record.dedupId === undefined;
       const duplicate = duplicates.size > 0 && !isOwn && duplicates.has(position);
-      buffer.resolve(entry, { id: messageId(confirm.origin, first + i), duplicate });
+      buffer.resolve(entry, { id: prefix + (first + i).toString(36), duplicate });
     }
   }
+  if (position === entries.length) return;
   // The broker remembers a producer's newest batches only. We never have that many in flight, so this is for a
   // broker that remembers fewer than it promised.
   const forgotten = new MillraceError("internal", "accepted, but the broker no longer knows under which id", {

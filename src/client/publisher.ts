@@ -182,7 +182,8 @@ export class Publisher implements SocketOwner {
         this.pump();
       };
       // With nothing in flight there is nothing to gather for: what comes meanwhile has company while this is under way.
-      if (this.lingerMs > 0 && !this.pipeline.isIdle) this.cancelLinger = this.clock.after(this.lingerMs, run);
+      if (this.lingerMs > 0 && !this.pipeline.isIdle)
+        this.cancelLinger = this.clock.after(this.lingerMs, run);
       else {
         this.cancelLinger = () => undefined;
         queueMicrotask(run);

@@ -199,7 +199,12 @@ export function stampBatch(bytes: Uint8Array, header: BatchHeader): void {
 
 /** A message's id when it carries none of its own: `<origin>-<sequence>`, both in base 36. */
 export function messageId(origin: number, sequence: number): string {
-  return `${origin.toString(36)}-${sequence.toString(36)}`;
+  return idPrefix(origin) + sequence.toString(36);
+}
+
+/** What the ids of all messages of an origin begin with. */
+export function idPrefix(origin: number): string {
+  return `${origin.toString(36)}-`;
 }
 
 /** The sequence in an id that `messageId` made for this origin, or null. */
