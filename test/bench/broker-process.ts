@@ -1,0 +1,44 @@
+/** Our broker as it is shipped: the bundle that `npm run deploy` would upload, on workerd, with nothing in between. */
+import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { unstable_readConfig as readConfig } from "wrangler";
+import { freshFolder } from "./processes.ts";
+import { startWorkerd, type Workerd } from "./workerd.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/** What is read of wrangler.toml. */
+interface ReadConfig {
+  readonly compatibility_date: string;
+  readonly compatibility_flags: readonly string[];
+  readonly durable_objects: { readonly bindings: readonly { name: string; class_name: string }[] };
+}
+
+export async function startShippedBroker({ isInspected = false, minify = true } = {}): Promise<Workerd> {
+  const bundle = bundled(minify);
+  const config = readConfig({ config: join(ROOT, "wrangler.toml") }) as ReadConfig;
+  return startWorkerd({
+    bundle,
+    objects: Object.fromEntries(
+      config.durable_objects.bindings.map(({ name, class_name }) => [name, class_name]),
+    ),
+    compatibilityDate: config.compatibility_date,
+    compatibilityFlags: config.compatibility_flags,
+    assets: join(ROOT, "build/site"),
+    isInspected,
+  });
+}
+
+/** What `wrangler deploy` makes of an unedited wrangler.toml. A profile is easier to read when it isn't minified. */
+function bundled(minify: boolean): string {
+  const folder = freshFolder("bundle");
+  const wrangler = join(
+    dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
+    "bin/wrangler.js",
+  );
+  const args = ["deploy", "--dry-run", ...(minify ? ["--minify"] : []), "--outdir", folder];
+  const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "true" };
+  execFileSync(process.execPath, [wrangler, ...args], { cwd: ROOT, env, stdio: "pipe" });
+  return folder;
+}
