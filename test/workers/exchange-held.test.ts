@@ -127,6 +127,7 @@ describe("dead letters", () => {
     await runAlarm(work);
     expect(must(await work.inspect()).counts.deadLettering).toBe(0);
     expect(must(await dead.inspect())).toMatchObject({ delayed: 1, moving: 0 });
+    expect(await dead.remove({ ifUnused: false })).toMatchObject({ code: "exchange_in_use" });
     // They are events when they come, and not again when they go.
     expect(await session.events(1)).toEqual(["1:=one"]);
     const morgue = await declare("morgue");

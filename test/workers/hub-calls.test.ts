@@ -1,9 +1,9 @@
 // Consuming and calling through sessions, over the real queues.
-import { evictDurableObject, reset } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { bodiesIn, taken } from "../support/exchange-client.ts";
+import { bodiesIn, declareExchange, taken } from "../support/exchange-client.ts";
 import { batchOf, declare, must, type QueueStub } from "../support/queue-client.ts";
-import { hubStub, TestSession } from "../support/session-client.ts";
+import { hubStub, runHubAlarm, TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
   vi.useRealTimers();
@@ -119,6 +119,34 @@ describe("a session that consumes", () => {
     });
   });
 
+  it("gives back what it holds when its grant ends, though its token goes on, and keeps the rest", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stubs = [await declare("q", noWait), await declare("kept")] as const;
+    const grants = [
+      { verb: "consume", pattern: "q", expiresMs: Date.now() + 5_000 },
+      { verb: "consume", pattern: "kept" },
+    ] as const;
+    const session = await TestSession.open({ claims: { grants } });
+    for (const queue of ["q", "kept"]) await session.ask({ type: "consume", queue }, "consuming");
+    must(await stubs[0].publish({ batch: batchOf("a") }));
+    const { lease } = (await session.next("deliver")).head;
+    const alarmMs = await runInDurableObject(hubStub(), (_object, state) => state.storage.getAlarm());
+    expect(alarmMs).toBe(Date.now() + 5_000);
+    vi.setSystemTime(Date.now() + 5_000);
+    const settlements = [{ lease, verdict: "ack" }] as const;
+    expect(await session.ask({ type: "settle", queue: "q", settlements }, "error")).toMatchObject({
+      code: "forbidden",
+    });
+    await runHubAlarm(hubStub());
+    expect((await session.next("cancelled")).head).toMatchObject({ queue: "q", reason: "token_expired" });
+    await expect.poll(async () => must(await stubs[0].inspect()).consumers).toEqual([]);
+    expect(must(await stubs[0].inspect()).counts).toMatchObject({ ready: 1, leased: 0 });
+    const [back] = must(await stubs[0].peek({ state: "ready", limit: 1 })).messages;
+    expect(back).toMatchObject({ failures: 0 });
+    must(await stubs[1].publish({ batch: batchOf("b") }));
+    expect((await session.next("deliver")).head).toMatchObject({ queue: "kept" });
+  });
+
   it("is told when its queue is deleted", async () => {
     const stub = await declare("q");
     const session = await consumer("q");
@@ -162,6 +190,48 @@ async function calling(): Promise<{ stub: QueueStub; responder: TestSession; cal
   return { stub, responder, caller: await TestSession.open() };
 }
 
+describe("the rate of a grant", () => {
+  it("holds for all that a session publishes by it, calls too, and for nothing else", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    await declare("q");
+    await declare("free");
+    await declareExchange("e");
+    const grants = [
+      { verb: "publish", pattern: "q", ratePerSecond: 2 },
+      { verb: "publish", pattern: "free" },
+      { verb: "publish", pattern: "a.*", exchange: "e", ratePerSecond: 1 },
+    ] as const;
+    const [session, other] = [
+      await TestSession.open({ claims: { grants } }),
+      await TestSession.open({ claims: { grants } }),
+    ];
+    const messages = [{ body: "x" }];
+    const toQueue = { type: "publish", queue: "q", messages } as const;
+    const topics = (...keys: string[]) =>
+      ({ type: "publish", exchange: "e", messages: keys.map((routingKey) => ({ routingKey })) }) as const;
+    const limited = (ratePerSecond: number, retryAfterMs: number) => ({
+      code: "rate_limited",
+      facts: { ratePerSecond, retryAfterMs },
+    });
+    await session.ask({ ...toQueue, messages: [...messages, ...messages] }, "confirm");
+    expect(await session.ask(toQueue, "error")).toMatchObject(limited(2, 500));
+    call(session, 1);
+    expect((await session.next("error")).head).toMatchObject(limited(2, 500));
+    // Another queue, another grant, another session: each has its own.
+    await session.ask({ ...toQueue, queue: "free" }, "confirm");
+    await session.ask(topics("a.b"), "routed");
+    expect(await session.ask(topics("a.c"), "error")).toMatchObject(limited(1, 1_000));
+    await other.ask(toQueue, "confirm");
+    vi.setSystemTime(Date.now() + 500);
+    await session.ask(toQueue, "confirm");
+    expect(await session.ask(topics("a.c"), "error")).toMatchObject(limited(1, 500));
+    vi.setSystemTime(Date.now() + 500);
+    // A batch larger than a second's worth is taken, and paid off.
+    await session.ask(topics("a.c", "a.d", "a.e"), "routed");
+    expect(await session.ask(topics("a.c"), "error")).toMatchObject(limited(1, 3_000));
+  });
+});
+
 describe("a call", () => {
   it("is answered over two hubs, also after an eviction of each", async () => {
     const { stub, responder, caller } = await calling();
@@ -189,6 +259,23 @@ describe("a call", () => {
     call(caller, 2);
     expect((await caller.next("error")).head).toMatchObject({ ref: 2, code: "no_responders" });
     expect(await bodiesIn(stub)).toEqual([]);
+  });
+
+  it("takes no field that it decides itself, and sends nothing then", async () => {
+    const { stub, responder, caller } = await calling();
+    const fields = { replyTo: "q", correlationId: "c", ttlMs: 1, delayMs: 0, dedupId: "d" };
+    for (const [field, value] of Object.entries(fields)) {
+      const messages = [{ body: "x", [field]: value }];
+      expect(
+        await caller.ask({ type: "call", ref: 1, queue: "q", timeoutMs: 5_000, messages }, "error"),
+      ).toMatchObject({
+        ref: 1,
+        code: "bad_request",
+        detail: `${field}: is not for a call, which decides it`,
+      });
+    }
+    expect(must(await stub.inspect()).counts).toMatchObject({ ready: 0, leased: 0 });
+    expect(await responder.restTypes()).toEqual([]);
   });
 
   it("whose time is over gets no answer: a late one is refused and counted", async () => {

@@ -222,6 +222,32 @@ describe("who is present", () => {
     await expect.poll(async () => must(await hubStub().inspect()).exchanges).toBe(0);
   });
 
+  it("is not told where the exchange has it off, and a watch that is refused holds nothing", async () => {
+    const stub = await declareExchange("e");
+    const session = await TestSession.open();
+    const ask = { type: "presence", ref: 2, exchange: "e", pattern: "#" } as const;
+    for (const watch of [false, true]) {
+      expect(await session.ask({ ...ask, watch }, "error")).toMatchObject({ ref: 2, code: "bad_request" });
+    }
+    await expect.poll(async () => must(await stub.inspect()).hubs).toBe(0);
+    expect(must(await hubStub().inspect()).exchanges).toBe(0);
+  });
+
+  it("is told only of those whose pattern shares a topic with the token's grants", async () => {
+    await declareExchange("e", { presence: true });
+    const grants = [{ verb: "subscribe", pattern: "a.*", exchange: "e" }] as const;
+    const watcher = await TestSession.open({ claims: { grants } });
+    const ask = { type: "presence", exchange: "e", pattern: "#", watch: true } as const;
+    await watcher.ask(ask, "presence");
+    const others = await TestSession.open({ hub: 1 });
+    await others.subscribe("e", "b", { member: "hidden" });
+    await others.subscribe("e", "*.b", { member: "ann" });
+    const seen = { member: "ann", pattern: "*.b", count: 1 };
+    expect((await watcher.next("presence_changed")).head.changes).toEqual([seen]);
+    expect(await watcher.ask(ask, "presence")).toMatchObject({ subscriptions: 1, members: 1, list: [seen] });
+    expect(await watcher.ask({ ...ask, pattern: "b" }, "error")).toMatchObject({ code: "forbidden" });
+  });
+
   it("is told no more once the exchange is deleted, nor to whom no grant allows it any more", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const stub = await declareExchange("e", { presence: true });
