@@ -133,8 +133,8 @@ export class QueueLifecycle {
     // What an earlier queue of the name left behind.
     if (known) this.ports.erase(known);
     const { namespace, queue, partition: index } = this.ports.catalogue;
-    const { origin, createdMs, config, paused, partitions, isOpen, waitsFor } = setup;
-    const partition = { ...WHOLE, index, count: partitions, isOpen, waitsFor };
+    const { origin, createdMs, config, paused, partitions, waitsFor } = setup;
+    const partition = { ...WHOLE, index, count: partitions, waitsFor };
     this.ports.stores.writeQueue({
       queue,
       namespace,

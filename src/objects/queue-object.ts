@@ -89,7 +89,7 @@ export class QueueObject extends QueueTurns implements PartitionApi {
   }
 
   async layout(): Promise<Result<QueueLayout>> {
-    return this.look(({ config: { partitions, fifo } }) => ok({ partitions, fifo }));
+    return this.look(({ partition, config }) => ok({ partitions: partition.count, fifo: config.fifo }));
   }
 
   // As one partition of several

@@ -63,13 +63,12 @@ export class QueuePartitions {
     if (told === changes) return;
     const { origin, createdMs, config, paused } = queue.stored;
     const { partitions } = config;
-    const setup = { origin, createdMs, config, paused, partitions, isOpen: true, waitsFor: [] };
-    // Closed first: the others must have learned of them before anything is stored there.
+    const setup = { origin, createdMs, config, paused, partitions, waitsFor: [] };
     const waitsFor = config.fifo ? range(0, count) : [];
-    await this.joinAll(range(count, partitions), { ...setup, isOpen: false, waitsFor });
+    await this.joinAll(range(count, partitions), { ...setup, waitsFor });
     await this.joinAll(range(1, count), setup);
+    // The head last: from here on it tells callers of the new ones, and nobody takes a message of theirs any more.
     await this.ports.learn(setup);
-    await this.joinAll(range(count, partitions), setup);
     await this.ports.inTurn((current) => current.noteTold(changes));
   }
 

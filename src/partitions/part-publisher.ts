@@ -34,12 +34,15 @@ export class PartPublisher {
   private stale: Publish[] = [];
   private held: Publish[] = [];
   private isRelearning = false;
+  /** Changed only while nothing is on its way: else what was refused would come behind what was sent after it. */
+  private layout: QueueLayout;
   private lastRef = 0;
   private lastOrder = 0;
   private allAnswered: () => void = () => undefined;
 
   constructor(ports: PartPublisherPorts) {
     this.ports = ports;
+    this.layout = ports.layout();
   }
 
   publish(ref: number | null, command: PublishCommand): void {
@@ -56,7 +59,7 @@ export class PartPublisher {
   }
 
   private send(publish: Publish): void {
-    const parts = publish.publishing.takeParts(this.ports.layout());
+    const parts = publish.publishing.takeParts(this.layout);
     publish.unanswered = parts.length;
     for (const part of parts) {
       const ref = ++this.lastRef;
@@ -90,6 +93,7 @@ export class PartPublisher {
     this.isRelearning = true;
     for (let tries = 0; this.stale.length > 0; tries++) {
       const refused = await this.ports.relearn(tries);
+      this.layout = this.ports.layout();
       // In the order in which they came, which is not that of their answers.
       const stale = this.stale.sort((a, b) => a.order - b.order);
       this.stale = [];

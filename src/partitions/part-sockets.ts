@@ -4,7 +4,6 @@
  * Tokens, rates and heartbeats are the objects' business, as ever: every frame of the client reaches one.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { Settlement, SettlementResult } from "../protocol/commands.ts";
 import { ERRORS } from "../protocol/errors.ts";
 import {
   decodeFrame,
@@ -15,13 +14,13 @@ import {
   type ServerFrame,
 } from "../protocol/frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { partitionOfLease } from "../protocol/partitions.ts";
 import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
 import { creditOf } from "./merge.ts";
 import { PartPublisher } from "./part-publisher.ts";
+import { PartSettlements } from "./part-settlements.ts";
 import type { PublishPart } from "./publishing.ts";
 
 export interface PartSocketsPorts {
@@ -41,14 +40,6 @@ type Answer = ServerFrame | PartFrame;
 type Consuming = ConsumeFrame & { readonly consumer: string };
 type ConsumerFrame = Extract<ServerFrame, { type: "consuming" | "active" | "drained" | "cancelled" }>;
 
-/** Settlements of one client's frame, at several partitions. */
-interface Settling {
-  readonly ref: number | null;
-  readonly results: SettlementResult[];
-  unanswered: number;
-  refusal: Refusal | null;
-}
-
 /** Our numbers for settlements; publishes have numbers of their own below. */
 const SETTLE_REFS = 2 ** 40;
 /** WebSocket close codes (RFC 6455 §7.4.1) that may be sent; others mean that there was no close frame. */
@@ -58,9 +49,11 @@ export class PartSockets {
   private readonly ports: PartSocketsPorts;
   private readonly client: WebSocket;
   private readonly publisher: PartPublisher;
+  private readonly settlements: PartSettlements;
   private parts: WebSocket[] = [];
   private hello: Extract<ServerFrame, { type: "hello" }> | null = null;
   private isOver = false;
+  private opening: Promise<unknown> = Promise.resolve();
 
   /** What the client consumes with; null: it does not. */
   private consume: Consuming | null = null;
@@ -71,9 +64,6 @@ export class PartSockets {
   /** Deliveries that came before the client was told that it consumes. */
   private readonly early: (string | ArrayBuffer)[] = [];
   private hasOne = false;
-
-  private readonly settling = new Map<number, { settling: Settling; places: readonly number[] }>();
-  private lastSettle = SETTLE_REFS;
 
   private constructor(ports: PartSocketsPorts, client: WebSocket) {
     this.ports = ports;
@@ -86,6 +76,14 @@ export class PartSockets {
       send: (part, ref) => this.sendPublish(part, ref),
       answer: (ref, answer) =>
         answer.ok ? this.tell({ type: "confirm", ref, ...answer.value }) : this.refuse(ref, answer),
+    });
+    this.settlements = new PartSettlements({
+      firstRef: SETTLE_REFS,
+      partitions: () => this.parts.length,
+      send: (partition, ref, settlements) =>
+        this.parts[partition]!.send(JSON.stringify({ type: "settle", ref, settlements })),
+      answer: (ref, answer) =>
+        answer.ok ? this.tell({ type: "settled", ref, results: answer.value }) : this.refuse(ref, answer),
     });
   }
 
@@ -106,8 +104,14 @@ export class PartSockets {
     return ok(client);
   }
 
-  /** Opens what is missing. */
-  private async openParts(): Promise<Refusal | null> {
+  /** Opens what is missing, one call after the other: each counts on what the one before has opened. */
+  private openParts(): Promise<Refusal | null> {
+    const opened = this.opening.then(() => this.openMissing());
+    this.opening = opened.catch(() => undefined);
+    return opened;
+  }
+
+  private async openMissing(): Promise<Refusal | null> {
     const { partitions } = this.ports.layout();
     for (let i = this.parts.length; i < partitions; i++) {
       const response = await this.ports.open(i, partitions);
@@ -127,6 +131,13 @@ export class PartSockets {
     const refused = (await this.ports.relearn(this.ports.layout(), tries)) ?? (await this.openParts());
     if (!refused && this.consume !== null) this.sayConsume();
     return refused;
+  }
+
+  /** There are more partitions; the head says so when all of them know. */
+  private async follow(partitions: number): Promise<void> {
+    for (let tries = 0; this.parts.length < partitions && !this.isOver; tries++) {
+      if ((await this.relearn(tries)) !== null) return;
+    }
   }
 
   // From the client
@@ -155,7 +166,7 @@ export class PartSockets {
       case "publish":
         return this.publish(frame, payload, ref);
       case "settle":
-        this.settle(frame.settlements, ref);
+        this.settlements.settle(frame.settlements, ref);
         return null;
       case "consume":
         return this.startConsume(frame);
@@ -185,20 +196,6 @@ export class PartSockets {
     const stamp = producer && { producer: producer.id, sequence: producer.sequence };
     const part = { known, ...(producer?.span === undefined ? {} : { span: producer.span }) };
     this.parts[partition]!.send(encodeBinaryFrame({ type: "publish", ref, ...stamp, part }, batch));
-  }
-
-  private settle(settlements: readonly Settlement[], ref: number | null): void {
-    const lanes = Map.groupBy(settlements.keys(), (at) => {
-      const partition = partitionOfLease(settlements[at]!.lease);
-      return partition < this.parts.length ? partition : 0;
-    });
-    const settling: Settling = { ref, results: [], unanswered: lanes.size, refusal: null };
-    for (const [partition, places] of lanes) {
-      const own = ++this.lastSettle;
-      this.settling.set(own, { settling, places });
-      const frame = { type: "settle", ref: own, settlements: places.map((at) => settlements[at]!) };
-      this.parts[partition]!.send(JSON.stringify(frame));
-    }
   }
 
   private startConsume(frame: ConsumeFrame): Refusal | null {
@@ -253,13 +250,13 @@ export class PartSockets {
         return this.publisher.answered(ref ?? 0, ok(confirm));
       }
       case "settled":
-        return this.settled(answer.ref ?? 0, answer.results, null);
+        return this.settlements.answered(answer.ref ?? 0, ok(answer.results));
       case "error": {
         const { type: _type, ref, ...refusal } = answer;
         return this.refused(ref, { ok: false, ...refusal });
       }
       case "partitions":
-        void this.relearn(0);
+        void this.follow(answer.partitions);
         return;
       case "pong":
         return;
@@ -322,31 +319,15 @@ export class PartSockets {
     this.tell(answer);
   }
 
-  private settled(ref: number, results: readonly SettlementResult[], refusal: Refusal | null): void {
-    const known = this.settling.get(ref);
-    if (known === undefined) return;
-    this.settling.delete(ref);
-    const { settling, places } = known;
-    for (const [i, result] of results.entries()) settling.results[places[i]!] = result;
-    settling.refusal ??= refusal;
-    if (--settling.unanswered > 0) return;
-    if (settling.refusal !== null) this.refuse(settling.ref, settling.refusal);
-    else this.tell({ type: "settled", ref: settling.ref, results: settling.results });
-  }
-
   private refused(ref: number | null, refusal: Refusal): void {
-    if (ref !== null && ref > SETTLE_REFS) this.settled(ref, [], refusal);
+    if (ref !== null && ref > SETTLE_REFS) this.settlements.answered(ref, refusal);
     else if (ref !== null && ref > 0) this.publisher.answered(ref, refusal);
     else if (refusal.code !== "not_consuming") {
-      if (this.consume !== null && !this.isTold) this.giveUpConsume();
+      // One partition refused the consumer, so it is one nowhere.
+      if (this.consume !== null && !this.isTold) this.toAll(() => ({ type: "cancel" }));
+      if (!this.isTold) this.consume = null;
       this.refuse(null, refusal);
     }
-  }
-
-  /** One partition refused the consumer, so it is one nowhere. */
-  private giveUpConsume(): void {
-    this.consume = null;
-    this.toAll(() => ({ type: "cancel" }));
   }
 
   // The end

@@ -2,7 +2,7 @@
  * Publishing to a queue of several partitions: each batch is split, each partition gets its parts in one call, and what
  * a partition refuses because there are more of them is split anew.
  */
-import type { BatchCodec } from "../protocol/batch.ts";
+import type { BatchCodec, RecordTable } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm, PublishRefusal, SequenceRun } from "../protocol/commands.ts";
 import { ownerOf } from "../protocol/partitions.ts";
 import { hashText } from "../protocol/rendezvous.ts";
@@ -69,53 +69,52 @@ function runsOfAll(numbers: readonly number[]): SequenceRun[] {
   return runs;
 }
 
+/** A command on its way, and the messages of it that are still to be sent. */
+interface Pending {
+  readonly command: PublishCommand;
+  readonly table: RecordTable;
+  readonly confirm: Confirm;
+  waiting: readonly SequenceRun[];
+}
+
 export class Publishing {
   private readonly codec: BatchCodec;
   private readonly random: () => number;
-  private readonly commands: readonly PublishCommand[];
-  private readonly confirms: (Confirm | Refusal)[];
-  private waiting: { command: number; batch: Uint8Array; messages: readonly SequenceRun[] }[] = [];
-  private readonly counts: number[];
+  private readonly pending: (Pending | Refusal)[];
 
   constructor(codec: BatchCodec, random: () => number, commands: readonly PublishCommand[]) {
     this.codec = codec;
     this.random = random;
-    this.commands = commands;
-    this.counts = commands.map(() => 0);
-    this.confirms = commands.map(({ batch, source = "client" }, command) => {
-      const scanned = codec.scan(batch, source);
+    this.pending = commands.map((command) => {
+      const scanned = codec.scan(command.batch, command.source ?? "client");
       if (!scanned.ok) return scanned;
-      const { count } = scanned.value;
-      this.counts[command] = count;
-      this.waiting.push({ command, batch, messages: [[0, count]] });
-      return new Confirm(count);
+      const table = scanned.value;
+      return { command, table, confirm: new Confirm(table.count), waiting: [[0, table.count]] };
     });
   }
 
   get isDone(): boolean {
-    return this.waiting.length === 0;
+    return this.pending.every((one) => "ok" in one || one.waiting.length === 0);
   }
 
-  /** What is to be sent now, in the order of the commands. */
+  /**
+   * What is to be sent now, in the order of the commands: of each command one part at the most to a partition, which
+   * knows a repeated part by the command's sequence.
+   */
   takeParts(layout: QueueLayout): PublishPart[] {
-    const { waiting } = this;
-    this.waiting = [];
-    return waiting.flatMap(({ command, batch, messages }) => {
-      const publish = this.commands[command]!;
-      const scanned = this.codec.scan(batch, publish.source ?? "client");
-      // Its parts are whole, because it was.
-      if (!scanned.ok) return [];
-      const places = [...indexesOf(messages)];
-      const parts = splitBatch(this.codec, batch, scanned.value, layout, this.evenOwner(publish, layout));
-      return parts.map((part): PublishPart => {
-        const own = runsOf([...indexesOf(part.messages)].map((index) => places[index]!));
-        return {
-          command,
-          partition: part.partition,
-          publish: this.commandOf(publish, command, part.batch, layout),
-          messages: own,
-        };
-      });
+    return this.pending.flatMap((one, index) => {
+      if ("ok" in one || one.waiting.length === 0) return [];
+      const { command, table, waiting } = one;
+      one.waiting = [];
+      const options = { layout, even: this.evenOwner(command, layout), only: waiting };
+      return splitBatch(this.codec, command.batch, table, options).map(
+        ({ partition, batch, messages }): PublishPart => ({
+          command: index,
+          partition,
+          publish: partOf(command, table.count, batch, layout),
+          messages,
+        }),
+      );
     });
   }
 
@@ -125,32 +124,35 @@ export class Publishing {
     return ownerOf(hashText(`${producer.id}:${producer.sequence}`), partitions);
   }
 
-  private commandOf(
-    { producer, ...rest }: PublishCommand,
-    command: number,
-    batch: Uint8Array,
-    { partitions }: QueueLayout,
-  ): PublishCommand {
-    if (partitions === 1) return { ...rest, ...(producer && { producer }), batch };
-    const stamp = producer && { producer: { ...producer, span: this.counts[command]! } };
-    return { ...rest, ...stamp, batch, known: partitions };
-  }
-
-  take({ command, publish, messages }: PublishPart, answer: Result<PublishConfirm>): void {
-    if (!answer.ok && isStale(answer)) this.waiting.push({ command, batch: publish.batch, messages });
-    else (this.confirms[command] as Confirm).take(messages, answer);
+  take({ command, messages }: PublishPart, answer: Result<PublishConfirm>): void {
+    const one = this.pending[command] as Pending;
+    if (answer.ok || !isStale(answer)) one.confirm.take(messages, answer);
+    else one.waiting = runsOf([...indexesOf(one.waiting), ...indexesOf(messages)].sort((a, b) => a - b));
   }
 
   /** Refuses what is still to be sent. */
   giveUp(refusal: Refusal): void {
-    for (const { command, messages } of this.waiting)
-      (this.confirms[command] as Confirm).take(messages, refusal);
-    this.waiting = [];
+    for (const one of this.pending) {
+      if ("ok" in one || one.waiting.length === 0) continue;
+      one.confirm.take(one.waiting, refusal);
+      one.waiting = [];
+    }
   }
 
   answers(): Result<PublishConfirm>[] {
-    return this.confirms.map((confirm) => (confirm instanceof Confirm ? confirm.answer() : confirm));
+    return this.pending.map((one) => ("ok" in one ? one : one.confirm.answer()));
   }
+}
+
+function partOf(
+  { producer, ...rest }: PublishCommand,
+  count: number,
+  batch: Uint8Array,
+  { partitions }: QueueLayout,
+): PublishCommand {
+  if (partitions === 1) return { ...rest, ...(producer && { producer }), batch };
+  const stamp = producer && { producer: { ...producer, span: count } };
+  return { ...rest, ...stamp, batch, known: partitions };
 }
 
 /** There are more partitions than the caller knew, or one is not there yet, or the queue is gone. */

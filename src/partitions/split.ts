@@ -8,7 +8,7 @@ import { ownerOf } from "../protocol/partitions.ts";
 import { readRecord } from "../protocol/record.ts";
 import { hashBytes, hashText } from "../protocol/rendezvous.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
-import { runsOf, slicesOf } from "../protocol/runs.ts";
+import { indexesOf, runsOf, slicesOf } from "../protocol/runs.ts";
 
 export interface Part {
   readonly partition: number;
@@ -17,18 +17,26 @@ export interface Part {
   readonly messages: readonly SequenceRun[];
 }
 
+export interface SplitOptions {
+  readonly layout: QueueLayout;
+  readonly even: number;
+  readonly only?: readonly SequenceRun[];
+}
+
 const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
-/** `even`: the partition of messages that have no owner, the same for all of the batch. */
+/**
+ * A partition gets one part at the most. `even`: the partition of messages that have no owner, the same for all of the
+ * batch. `only`: the messages that are still to be sent; default: all.
+ */
 export function splitBatch(
   codec: BatchCodec,
   batch: Uint8Array,
   table: RecordTable,
-  layout: QueueLayout,
-  even: number,
+  { layout, even, only = [[0, table.count]] }: SplitOptions,
 ): Part[] {
   const indexes = new Map<number, number[]>();
-  for (let i = 0; i < table.count; i++) {
+  for (const i of indexesOf(only)) {
     const owner = ownerAt(batch, table, i, layout) ?? even;
     const own = indexes.get(owner);
     if (own) own.push(i);

@@ -148,7 +148,7 @@ export class WholeQueue implements QueueApi {
       // Split another way, a batch that was taken in part can't be gone on with: under each layout it is another's.
       const sender = `${from}@${partitions}`;
       const even = ownerOf(hashText(`${from}:${number}`), partitions);
-      const parts = splitBatch(this.ports.codec, batch, scanned.value, layout, even);
+      const parts = splitBatch(this.ports.codec, batch, scanned.value, { layout, even });
       const moves = parts.map(({ partition, batch: own }) =>
         this.ports.part(partition).acceptMoved({ from: sender, number, batch: own }, partitions),
       );

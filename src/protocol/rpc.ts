@@ -107,14 +107,13 @@ export interface PartitionSetup {
   readonly config: QueueConfig;
   readonly paused: boolean;
   readonly partitions: number;
-  readonly isOpen: boolean;
   /** For one that is made now. */
   readonly waitsFor: readonly number[];
 }
 
 /** What an object offers beside: to callers the layout, to the others of its queue the rest. */
 export interface PartitionApi extends QueueApi {
-  /** Of the head. */
+  /** Of the head: a layout that all partitions know. */
   layout(): Promise<Result<QueueLayout>>;
   /** Makes the partition, or tells it what has changed. */
   join(setup: PartitionSetup): Promise<Result<void>>;

@@ -11,6 +11,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { readBodyReference } from "../protocol/message-json.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { countOf } from "../protocol/runs.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import { laneOf } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
@@ -153,7 +154,9 @@ export class Acceptance {
     count: number,
   ): Result<Repeated> | null {
     if (sequence > state.last) return null;
-    if (!state.batches.some(([first, size]) => first === sequence && size === span)) {
+    const known = state.batches.find(([first, size]) => first === sequence && size === span);
+    // Since it was stored its key may have moved, and it may be another part now.
+    if (known === undefined || countOf(known[2]) !== count) {
       return refuse(
         "sequence_gap",
         `sequence: producer ${producer} has gone past ${sequence} in this partition; whether that was stored is not known`,

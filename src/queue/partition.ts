@@ -15,7 +15,6 @@ import type { Fence, Partition, StoredQueue } from "./stores.ts";
 export const WHOLE: Partition = {
   index: 0,
   count: 1,
-  isOpen: true,
   waitsFor: [],
   fences: [],
   changes: 0,
@@ -36,12 +35,6 @@ export function refuseLayout(queue: QueueContext, known: number): Refusal | null
   return known < count ? refuse("partitions_changed", `the queue has ${count} partitions`) : null;
 }
 
-/** While others have not learned of this partition, they may still take messages of its keys. */
-export function refuseClosed(queue: QueueContext): Refusal | null {
-  if (partitionOf(queue).isOpen) return null;
-  return refuse("partitions_changed", "the partition is being added; try again");
-}
-
 export function mayDeliver(queue: QueueContext): boolean {
   return !queue.stored.paused && partitionOf(queue).waitsFor.length === 0;
 }
@@ -53,15 +46,15 @@ export function ownsKey(queue: QueueContext, key: string | null): boolean {
 }
 
 /** Takes over what the head says. From here on nothing is taken under an older layout. */
-export function learn(queue: QueueContext, { config, paused, partitions, isOpen }: PartitionSetup): void {
-  const { count, fences, isOpen: wasOpen } = partitionOf(queue);
+export function learn(queue: QueueContext, { config, paused, partitions }: PartitionSetup): void {
+  const { index, count, fences } = partitionOf(queue);
   const { nextSequence } = queue.ledger.now;
-  queue.stored = { ...queue.stored, config, paused };
+  // What the head stores may have changed since it began to tell.
+  if (index > 0) queue.stored = { ...queue.stored, config, paused };
   const hasGrown = partitions > count;
   const added = Array.from({ length: partitions - count }, (_, i) => count + i);
   store(queue, {
     count: Math.max(count, partitions),
-    isOpen: wasOpen || isOpen,
     fences: hasGrown && configOf(queue).fifo ? withFence(fences, nextSequence, added) : fences,
   });
   if (config.fifo) queue.keys.searchAgain(queue);

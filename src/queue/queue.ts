@@ -49,7 +49,6 @@ import {
   mayDeliver,
   noteTold,
   partitionOf,
-  refuseClosed,
   refuseLayout,
   withChange,
   workedOff,
@@ -158,7 +157,7 @@ export class Queue {
 
   /** Answers each command in order. Messages are durable when the transaction is. */
   publish(commands: readonly PublishCommand[], nowMs: number): Result<PublishConfirm>[] {
-    const refusals = commands.map(({ known = 1 }) => this.refuseLayout(known) ?? refuseClosed(this.context));
+    const refusals = commands.map(({ known = 1 }) => this.refuseLayout(known));
     const taken = commands.filter((_, i) => refusals[i] === null);
     const options = { isMoved: false, hasConsumer: this.consumers.hasTaker };
     const answers = acceptAll(this.context, taken, nowMs, options).values();
@@ -167,11 +166,11 @@ export class Queue {
 
   /** Takes what comes through another's outbox. The same move again is answered and not taken twice. */
   acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<Moved> {
-    return refuseClosed(this.context) ?? acceptMove(this.context, from, number, batch, nowMs);
+    return acceptMove(this.context, from, number, batch, nowMs);
   }
 
   replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
-    return refuseClosed(this.context) ?? replaceWaiting(this.context, handle, batch, nowMs);
+    return replaceWaiting(this.context, handle, batch, nowMs);
   }
 
   cancel(handle: MessageHandle): Result<{ id: string }> {

@@ -24,8 +24,6 @@ export interface Partition {
   readonly index: number;
   /** Partitions that there are, as far as this one has learned. */
   readonly count: number;
-  /** False: others have not learned of it yet, and it takes nothing. */
-  readonly isOpen: boolean;
   /** Partitions that may hold older messages of its keys. It delivers nothing until they have worked them off. */
   readonly waitsFor: readonly number[];
   readonly fences: readonly Fence[];
