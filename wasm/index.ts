@@ -12,7 +12,7 @@ import * as trieMap from "./trie-memory";
 
 export { refusedField, refusedRecord } from "./refusals";
 export { topicsMatched as trieTopicsMatched } from "./trie";
-export { sortedAddress as trieMatchesAddress } from "./trie-found";
+export { recordsAddress as trieMatchesAddress } from "./trie-found";
 export { statesVisited as trieStatesVisited } from "./trie-walk";
 
 /** What a call answers when its size is not in memory: a mistake of the wrapper, never of a client. */

@@ -12,7 +12,6 @@
 //
 // A topic's entry is one of a pair. It may be longer than an entry takes, or find more; then it is not kept.
 import { freeBlock, takeZeroBlock } from "./trie-memory";
-import { findSlot } from "./trie-found";
 import { firstBytes } from "./trie-words";
 
 const ENTRY_BYTES_LOG: u32 = 7;
@@ -54,9 +53,9 @@ export function forget(): void {
 let keeping: u32 = 0;
 const KEEPING: usize = memory.data(32 * 4, 4);
 
-/** True when the topic is kept: its slots are noted then. */
-export function findKept(at: usize, size: u32, topic: u32): bool {
-  if (size > TEXT_MAX) return false;
+/** The entry of a topic that is kept, or 0: then it may be kept as this topic of the group. */
+export function findKept(at: usize, size: u32, topic: u32): usize {
+  if (size > TEXT_MAX) return 0;
   const a = firstBytes(at, min(size, 16));
   const b = firstBytes(at + 16, min(max(size, 16) - 16, 16));
   const c = firstBytes(at + 32, max(size, 32) - 32);
@@ -64,15 +63,11 @@ export function findKept(at: usize, size: u32, topic: u32): bool {
   const mask: u32 = (1 << (block - ENTRY_BYTES_LOG)) - 1;
   const first = entries + ((<usize>(hash & mask)) << ENTRY_BYTES_LOG);
   const second = first ^ (1 << ENTRY_BYTES_LOG);
-  const entry = holds(first, a, b, c, size) ? first : holds(second, a, b, c, size) ? second : 0;
-  if (entry != 0) {
-    const end = entry + (load<u32>(entry, COUNT) << 1);
-    for (let slot = entry; slot < end; slot += 2) findSlot(<u32>load<u16>(slot, SLOTS) + 1, 1 << topic);
-    return true;
-  }
+  if (holds(first, a, b, c, size)) return first;
+  if (holds(second, a, b, c, size)) return second;
   if (load<u32>(first, MISSED) != hash) {
     store<u32>(first, hash, MISSED);
-    return false;
+    return 0;
   }
   const free = load<u32>(first) != age || load<u32>(second) == age ? first : second;
   if ((load<u32>(free, SIZE) & UNFINISHED) == 0) {
@@ -85,7 +80,16 @@ export function findKept(at: usize, size: u32, topic: u32): bool {
     store<u32>(KEEPING + (topic << 2), <u32>free);
     keeping |= 1 << topic;
   }
-  return false;
+  return 0;
+}
+
+/** Where the slots of an entry lie, u16 each. */
+export function slotsIn(entry: usize): usize {
+  return entry + SLOTS;
+}
+
+export function slotCount(entry: usize): u32 {
+  return load<u32>(entry, COUNT);
 }
 
 function holds(entry: usize, a: v128, b: v128, c: v128, size: u32): bool {

@@ -1,27 +1,22 @@
 // What topics find: for each slot and each 32 topics in a row (a group), which of them go to the slot.
 //
-// Per slot, 8 bytes:   0 u32 a bit for each topic of the group at hand that found it      4 u32 records (sorting)
-// Record, 8 bytes:     0 u32 group in the low half, slot in the high half                 4 u32 a bit for each topic
+// Per slot, 4 bytes:   0 u32 a bit for each topic of the group at hand that found it
+// Record, 8 bytes:     0 u32 group in the low half, slot in the high half      4 u32 a bit for each topic
 //
 // A slot is kept as its number plus 1, so that 0 can stand for a node without a slot. It counts as found already by
 // every topic; so a node without a slot need not be told from one with a slot.
 import { endKeeping, keepSlot } from "./trie-cache";
-import { SLOT_BITS, blockFor, freeBlock, takeBlock, takeZeroBlock } from "./trie-memory";
+import { blockFor, freeBlock, takeBlock, takeZeroBlock } from "./trie-memory";
 
-const ROW_BYTES_LOG: u32 = 3;
-const RECORDS: usize = 4;
+const RECORD_BYTES_LOG: u32 = 3;
 const FIRST_BLOCK: u32 = 11;
-/** The smallest block of records has 16,384 of them. */
-const RECORDS_BLOCK_MIN: u32 = 17;
-/** Few are sorted by themselves; more are read off the bits that mark their slots. */
-const SORTED_MAX: u32 = 24;
+/** The smallest block of records has 8,192 of them. */
+const RECORDS_BLOCK_MIN: u32 = 16;
 
 let slots: usize = 0;
 let slotsBlock: u32 = 0;
 
-/** As they are found, group by group; and sorted, which is the answer. Blocks of one size. */
 let records: usize = 0;
-let sorted: usize = 0;
 let recordsBlock: u32 = 0;
 
 /** Behind the last record, and behind the last one of an earlier group. */
@@ -35,7 +30,7 @@ export function openFound(): bool {
 
 /** Room for finding a slot. False when memory is exhausted. */
 export function haveSlot(slot: u32): bool {
-  const wanted = max(FIRST_BLOCK, blockFor((slot + 2) << ROW_BYTES_LOG));
+  const wanted = max(FIRST_BLOCK, blockFor((slot + 2) << 2));
   if (wanted > slotsBlock) {
     const block = takeZeroBlock(wanted);
     if (block == 0) return false;
@@ -44,30 +39,22 @@ export function haveSlot(slot: u32): bool {
     slotsBlock = wanted;
     store<u32>(slots, 0xffffffff);
   }
-  return haveRecords(max(RECORDS_BLOCK_MIN, slotsBlock + 1));
+  return haveRecords(max(RECORDS_BLOCK_MIN, slotsBlock + 2));
 }
 
+/** Twice what a group may find. */
 function haveRecords(wanted: u32): bool {
   if (wanted == recordsBlock) return true;
-  const first = takeBlock(wanted);
-  if (first == 0) return false;
-  const second = takeBlock(wanted);
-  if (second == 0) {
-    freeBlock(first, wanted);
-    return false;
-  }
-  if (records != 0) {
-    freeBlock(records, recordsBlock);
-    freeBlock(sorted, recordsBlock);
-  }
-  records = first;
-  sorted = second;
+  const block = takeBlock(wanted);
+  if (block == 0) return false;
+  if (records != 0) freeBlock(records, recordsBlock);
+  records = block;
   recordsBlock = wanted;
   return true;
 }
 
-export function sortedAddress(): usize {
-  return sorted;
+export function recordsAddress(): usize {
+  return records;
 }
 
 export function startFinding(): void {
@@ -77,25 +64,29 @@ export function startFinding(): void {
 
 /** Whether the records have room for whatever a group may find. */
 export function canFindMore(): bool {
-  return <u32>(end - records) <= (1 << recordsBlock) - (1 << slotsBlock);
+  return <u32>(end - records) <= (<u32>1) << (recordsBlock - 1);
+}
+
+export function recordsFound(): u32 {
+  return (<u32>(end - records)) >> RECORD_BYTES_LOG;
 }
 
 /** Notes that the topic of this bit found the slot (plus 1). Without a branch: nothing foretells whether it is new. */
 export function findSlot(slot: u32, topicBit: u32): void {
-  const row = slots + ((<usize>slot) << ROW_BYTES_LOG);
-  const before = load<u32>(row);
-  store<u32>(row, before | topicBit);
+  const place = slots + ((<usize>slot) << 2);
+  const before = load<u32>(place);
+  store<u32>(place, before | topicBit);
   store<u32>(end, slot);
-  end += (<usize>(before == 0)) << ROW_BYTES_LOG;
+  end += (<usize>(before == 0)) << RECORD_BYTES_LOG;
 }
 
 /** Completes the records of the topics of this group. */
 export function endGroup(group: u32): void {
   for (let at = groupStart; at < end; at += 8) {
     const slot = load<u32>(at);
-    const row = slots + ((<usize>slot) << ROW_BYTES_LOG);
-    const topicBits = load<u32>(row);
-    store<u32>(row, 0);
+    const place = slots + ((<usize>slot) << 2);
+    const topicBits = load<u32>(place);
+    store<u32>(place, 0);
     store<u32>(at, ((slot - 1) << 16) | group);
     store<u32>(at, topicBits, 4);
     keepSlot(slot - 1, topicBits);
@@ -104,57 +95,25 @@ export function endGroup(group: u32): void {
   endKeeping();
 }
 
-/** Sorts the records by slot and group. Returns how many there are. */
-export function sortRecords(): u32 {
-  const count = (<u32>(end - records)) >> ROW_BYTES_LOG;
-  if (count <= SORTED_MAX) insertRecords();
-  else spreadRecords();
-  return count;
+/** Notes that the topic of this bit found `count` slots at `at`, u16 each. */
+export function findKeptSlots(at: usize, count: u32, topicBit: u32): void {
+  const stop = at + (count << 1);
+  let to = end;
+  for (; at < stop; at += 2) {
+    const slot = <u32>load<u16>(at) + 1;
+    const place = slots + ((<usize>slot) << 2);
+    const before = load<u32>(place);
+    store<u32>(place, before | topicBit);
+    store<u32>(to, slot);
+    to += (<usize>(before == 0)) << RECORD_BYTES_LOG;
+  }
+  end = to;
 }
 
-function insertRecords(): void {
-  const to = sorted - records;
-  for (let at = records; at < end; at += 8) {
-    const record = load<u64>(at);
-    let place = at + to;
-    for (; place > sorted && load<u32>(place - 8) > <u32>record; place -= 8)
-      store<u64>(place, load<u64>(place - 8));
-    store<u64>(place, record);
+/** Makes `count` slots at `at`, u16 each and different, the records of topic 0, which is the only one. */
+export function takeSlots(at: usize, count: u32): void {
+  end = records + (count << RECORD_BYTES_LOG);
+  for (let to = records; to < end; to += 8, at += 2) {
+    store<u64>(to, ((<u64>load<u16>(at)) << 16) | 0x100000000);
   }
-}
-
-/** Groups ascend already, so records of one slot only have to stay in their order. */
-function spreadRecords(): void {
-  for (let at = records; at < end; at += 8) {
-    const slot = load<u32>(at) >> 16;
-    const row = rowOf(slot);
-    store<u32>(row, load<u32>(row, RECORDS) + 1, RECORDS);
-    const bits = SLOT_BITS + ((slot >> 6) << 3);
-    store<u64>(bits, load<u64>(bits) | ((<u64>1) << (slot & 63)));
-  }
-  const last = sorted + (end - records);
-  let place = sorted;
-  for (let slot: u32 = 0; place < last; slot += 64) {
-    let bits = load<u64>(SLOT_BITS + (slot >> 3));
-    if (bits == 0) continue;
-    store<u64>(SLOT_BITS + (slot >> 3), 0);
-    for (; bits != 0; bits &= bits - 1) {
-      const row = rowOf(slot + <u32>ctz(bits));
-      const size = load<u32>(row, RECORDS) << ROW_BYTES_LOG;
-      store<u32>(row, <u32>place, RECORDS);
-      place += size;
-    }
-  }
-  for (let at = records; at < end; at += 8) {
-    const record = load<u64>(at);
-    const row = rowOf((<u32>record) >> 16);
-    const to = <usize>load<u32>(row, RECORDS);
-    store<u32>(row, <u32>to + 8, RECORDS);
-    store<u64>(to, record);
-  }
-  for (let at = records; at < end; at += 8) store<u32>(rowOf(load<u32>(at) >> 16), 0, RECORDS);
-}
-
-function rowOf(slot: u32): usize {
-  return slots + ((<usize>(slot + 1)) << ROW_BYTES_LOG);
 }

@@ -5,7 +5,6 @@
 //           SIZES        16 KiB   u32 a topic: its bytes
 //           WORDS_HERE   64 KiB   trie-walk.ts: the words of a group of topics, position by position
 //           WORD_COUNTS         u32 a topic of a group: its words
-//           SLOT_BITS     8 KiB   a bit a slot: found by some topic of the call
 //           heap         grows    blocks of 2^n bytes: tables, rows, lists, records, texts of long words, nodes' slots
 //
 // A freed block waits in the list of its size and is handed out again, whole or in halves; halves are never joined. So
@@ -32,8 +31,7 @@ export const GROUP_TOPICS: u32 = 32;
 export const WORD_STRIDE: u32 = 8 * GROUP_TOPICS;
 export const WORDS_HERE: usize = SIZES + 4 * TOPICS_MAX;
 export const WORD_COUNTS: usize = WORDS_HERE + WORD_STRIDE * WORDS_MAX;
-export const SLOT_BITS: usize = WORD_COUNTS + 4 * GROUP_TOPICS;
-const HEAP: usize = SLOT_BITS + SLOTS_MAX / 8;
+const HEAP: usize = WORD_COUNTS + 4 * GROUP_TOPICS;
 
 /** The smallest block, which every free block can be linked in: 2^4 bytes. */
 export const BLOCK_MIN: u32 = 4;

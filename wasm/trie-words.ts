@@ -27,7 +27,6 @@ const NODES: usize = 24;
 const SHORT_MAX: u32 = 16;
 /** Sixteen bytes of ones and sixteen of zeros; `openWords` fills it. From 16 - n on, n ones come first. */
 const MASKS: usize = memory.data(32, 16);
-const FACTOR: u64 = 0x9e3779b97f4a7c15;
 const DOT_BYTE: u8 = 46;
 
 const ROWS: usize = memory.data(16, 4);
@@ -52,13 +51,12 @@ export function firstBytes(at: usize, size: u32): v128 {
   return v128.and(v128.load(at), v128.load(MASKS + SHORT_MAX - size));
 }
 
-function mix(hash: u64, bytes: u64): u64 {
-  const mixed = (hash ^ bytes) * FACTOR;
-  return mixed ^ (mixed >> 32);
-}
-
+/** Both halves are multiplied side by side, which takes half as long as one after the other. */
 function mixText(hash: u64, text: v128): u64 {
-  return mix(mix(hash, i64x2.extract_lane(text, 0)), i64x2.extract_lane(text, 1));
+  const mixed =
+    (i64x2.extract_lane(text, 0) ^ hash) * 0x9e3779b97f4a7c15 +
+    i64x2.extract_lane(text, 1) * 0xbf58476d1ce4e5b9;
+  return ((mixed ^ (mixed >> 29)) * 0x94d049bb133111eb) >> 32;
 }
 
 function hashOfLong(at: usize, size: u32): u32 {

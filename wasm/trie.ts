@@ -5,8 +5,17 @@ import * as map from "./trie-memory";
 import { haveRoom } from "./trie-memory";
 import * as nodes from "./trie-nodes";
 import { ANY_WORDS, ONE_WORD, ROOT, nodeRow } from "./trie-nodes";
-import { findKept, forget } from "./trie-cache";
-import { canFindMore, endGroup, haveSlot, openFound, sortRecords, startFinding } from "./trie-found";
+import { findKept, forget, slotCount, slotsIn } from "./trie-cache";
+import {
+  canFindMore,
+  endGroup,
+  findKeptSlots,
+  haveSlot,
+  openFound,
+  recordsFound,
+  startFinding,
+  takeSlots,
+} from "./trie-found";
 import { EXHAUSTED, addSlot, removeSlot } from "./trie-slots";
 import { putTopic, walk } from "./trie-walk";
 import * as words from "./trie-words";
@@ -99,24 +108,34 @@ export function removePattern(size: u32, slot: u32): i32 {
 /** Topics of the group at hand that have to be walked, a bit each. */
 let unknown: u32 = 0;
 
-function takeTopic(at: usize, size: u32, topic: u32): void {
-  if (findKept(at, size, topic)) return;
-  putTopic(at, size, topic);
-  unknown |= 1 << topic;
-}
-
 function finishGroup(group: u32): void {
   if (unknown != 0) walk(unknown);
   unknown = 0;
   endGroup(group);
 }
 
-/** Matches the topic of `size` bytes in KEYS. Returns the count of records that `sortRecords` made. */
+/** Matches the topic of `size` bytes in KEYS. Returns the count of records. */
 export function matchTopic(size: u32): u32 {
   startFinding();
-  takeTopic(map.KEYS, size, 0);
-  finishGroup(0);
-  return sortRecords();
+  const kept = findKept(map.KEYS, size, 0);
+  if (kept != 0) {
+    takeSlots(slotsIn(kept), slotCount(kept));
+  } else {
+    putTopic(map.KEYS, size, 0);
+    unknown = 1;
+    finishGroup(0);
+  }
+  return recordsFound();
+}
+
+function takeTopic(at: usize, size: u32, topic: u32): void {
+  const kept = findKept(at, size, topic);
+  if (kept == 0) {
+    putTopic(at, size, topic);
+    unknown |= 1 << topic;
+    return;
+  }
+  findKeptSlots(slotsIn(kept), slotCount(kept), 1 << topic);
 }
 
 let matched: u32 = 0;
@@ -142,5 +161,5 @@ export function matchTopics(base: u32, count: u32): u32 {
     finishGroup(group);
     matched += size;
   }
-  return sortRecords();
+  return recordsFound();
 }

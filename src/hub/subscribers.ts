@@ -99,11 +99,15 @@ class ExchangeSubscribers {
   /** All at once: while the shares are told, sessions may go, and a slot may get another pattern. */
   share(batch: Uint8Array, table: RecordTable): AudienceShare[] {
     const shares: AudienceShare[] = [];
+    const bySlot = new Map<number, number[]>();
     const matches = this.matcher.matchAll(new RoutingKeys(batch, table));
-    for (let k = 0; k < matches.count;) {
+    for (let k = 0; k < matches.count; k++) {
       const slot = matches.slot(k);
-      const matched: number[] = [];
-      for (; k < matches.count && matches.slot(k) === slot; k++) matches.addIndexes(k, matched);
+      let matched = bySlot.get(slot);
+      if (matched === undefined) bySlot.set(slot, (matched = []));
+      matches.addIndexes(k, matched);
+    }
+    for (const [slot, matched] of bySlot) {
       for (const audience of this.bySlot[slot]!.audiences.values()) {
         const seen = audience.scope === null ? matched : withinScope(audience.scope, matched, batch, table);
         if (seen.length > 0) shares.push({ audience, indexes: seen });

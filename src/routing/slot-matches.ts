@@ -1,6 +1,6 @@
 /**
  * Which topics of a list go to which slots, in records: a slot, 32 topics in a row, and a bit for each of them that goes
- * there. Records ascend by slot and then by topic, and none is without a bit.
+ * there. Records are in no order, but for those of one slot, whose topics ascend; none is without a bit.
  *
  * As words, two a record: slot in the high half and number of the 32 in the low half; the bits. They may lie in the
  * matcher's own memory, so an answer costs nothing to make and lives until the matcher is called again.
@@ -47,7 +47,7 @@ export class SlotMatches {
   }
 }
 
-/** A record for each of these, in any order; `bits` as above. */
+/** As above. */
 export interface MatchRecord {
   readonly slot: number;
   readonly group: number;
@@ -55,8 +55,7 @@ export interface MatchRecord {
 }
 
 export function matchesOf(records: readonly MatchRecord[]): SlotMatches {
-  const sorted = records.toSorted((a, b) => a.slot - b.slot || a.group - b.group);
-  const words = Uint32Array.from(sorted.flatMap(({ slot, group, bits }) => [slot * 0x10000 + group, bits]));
+  const words = Uint32Array.from(records.flatMap(({ slot, group, bits }) => [slot * 0x10000 + group, bits]));
   return new SlotMatches(words, 0, records.length);
 }
 

@@ -86,7 +86,7 @@ export class WasmMatcher implements TopicMatcher {
     const { words } = this;
     const slots: number[] = [];
     for (let at = this.matches, left = count; left > 0; left--, at += 2) slots.push(words[at]! >>> 16);
-    return slots;
+    return count > 1 ? slots.sort((a, b) => a - b) : slots;
   }
 
   matchAll(topics: TopicList): SlotMatches {

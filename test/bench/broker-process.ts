@@ -15,8 +15,16 @@ interface ReadConfig {
   readonly durable_objects: { readonly bindings: readonly { name: string; class_name: string }[] };
 }
 
-export async function startShippedBroker({ isInspected = false, minify = true } = {}): Promise<Workerd> {
-  const bundle = bundled(minify);
+export interface ShippedOptions {
+  readonly isInspected?: boolean;
+  readonly minify?: boolean;
+  /** A Worker to build in place of the shipped one; its file is called `worker.ts`. */
+  readonly entry?: string;
+}
+
+export async function startShippedBroker(options: ShippedOptions = {}): Promise<Workerd> {
+  const { isInspected = false, minify = true, entry } = options;
+  const bundle = bundled(minify, entry);
   const config = readConfig({ config: join(ROOT, "wrangler.toml") }) as ReadConfig;
   return startWorkerd({
     bundle,
@@ -31,13 +39,14 @@ export async function startShippedBroker({ isInspected = false, minify = true } 
 }
 
 /** What `wrangler deploy` makes of an unedited wrangler.toml. A profile is easier to read when it isn't minified. */
-function bundled(minify: boolean): string {
+function bundled(minify: boolean, entry?: string): string {
   const folder = freshFolder("bundle");
   const wrangler = join(
     dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
     "bin/wrangler.js",
   );
-  const args = ["deploy", "--dry-run", ...(minify ? ["--minify"] : []), "--outdir", folder];
+  const script = entry === undefined ? [] : [entry];
+  const args = ["deploy", ...script, "--dry-run", ...(minify ? ["--minify"] : []), "--outdir", folder];
   const env = { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "true" };
   execFileSync(process.execPath, [wrangler, ...args], { cwd: ROOT, env, stdio: "pipe" });
   return folder;

@@ -129,3 +129,9 @@ export class Fleet {
     return `${region}.${city}.guest-${this.random.between(0, 9_999_999)}.${this.random.pick(METRICS)}`;
   }
 }
+
+/** Draws from some topics as publishers do where a few are busy: the n-th is drawn about 1/n as often as the first. */
+export function busyTopics(topics: readonly string[], count: number, seed: number): string[] {
+  const random = new Random(seed);
+  return Array.from({ length: count }, () => topics[Math.floor(topics.length ** random.next()) - 1]!);
+}

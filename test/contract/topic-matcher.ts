@@ -11,6 +11,7 @@ export function topicMatcherContract(name: string, makeMatcher: () => TopicMatch
     vectorTests(makeMatcher);
     pairTests(makeMatcher);
     batchTests(makeMatcher);
+    repeatTests(makeMatcher);
     limitTests(makeMatcher);
   });
 }
@@ -137,7 +138,7 @@ function batchTests(makeMatcher: () => TopicMatcher): void {
     expect(plainMatches(matcher.matchAll(topicList(["b", "", "c.d"])))).toEqual([]);
   });
 
-  it("answers by slot, ascending, and then by topic", () => {
+  it("says of each slot which topics go there", () => {
     const matcher = makeMatcher();
     matcher.add("a.#", 900);
     matcher.add("#", 5);
@@ -183,6 +184,67 @@ function batchTests(makeMatcher: () => TopicMatcher): void {
       [1, [40]],
       [13, [...topics.keys()]],
     ]);
+  });
+}
+
+function repeatTests(makeMatcher: () => TopicMatcher): void {
+  it("answers to the same topic again and again as the patterns are at the time", () => {
+    const matcher = makeMatcher();
+    const ask = (expected: readonly number[]): void => {
+      for (let i = 0; i < 4; i++) expect(matcher.match("a.b")).toEqual(expected);
+      const both = matcher.matchAll(topicList(Array.from({ length: 70 }, (_, i) => (i % 2 ? "a.b" : "a.c"))));
+      const odd = Array.from({ length: 35 }, (_, i) => 2 * i + 1);
+      expect(plainMatches(both)).toEqual(expected.map((slot) => [slot, odd]));
+    };
+    matcher.add("a.b", 7);
+    ask([7]);
+    matcher.add("#.b", 3);
+    ask([3, 7]);
+    matcher.add("#.b", 3);
+    matcher.remove("#.b", 3);
+    ask([3, 7]);
+    matcher.remove("a.b", 7);
+    ask([3]);
+    matcher.remove("#.b", 3);
+    ask([]);
+  });
+
+  it("tells topics apart that begin alike, of any size, however often they come", () => {
+    const matcher = makeMatcher();
+    const topics = [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 100, 255].map((size) => "x".repeat(size));
+    for (const [slot, topic] of topics.entries()) matcher.add(topic, slot);
+    const expected = topics.map((_, slot) => [slot, [slot]]);
+    for (let i = 0; i < 4; i++) expect(plainMatches(matcher.matchAll(topicList(topics)))).toEqual(expected);
+    for (const [slot, topic] of topics.entries()) expect(matcher.match(topic)).toEqual([slot]);
+  });
+
+  it.each([31, 32, 33, 100])("finds %i slots each time", (count) => {
+    const matcher = makeMatcher();
+    const slots = Array.from({ length: count }, (_, i) => 3 * i);
+    for (const slot of slots) matcher.add(slot % 2 ? "*.b" : "a.#", slot);
+    for (let i = 0; i < 4; i++) {
+      expect(matcher.match("a.b")).toEqual(slots);
+      expect(plainMatches(matcher.matchAll(topicList(["", "a.b"])))).toEqual(
+        slots.map((slot) => [slot, [1]]),
+      );
+    }
+  });
+
+  it("matches many topics that can each go many ways", () => {
+    const matcher = makeMatcher();
+    const patterns = Array.from({ length: 1_024 }, (_, i) =>
+      [...i.toString(2)].map((bit) => "a*"[Number(bit)]),
+    );
+    for (const [slot, words] of patterns.entries()) matcher.add(`#.${words.join(".")}`, slot);
+    const topics = Array.from({ length: 64 }, (_, i) => `${"a.".repeat(11)}${i % 3 ? "a" : `b${i}`}`);
+    const expected = new Map<number, number[]>();
+    for (const [i, topic] of topics.entries()) {
+      for (const slot of matcher.match(topic)) expected.set(slot, [...(expected.get(slot) ?? []), i]);
+    }
+    expect(expected.size).toBe(1_024);
+    expect(plainMatches(matcher.matchAll(topicList(topics)))).toEqual(
+      [...expected].sort(([a], [b]) => a - b),
+    );
   });
 }
 

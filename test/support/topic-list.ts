@@ -21,12 +21,13 @@ export function topicList(topics: readonly string[]): TopicList {
   };
 }
 
-/** `[slot, indexes]` for each slot, in the order of the answer. */
+/** `[slot, indexes]` for each slot, ascending. */
 export function plainMatches(matches: SlotMatches): [number, number[]][] {
-  const plain: [number, number[]][] = [];
+  const bySlot = new Map<number, number[]>();
   for (let k = 0; k < matches.count; k++) {
-    if (plain.at(-1)?.[0] !== matches.slot(k)) plain.push([matches.slot(k), []]);
-    matches.addIndexes(k, plain.at(-1)![1]);
+    const indexes = bySlot.get(matches.slot(k)) ?? [];
+    matches.addIndexes(k, indexes);
+    bySlot.set(matches.slot(k), indexes);
   }
-  return plain;
+  return [...bySlot].sort(([a], [b]) => a - b);
 }
