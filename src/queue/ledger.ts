@@ -29,8 +29,10 @@ const PRODUCER_BATCHES = 8;
 const DIRTY_PRODUCERS_MAX = 16;
 const PRODUCERS_CACHED_MAX = 256;
 const PRODUCER_SWEEP_MS = 3_600_000;
-/** Segments published since the last snapshot, at the most: what a wake has to read. */
-const UNSAVED_SEGMENTS_MAX = 1_024;
+/** Segments published since the last snapshot, at the most: what a wake has to read. A snapshot costs a row. */
+const UNSAVED_SEGMENTS_MAX = 128;
+/** What stands in storage may have more: earlier versions saved less often. */
+const STORED_UNSAVED_SEGMENTS_MAX = 1_024;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -112,8 +114,8 @@ export class Ledger {
     const savedNext = this.now.nextSequence;
     for (const lane of this.lanes()) {
       const from = segmentId(lane, savedNext);
-      const heads = segments.heads(from, (lane + 1) * LANE_SPAN, UNSAVED_SEGMENTS_MAX + 1);
-      assert(heads.length <= UNSAVED_SEGMENTS_MAX, "more unsaved segments than a snapshot allows");
+      const heads = segments.heads(from, (lane + 1) * LANE_SPAN, STORED_UNSAVED_SEGMENTS_MAX + 1);
+      assert(heads.length <= STORED_UNSAVED_SEGMENTS_MAX, "more unsaved segments than a snapshot allows");
       for (const head of heads) {
         this.addSegment(head.id % LANE_SPAN, head.count, head.recordBytes);
         this.now.clockMs = Math.max(this.now.clockMs, head.timeMs);

@@ -115,6 +115,13 @@ describe("a queue with a million messages", () => {
     }
   });
 
+  it("wakes by reading a few segments though it was only published to since it was made", () => {
+    const q = new QueueHarness();
+    for (let i = 0; i < 1_000; i++) must(q.publish("m"));
+    q.evict();
+    expect(rowsRead(q, () => expect(q.info().counts.ready).toBe(1_000))).toBeLessThanOrEqual(150);
+  });
+
   it("is held in memory only as far as the cache goes, the places of its records included", () => {
     const q = new QueueHarness();
     const segments = new Segments(q.stores.segments, q.codec);
