@@ -13,7 +13,7 @@ import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
 import { Queue } from "../queue/queue.ts";
 import { migrate } from "../storage/migrations.ts";
-import { QUEUE_MIGRATIONS } from "../storage/queue-schema.ts";
+import { QUEUE_MIGRATIONS, SELDOM_USED_TABLES } from "../storage/queue-schema.ts";
 import { SqlQueueStores } from "../storage/queue-stores.ts";
 import { Sql } from "../storage/sql.ts";
 import { Alarm } from "./alarm.ts";
@@ -55,7 +55,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrate(ctx.storage.sql, QUEUE_MIGRATIONS);
-    this.sql = new Sql(ctx.storage.sql);
+    this.sql = new Sql(ctx.storage.sql, SELDOM_USED_TABLES);
     this.stores = new SqlQueueStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
     this.catalogue = new QueueCatalogue(env, this.name);

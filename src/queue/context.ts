@@ -31,6 +31,7 @@ export function openContext(
   codec: BatchCodec,
   random: () => number,
 ): QueueContext | null {
+  stores.forget();
   const stored = stores.readQueue();
   if (stored === null) return null;
   const segments = new Segments(stores.segments, codec);

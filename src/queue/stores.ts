@@ -27,8 +27,9 @@ export interface Partition {
   /** Partitions that may hold older messages of its keys. It delivers nothing until they have worked them off. */
   readonly waitsFor: readonly number[];
   readonly fences: readonly Fence[];
-  /** The head's: how often it changed what all partitions must know, and how many of the changes they all know. */
+  /** The head's: how often it changed what all partitions must know. */
   readonly changes: number;
+  /** The last of the changes that all know; in another partition, that it was told of itself. */
   readonly told: number;
 }
 
@@ -296,6 +297,8 @@ export interface QueueStores {
   readonly identities: IdentityStore;
   readonly work: WorkStore;
   readonly remotes: RemoteStore;
+  /** What is remembered of the rows is forgotten: the transaction that they were last written in may not have come true. */
+  forget(): void;
   readQueue(): StoredQueue | null;
   writeQueue(queue: StoredQueue): void;
   /** Forgets everything but the garbage. */

@@ -141,6 +141,22 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
   },
 ];
 
+/** What the common path touches not, and looks into all the same. */
+export const SELDOM_USED_TABLES = [
+  "progress",
+  "returned",
+  "delayed",
+  "expiry",
+  "blocked",
+  "drain",
+  "dedup",
+  "handle",
+  "producer",
+  "outbox",
+  "task",
+  "garbage",
+] as const;
+
 export const QUEUE_TABLES = [
   "queue",
   "segment",

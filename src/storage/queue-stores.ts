@@ -37,6 +37,10 @@ export class SqlQueueStores implements QueueStores {
     this.remotes = new SqlRemoteStore(sql);
   }
 
+  forget(): void {
+    this.sql.forget();
+  }
+
   readQueue(): StoredQueue | null {
     const row = this.sql.first<{ stored: string }>(READ_QUEUE);
     if (row === null) return null;

@@ -1,4 +1,5 @@
 // The one door to SQLite. Counts the rows that each statement reads and writes, because rows are what is billed.
+import { SeldomUsed } from "./seldom-used.ts";
 
 export type SqlValue = string | number | null | Uint8Array;
 
@@ -6,9 +7,17 @@ export class Sql {
   rowsRead = 0;
   rowsWritten = 0;
   private readonly storage: SqlStorage;
+  private readonly seldomUsed: SeldomUsed;
 
-  constructor(storage: SqlStorage) {
+  /** `seldomUsed`: tables that are worth a look whether there is anything in them at all. */
+  constructor(storage: SqlStorage, seldomUsed: readonly string[] = []) {
     this.storage = storage;
+    this.seldomUsed = new SeldomUsed(seldomUsed);
+  }
+
+  /** After a transaction that may have been rolled back. */
+  forget(): void {
+    this.seldomUsed.forget();
   }
 
   run(query: string, ...values: SqlValue[]): void {
@@ -16,6 +25,15 @@ export class Sql {
   }
 
   all<Row>(query: string, ...values: SqlValue[]): Row[] {
+    if (this.seldomUsed.skips(query, (table) => this.hasNone(table))) return [];
+    return this.execute(query, values);
+  }
+
+  private hasNone(table: string): boolean {
+    return this.execute(`SELECT 1 FROM ${table} LIMIT 1`, []).length === 0;
+  }
+
+  private execute<Row>(query: string, values: readonly SqlValue[]): Row[] {
     const cursor = this.storage.exec(query, ...values);
     const rows = cursor.toArray() as Row[];
     this.rowsRead += cursor.rowsRead;

@@ -8,7 +8,7 @@ import type { QueueConfig } from "../../src/protocol/queue-config.ts";
 import type { Consumer } from "../../src/queue/consumers.ts";
 import { Queue } from "../../src/queue/queue.ts";
 import { migrate } from "../../src/storage/migrations.ts";
-import { QUEUE_MIGRATIONS, QUEUE_TABLES } from "../../src/storage/queue-schema.ts";
+import { QUEUE_MIGRATIONS, QUEUE_TABLES, SELDOM_USED_TABLES } from "../../src/storage/queue-schema.ts";
 import { SqlQueueStores } from "../../src/storage/queue-stores.ts";
 import { Sql } from "../../src/storage/sql.ts";
 import { NodeSql } from "../support/node-sql.ts";
@@ -49,7 +49,7 @@ export class SimulatedQueue {
         return storage.exec(query, ...values);
       },
     };
-    this.stores = new SqlQueueStores(new Sql(faulty as SqlStorage));
+    this.stores = new SqlQueueStores(new Sql(faulty as SqlStorage, SELDOM_USED_TABLES));
     this.stores.writeQueue({
       queue: options.name,
       namespace: "simulation",

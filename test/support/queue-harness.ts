@@ -11,7 +11,7 @@ import { WasmBatchCodec } from "../../src/protocol/wasm-batch-codec.ts";
 import type { Consumer, Dispatched } from "../../src/queue/consumers.ts";
 import { Queue } from "../../src/queue/queue.ts";
 import { migrate } from "../../src/storage/migrations.ts";
-import { QUEUE_MIGRATIONS } from "../../src/storage/queue-schema.ts";
+import { QUEUE_MIGRATIONS, SELDOM_USED_TABLES } from "../../src/storage/queue-schema.ts";
 import { SqlQueueStores } from "../../src/storage/queue-stores.ts";
 import { Sql } from "../../src/storage/sql.ts";
 import { NodeSql } from "./node-sql.ts";
@@ -35,7 +35,7 @@ export class QueueHarness {
   readonly codec = wasmCodec();
   readonly sql = new NodeSql();
   /** Counts the rows that the stores read and write. */
-  readonly counted = new Sql(this.sql.storage);
+  readonly counted = new Sql(this.sql.storage, SELDOM_USED_TABLES);
   readonly stores = new SqlQueueStores(this.counted);
   nowMs: number;
   private queue: Queue | null = null;

@@ -2,6 +2,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach } from "vitest";
+import { SELDOM_USED_TABLES } from "../../src/storage/queue-schema.ts";
 import { SqlQueueStores } from "../../src/storage/queue-stores.ts";
 import { Sql } from "../../src/storage/sql.ts";
 import { queueStoresContract } from "../contract/queue-stores.ts";
@@ -14,7 +15,7 @@ afterEach(async () => {
 
 queueStoresContract(
   "SqlQueueStores over a Durable Object's SQLite",
-  () => ({ stores: new SqlQueueStores(new Sql(storage)) }),
+  () => ({ stores: new SqlQueueStores(new Sql(storage, SELDOM_USED_TABLES)) }),
   (body) =>
     // The object's constructor has made the tables, and only inside it may its storage be used.
     runInDurableObject(env.QUEUES.getByName("test/stores"), (_object, state) => {
