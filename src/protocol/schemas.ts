@@ -14,6 +14,7 @@ import type { MessageJson } from "./message-json.ts";
 import { NAME_PATTERN } from "./names.ts";
 import { QUEUE_DEFAULTS, type QueueConfig } from "./queue-config.ts";
 import { ok, type Result } from "./result.ts";
+import { plainFrame } from "./plain-frames.ts";
 import { refusalOf } from "./schema-refusals.ts";
 
 const encoder = new TextEncoder();
@@ -320,6 +321,12 @@ const Frame = z.discriminatedUnion("type", [
  * has no type we know, is `bad_frame`, because nothing after it can be trusted to mean what the client thinks.
  */
 export function parseClientFrame(head: unknown): Result<ClientFrame> {
+  const plain = plainFrame(head);
+  return plain === null ? parseFrame(Frame, head) : ok(plain);
+}
+
+/** As parseClientFrame, by the schemas alone. */
+export function parseBySchema(head: unknown): Result<ClientFrame> {
   return parseFrame(Frame, head);
 }
 
