@@ -2,9 +2,15 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 export class NodeSql {
-  private readonly database = new DatabaseSync(":memory:");
+  private readonly database: DatabaseSync;
   private totalChanges: ReturnType<DatabaseSync["prepare"]> | undefined;
   private readonly statements = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
+
+  /** In a file it is synced with each commit, as workerd does. */
+  constructor(path = ":memory:") {
+    this.database = new DatabaseSync(path);
+    if (path !== ":memory:") this.database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  }
 
   /**
    * A `SqlStorage` as far as src/storage uses it. Rows read are those returned, and rows written
