@@ -30,9 +30,9 @@ let entries: usize = 0;
 let block: u32 = 0;
 let age: u32 = 1;
 
-/** Entries for a trie whose nodes take 2^n bytes. False when memory is exhausted. */
+/** Twice as many bytes as the nodes take, which are 2^n, within bounds. False when memory is exhausted. */
 export function haveCache(n: u32): bool {
-  const wanted = min(max(n, BLOCK_MIN), BLOCK_MAX);
+  const wanted = min(max(n + 1, BLOCK_MIN), BLOCK_MAX);
   if (wanted == block) return true;
   const fresh = takeZeroBlock(wanted);
   if (fresh == 0) return false;
