@@ -16,13 +16,14 @@ export interface CountedBroker {
 }
 
 export async function startCountedBroker(): Promise<CountedBroker> {
-  const { url, pid, stop } = await startShippedBroker({ entry: ENTRY });
+  const workerd = await startShippedBroker({ entry: ENTRY });
+  const { url, pid } = workerd;
   return {
     url,
     counters: async () => (await (await fetch(`${url}/counters`)).json()) as Counters,
     cpuMs: () => cpuMs(pid),
     residentBytes: () => residentBytes(pid),
-    stop,
+    stop: () => workerd.stop(),
   };
 }
 

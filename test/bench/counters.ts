@@ -13,15 +13,17 @@ export interface Counters {
   /** WebSocket frames that objects were woken for. A bare ping is answered by the runtime and not seen here. */
   frames: number;
   workerRequests: number;
+  /** Instances of objects that were made. */
+  wakes: number;
   /** For how long objects had something to answer: the sum over objects, as it is billed. */
   activeMs: number;
-  /** The part of each class of objects in `rowsWritten`. */
+  /** `rowsWritten` by the class of the object and its table. */
   rowsWrittenBy: Record<string, number>;
 }
 
 export function noCounts(): Counters {
   const counts = { rowsWritten: 0, rowsRead: 0, alarmsSet: 0, calls: 0, fetches: 0, alarms: 0, frames: 0 };
-  return { ...counts, workerRequests: 0, activeMs: 0, rowsWrittenBy: {} };
+  return { ...counts, workerRequests: 0, wakes: 0, activeMs: 0, rowsWrittenBy: {} };
 }
 
 export function countsBetween(before: Counters, after: Counters): Counters {
@@ -39,6 +41,7 @@ export function countsBetween(before: Counters, after: Counters): Counters {
     alarms: after.alarms - before.alarms,
     frames: after.frames - before.frames,
     workerRequests: after.workerRequests - before.workerRequests,
+    wakes: after.wakes - before.wakes,
     activeMs: after.activeMs - before.activeMs,
     rowsWrittenBy,
   };

@@ -1,7 +1,12 @@
 /** The protocol, frame by frame: what a client sends is what is counted, so nothing gathers or repeats in between. */
 import { TypeScriptBatchCodec } from "../../src/protocol/typescript-batch-codec.ts";
-import type { MessageRecord } from "../../src/protocol/batch.ts";
-import { decodeFrame, encodeBinaryFrame, type ClientFrame, type ServerFrame } from "../../src/protocol/frames.ts";
+import { readBatchHeader, type MessageRecord } from "../../src/protocol/batch.ts";
+import {
+  decodeFrame,
+  encodeBinaryFrame,
+  type ClientFrame,
+  type ServerFrame,
+} from "../../src/protocol/frames.ts";
 import type { SessionClientFrame, SessionServerFrame } from "../../src/protocol/session-frames.ts";
 
 type Sent = ClientFrame | SessionClientFrame;
@@ -21,17 +26,15 @@ export function batchOf(records: readonly MessageRecord[]): Uint8Array {
   return encoded.value;
 }
 
-/** How many records the batches of a payload have, one after the other. */
-export function recordsIn(payload: Uint8Array, runBytes: readonly number[]): number {
+/** How many messages a delivery has. */
+export function messagesIn({ head: { runs = [], messages = [] }, payload }: Frame<"deliver">): number {
   let from = 0;
-  let records = 0;
-  for (const bytes of runBytes) {
-    const scanned = codec.scan(payload.subarray(from, from + bytes), "broker");
-    if (!scanned.ok) throw new Error(`${scanned.code}: ${scanned.detail}`);
-    records += scanned.value.count;
+  let count = messages.length;
+  for (const { bytes } of runs) {
+    count += readBatchHeader(payload.subarray(from, from + bytes)).count;
     from += bytes;
   }
-  return records;
+  return count;
 }
 
 /** Frames are kept by type until they are asked for. An `error` frame fails whoever waits, and the next who does. */
@@ -66,11 +69,16 @@ export class Wire {
   /** The next frame of a type. One caller at a time. */
   next<T extends Came["type"]>(type: T): Promise<Frame<T>> {
     const kept = this.came.get(type)?.shift();
-    if (kept !== undefined) return Promise.resolve(kept as Frame<T>);
+    if (kept !== undefined) return Promise.resolve(kept as unknown as Frame<T>);
     if (this.error !== null) return Promise.reject(this.error);
     return new Promise((resolve, reject) => {
-      this.waiting = { type, resolve: (frame) => resolve(frame as Frame<T>), reject };
+      this.waiting = { type, resolve: (frame) => resolve(frame as unknown as Frame<T>), reject };
     });
+  }
+
+  /** The bare ping of PROTOCOL §6.6, answered by the runtime. */
+  ping(): void {
+    this.socket.send("ping");
   }
 
   close(): void {
@@ -78,6 +86,7 @@ export class Wire {
   }
 
   private take(data: string | ArrayBuffer): void {
+    if (data === "pong") return;
     const decoded = decodeFrame(data);
     if (!decoded.ok) return this.fail(new Error(decoded.detail));
     const frame = { head: decoded.value.head as Came, payload: decoded.value.payload } as Frame;
@@ -85,7 +94,7 @@ export class Wire {
     if (type === "error") return this.fail(new Error(JSON.stringify(frame.head)));
     if (type === "events" && this.onEvents !== null) {
       const bytes = typeof data === "string" ? data.length : data.byteLength;
-      return this.onEvents(bytes, frame.head as OfType<"events">, frame.payload);
+      return this.onEvents(bytes, frame.head, frame.payload);
     }
     const { waiting } = this;
     if (waiting?.type === type) {

@@ -28,20 +28,23 @@ async function during<T>(object: string, work: () => T | Promise<T>): Promise<T>
 }
 
 /** A cursor knows its rows when it has been read. That is so when the next statement begins, at the latest. */
-let lastCursor: { cursor: SqlStorageCursor<Record<string, SqlStorageValue>>; kind: string } | null = null;
+let lastCursor: { cursor: SqlStorageCursor<Record<string, SqlStorageValue>>; place: string } | null = null;
 
 function settleCursor(): void {
   if (lastCursor === null) return;
-  const { cursor, kind } = lastCursor;
+  const { cursor, place } = lastCursor;
   lastCursor = null;
   counts.rowsRead += cursor.rowsRead;
-  countWritten(kind, cursor.rowsWritten);
+  countWritten(place, cursor.rowsWritten);
 }
 
-function countWritten(kind: string, rows: number): void {
+function countWritten(place: string, rows: number): void {
+  if (rows === 0) return;
   counts.rowsWritten += rows;
-  counts.rowsWrittenBy[kind] = (counts.rowsWrittenBy[kind] ?? 0) + rows;
+  counts.rowsWrittenBy[place] = (counts.rowsWrittenBy[place] ?? 0) + rows;
 }
+
+const TABLE = /\b(?:INTO|UPDATE|FROM|TABLE|INDEX)\s+(?:IF NOT EXISTS\s+)?(\w+)/i;
 
 function countStorage(storage: DurableObjectStorage, kind: string): void {
   const { sql } = storage;
@@ -51,14 +54,14 @@ function countStorage(storage: DurableObjectStorage, kind: string): void {
     value: (query: string, ...values: SqlStorageValue[]) => {
       settleCursor();
       const cursor = exec(query, ...values);
-      lastCursor = { cursor, kind };
+      lastCursor = { cursor, place: `${kind} ${TABLE.exec(query)?.[1] ?? query}` };
       return cursor;
     },
   });
   Object.defineProperty(storage, "setAlarm", {
     value: (time: number | Date, options?: DurableObjectSetAlarmOptions) => {
       counts.alarmsSet++;
-      countWritten(kind, 1);
+      countWritten(`${kind} alarm`, 1);
       return setAlarm(time, options);
     },
   });
@@ -117,6 +120,7 @@ function counting(shippedClass: unknown, kind: Namespaces): ObjectClass {
     private readonly object: string;
 
     constructor(ctx: DurableObjectState, env: Env) {
+      counts.wakes++;
       countStorage(ctx.storage, kind);
       super(ctx, countEnv(env));
       this.object = `${kind} ${ctx.id.name}`;
