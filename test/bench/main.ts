@@ -1,7 +1,29 @@
-// Every benchmark, one after the other. Nothing here is a test: figures depend on the machine and its load.
-import { benchBroker } from "./broker.ts";
+// Every benchmark, one after the other, each in a process of its own so that none warms up or burdens another.
+// Nothing here is a test: figures depend on the machine and its load.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 
-console.log("Codecs, wasm against TypeScript");
-await import("./codec.ts");
-console.log("\nThe broker");
-await benchBroker();
+const PARTS: readonly (readonly [file: string, what: string])[] = [
+  ["codec.ts", "codecs, wasm against TypeScript"],
+  ["matcher.ts", "topic matching, beside the libraries that brokers use"],
+  ["durable.ts", "durable messages end to end, beside RabbitMQ and NATS JetStream"],
+  ["fanout.ts", "fan-out to a thousand sockets, beside Mosquitto and aedes"],
+  ["latency.ts", "latency, beside a bare insert"],
+  ["bounds.ts", "what workerd and SQLite allow"],
+  ["cost.ts", "rows and list price"],
+  ["scaling.ts", "how it scales"],
+];
+
+const failed: string[] = [];
+for (const [index, [file, what]] of PARTS.entries()) {
+  console.log(`\n[${index + 1}/${PARTS.length}] ${what}`);
+  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, file)], {
+    stdio: "inherit",
+  });
+  if (signal !== null || status === 130) process.exit(130);
+  if (status !== 0) failed.push(file);
+}
+if (failed.length > 0) {
+  console.error(`\nfailed: ${failed.join(", ")}`);
+  process.exit(1);
+}
