@@ -57,8 +57,10 @@ export class PartSockets {
 
   /** What the client consumes with; null: it does not. */
   private consume: Consuming | null = null;
-  /** Partitions that have confirmed what was last said of the consumer. */
-  private confirmed = 0;
+  /** Partitions that have said that it consumes, and of those that were asked to end it, how many have. */
+  private attached = 0;
+  private asked = 0;
+  private ended = 0;
   private isActive = false;
   private isTold = false;
   /** Deliveries that came before the client was told that it consumes. */
@@ -178,7 +180,9 @@ export class PartSockets {
       case "drain":
       case "cancel":
         if (this.consume === null) return notConsuming();
-        this.confirmed = 0;
+        // One that is added from here on never knows the consumer.
+        this.asked = this.parts.length;
+        this.ended = 0;
         this.toAll(() => frame);
         return null;
     }
@@ -205,14 +209,15 @@ export class PartSockets {
     this.isActive = false;
     this.isTold = false;
     this.hasOne = false;
+    this.asked = 0;
     this.sayConsume();
     return null;
   }
 
   private sayConsume(): void {
     const { consume } = this;
-    if (consume === null) return;
-    this.confirmed = 0;
+    if (consume === null || this.asked > 0) return;
+    this.attached = 0;
     const credit = consume.credit ?? LIMITS.creditDefault;
     // With `once` the first delivery is the only one, so each may be as large as asked for.
     const share = (partition: number): number =>
@@ -290,7 +295,7 @@ export class PartSockets {
     switch (answer.type) {
       case "consuming": {
         this.isActive ||= answer.active;
-        if (++this.confirmed < this.parts.length || this.isTold) return;
+        if (++this.attached < this.parts.length || this.isTold) return;
         this.isTold = true;
         const { consumer, credit = LIMITS.creditDefault } = consume;
         this.tell({ type: "consuming", consumer, credit, active: this.isActive });
@@ -302,10 +307,11 @@ export class PartSockets {
         this.isActive = true;
         return;
       case "drained":
-        if (++this.confirmed === this.parts.length) this.stopConsume(answer);
+        if (++this.ended === this.asked) this.stopConsume(answer);
         return;
       case "cancelled":
-        if (answer.reason === "asked" && ++this.confirmed < this.parts.length) return;
+        // With `once` the others were asked to stop by us.
+        if (answer.reason === "asked" && (this.hasOne || ++this.ended < this.asked)) return;
         this.stopConsume(answer);
     }
   }

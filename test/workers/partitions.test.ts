@@ -344,6 +344,30 @@ describe("a socket on a queue of several partitions", () => {
     );
   });
 
+  it("is drained at those that know the consumer, although another was added meanwhile", async () => {
+    const queue = await declare("drained", { partitions: 2 });
+    const socket = await connect(queue);
+    await socket.next("hello");
+    socket.send({ type: "consume", credit: 4, consumer: "c" });
+    await socket.next("consuming");
+    for (let i = 0; i < 2; i++) must(await queue.publish({ batch: batchOf("m") }));
+    const { head } = await socket.next("deliver");
+    socket.send({ type: "drain" });
+    await vi.waitFor(async () => {
+      const { partitions } = must(await queue.inspect());
+      expect(partitions!.some(({ counts }) => counts.leased > 0)).toBe(true);
+    });
+    must(await queue.update({ partitions: 3 }));
+    socket.send({ type: "settle", settlements: [{ lease: head.lease, verdict: "ack" }] });
+    for (;;) {
+      const frame = await socket.any();
+      if (frame.head.type === "drained") break;
+      if (frame.head.type !== "deliver") continue;
+      socket.send({ type: "settle", settlements: [{ lease: frame.head.lease, verdict: "ack" }] });
+    }
+    expect(must(await queue.inspect()).consumers).toEqual([]);
+  });
+
   it("with `once` takes one delivery, wherever it comes from", async () => {
     const queue = await declare("once", { partitions: 3 });
     const socket = await connect(queue);
