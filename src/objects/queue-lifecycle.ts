@@ -126,15 +126,16 @@ export class QueueLifecycle {
     return answer.ok ? ((await this.ports.partitions.spread()) ?? answer) : answer;
   }
 
-  /** Makes a partition. False: it is there already. */
+  /** Makes a partition. False: it is there already, and has to learn. */
   join(setup: PartitionSetup): boolean {
     const known = this.ports.open();
     if (known?.stored.origin === setup.origin) return false;
-    // What an earlier queue of the name left behind.
+    // Word of an earlier queue of the name may come late; and what such a queue left behind is in the way.
+    if (known !== null && known.stored.createdMs > setup.createdMs) return true;
     if (known) this.ports.erase(known);
     const { namespace, queue, partition: index } = this.ports.catalogue;
-    const { origin, createdMs, config, paused, partitions, waitsFor } = setup;
-    const partition = { ...WHOLE, index, count: partitions, waitsFor };
+    const { origin, createdMs, config, paused, partitions, change, waitsFor } = setup;
+    const partition = { ...WHOLE, index, count: partitions, told: change, waitsFor };
     this.ports.stores.writeQueue({
       queue,
       namespace,

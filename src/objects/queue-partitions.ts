@@ -63,7 +63,7 @@ export class QueuePartitions {
     if (told === changes) return;
     const { origin, createdMs, config, paused } = queue.stored;
     const { partitions } = config;
-    const setup = { origin, createdMs, config, paused, partitions, waitsFor: [] };
+    const setup = { origin, createdMs, config, paused, partitions, change: changes, waitsFor: [] };
     const waitsFor = config.fifo ? range(0, count) : [];
     await this.joinAll(range(count, partitions), { ...setup, waitsFor });
     await this.joinAll(range(1, count), setup);

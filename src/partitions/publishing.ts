@@ -41,9 +41,9 @@ class Confirm {
     const { origin, sequences, duplicates } = answer.value;
     this.origin = origin;
     const places = [...indexesOf(messages)];
-    // A repeated part may have been forgotten: then its sequences stay unknown.
-    let at = 0;
-    for (const sequence of indexesOf(sequences)) this.sequences[places[at++]!] = sequence;
+    // A repeated part may have been forgotten, or was a part of more before the queue grew: its sequences stay unknown.
+    const known = countOf(sequences) === places.length ? [...indexesOf(sequences)] : [];
+    for (const [at, sequence] of known.entries()) this.sequences[places[at]!] = sequence;
     for (const index of duplicates) this.duplicates.push(places[index]!);
   }
 

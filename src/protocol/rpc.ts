@@ -107,6 +107,8 @@ export interface PartitionSetup {
   readonly config: QueueConfig;
   readonly paused: boolean;
   readonly partitions: number;
+  /** How often what all partitions must know had changed. */
+  readonly change: number;
   /** For one that is made now. */
   readonly waitsFor: readonly number[];
 }

@@ -46,15 +46,17 @@ export function ownsKey(queue: QueueContext, key: string | null): boolean {
 }
 
 /** Takes over what the head says. From here on nothing is taken under an older layout. */
-export function learn(queue: QueueContext, { config, paused, partitions }: PartitionSetup): void {
-  const { index, count, fences } = partitionOf(queue);
+export function learn(queue: QueueContext, { config, paused, partitions, change }: PartitionSetup): void {
+  const { index, count, fences, told } = partitionOf(queue);
   const { nextSequence } = queue.ledger.now;
-  // What the head stores may have changed since it began to tell.
-  if (index > 0) queue.stored = { ...queue.stored, config, paused };
+  // Word of the head may come after newer word. The head knows better itself: more may have changed since it began to tell.
+  const isNews = index > 0 && change > told;
+  if (isNews) queue.stored = { ...queue.stored, config, paused };
   const hasGrown = partitions > count;
   const added = Array.from({ length: partitions - count }, (_, i) => count + i);
   store(queue, {
     count: Math.max(count, partitions),
+    told: isNews ? change : told,
     fences: hasGrown && configOf(queue).fifo ? withFence(fences, nextSequence, added) : fences,
   });
   if (config.fifo) queue.keys.searchAgain(queue);
@@ -91,10 +93,12 @@ export function workedOff(queue: QueueContext): Fence | null {
   return partitionOf(queue).fences.find(({ sequence }) => !hasLiveBelow(queue, sequence)) ?? null;
 }
 
-export function endFence(queue: QueueContext, fence: Fence): void {
-  store(queue, {
-    fences: partitionOf(queue).fences.filter(({ sequence }) => sequence !== fence.sequence),
-  });
+/** Those whom the fence names have been told. Others may have been added to it meanwhile. */
+export function endFence(queue: QueueContext, { sequence, tell }: Fence): void {
+  const fences = partitionOf(queue).fences.map((fence) =>
+    fence.sequence === sequence ? { sequence, tell: fence.tell.filter((one) => !tell.includes(one)) } : fence,
+  );
+  store(queue, { fences: fences.filter((fence) => fence.tell.length > 0) });
 }
 
 /** Whether a message below the sequence is still to be delivered, or out. The dead are not; the parked may be. */
