@@ -1,7 +1,8 @@
 // `npm run sim -- --seed 8812 --steps 400` replays one history; `--seeds 1000` tries that many from the seed on.
-// `--world routing` is of exchanges, hubs and subscribers; else it is of queues.
+// `--world routing` is of exchanges, hubs and subscribers, `--world partitions` of queues that are spread over objects and
+// grow; else it is of the core of queues.
 import { parseArgs } from "node:util";
-import { loadRoutingSimulator } from "./routing/native.ts";
+import { loadPartitionsSimulator, loadRoutingSimulator } from "./routing/native.ts";
 import { firstSteps, replayLine, shrink, simulate, type Failure } from "./simulator.ts";
 
 const { values } = parseArgs({
@@ -16,15 +17,18 @@ const { values } = parseArgs({
 });
 const first = Number(values.seed);
 const count = Number(values.seeds);
-const isRouting = values.world === "routing";
-const steps = firstSteps(Number(values.steps ?? (isRouting ? 60 : 300)));
-const run = isRouting ? loadRoutingSimulator().simulateRouting : simulate;
+const hosted = {
+  routing: { steps: 60, load: () => loadRoutingSimulator().simulateRouting },
+  partitions: { steps: 80, load: () => loadPartitionsSimulator().simulatePartitions },
+}[values.world];
+const steps = firstSteps(Number(values.steps ?? hosted?.steps ?? 300));
+const run = hosted?.load() ?? simulate;
 
 function tell(seed: number, failure: Failure, history: readonly string[]): void {
   console.error(`seed ${seed}, step ${failure.step}: ${failure.message}`);
-  console.error(`${replayLine(seed, failure)}${isRouting ? " --world routing" : ""}`);
+  console.error(`${replayLine(seed, failure)}${hosted ? ` --world ${values.world}` : ""}`);
   if (values.all) return;
-  if (isRouting) {
+  if (hosted) {
     console.error(`\n${history.join("\n")}`);
     return;
   }

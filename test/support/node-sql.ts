@@ -4,6 +4,7 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 export class NodeSql {
   private readonly database: DatabaseSync;
   private totalChanges: ReturnType<DatabaseSync["prepare"]> | undefined;
+  private depth = 0;
   private readonly statements = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
 
   /** In a file it is synced with each commit, as workerd does. */
@@ -45,17 +46,23 @@ export class NodeSql {
     return steps.map((step) => String(step["detail"]));
   }
 
-  /** All of `run` or nothing, as `transactionSync` does. */
+  /** All of `run` or nothing, as `transactionSync` does; one within another too. */
   transaction<T>(run: () => T): T {
-    this.database.exec("BEGIN");
+    const point = `transaction_${++this.depth}`;
+    this.database.exec(`SAVEPOINT ${point}`);
     try {
-      const value = run();
-      this.database.exec("COMMIT");
-      return value;
+      return run();
     } catch (error) {
-      this.database.exec("ROLLBACK");
+      this.database.exec(`ROLLBACK TO ${point}`);
       throw error;
+    } finally {
+      this.database.exec(`RELEASE ${point}`);
+      this.depth--;
     }
+  }
+
+  get isInTransaction(): boolean {
+    return this.depth > 0;
   }
 
   close(): void {

@@ -32,6 +32,8 @@ export interface ClusterPorts {
   readonly loop: Loop;
   readonly random: Random;
   readonly hubs: number;
+  /** What stands for a hub, where there are no sessions. */
+  readonly hub?: new (state: never, env: never) => unknown;
   readonly faults: () => RoutingFaults;
   readonly say: (line: string) => void;
   readonly committed: (host: Host, isStored: boolean) => void;
@@ -57,8 +59,9 @@ export class Cluster implements Network {
     let host = this.hosts.get(key);
     if (host === undefined) {
       const { loop, random, faults, say, committed } = this.ports;
+      const classes = { ...CLASSES, ...(this.ports.hub && { hub: this.ports.hub }) };
       const make: HostPorts["make"] = (self, state, life) =>
-        new CLASSES[self.kind](state as never, this.env(life) as never) as Instance;
+        new classes[self.kind](state as never, this.env(life) as never) as Instance;
       host = new Host(kind, name, { loop, random, faults, say, make, committed });
       this.hosts.set(key, host);
     }

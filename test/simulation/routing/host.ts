@@ -277,6 +277,7 @@ export class Host {
   }
 
   private transaction<T>(run: () => T): T {
+    if (this.sql.isInTransaction) return this.sql.transaction(run);
     const { random } = this.ports;
     const isFailing = random.chance(this.ports.faults().rollback);
     if (isFailing) this.statementsLeft = random.between(0, 12);

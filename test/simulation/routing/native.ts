@@ -11,6 +11,14 @@ const STAND_IN = pathToFileURL(join(import.meta.dirname, "stand-in.ts")).href;
 let isHooked = false;
 
 export function loadRoutingSimulator(): typeof import("./simulate.ts") {
+  return loadNatively("./simulate.ts") as typeof import("./simulate.ts");
+}
+
+export function loadPartitionsSimulator(): typeof import("../partitions/simulate.ts") {
+  return loadNatively("../partitions/simulate.ts") as typeof import("../partitions/simulate.ts");
+}
+
+function loadNatively(path: string): unknown {
   if (!isHooked) {
     isHooked = true;
     registerHooks({
@@ -22,5 +30,5 @@ export function loadRoutingSimulator(): typeof import("./simulate.ts") {
   }
   const load = createRequire(import.meta.url);
   (load("./limits.ts") as typeof import("./limits.ts")).shrinkLimits();
-  return load("./simulate.ts") as typeof import("./simulate.ts");
+  return load(path);
 }

@@ -71,6 +71,7 @@ function wait(ms: number, options: { signal?: AbortSignal } = {}): Promise<void>
 
 const STAND_INS = {
   scheduler: { wait },
+  setTimeout: (run: () => void, ms: number): void => void wait(ms).then(run),
   crypto: {
     getRandomValues(array: Uint32Array): Uint32Array {
       for (let i = 0; i < array.length; i++) array[i] = Math.floor(Math.random() * 2 ** 32);
