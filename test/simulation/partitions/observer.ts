@@ -12,7 +12,8 @@ import type { Copy, Grant } from "./truth.ts";
 
 export interface Witness {
   stored(copy: Omit<Copy, "at" | "atMs">): void;
-  arrived(queue: string, id: string): void;
+  /** A move of these: so many of them were taken now, perhaps the rest of them. */
+  arrived(queue: string, ids: readonly string[], accepted: number): void;
   granted(grant: Grant): void;
   acked(queue: string, sequence: number): void;
   purged(queue: string, partition: number): void;
@@ -85,7 +86,9 @@ export class Observer {
     this.watch("acceptMoved", (queue, [, , batch], answer) => {
       if (!answer.ok || answer.value.accepted === 0) return;
       const name = queue.stored.queue;
-      for (const { text } of factsOf(this.codec, batch)) this.note(() => this.witness.arrived(name, text));
+      const ids = factsOf(this.codec, batch).map(({ text }) => text);
+      const { accepted } = answer.value;
+      this.note(() => this.witness.arrived(name, ids, accepted));
     });
   }
 

@@ -76,7 +76,7 @@ async function checkCounts(world: PartitionsWorld, queue: string): Promise<void>
   const gone = acked + cancelled + purged + dropped + deadLettered + redriven;
   check(totals.published === gone + there, "counts", () => `${queue}: ${JSON.stringify({ counts, totals })}`);
   const copies = [...world.truth.copies.values()].filter((copy) => copy.queue === queue).length;
-  const moved = world.truth.moved.get(queue)?.length ?? 0;
+  const moved = world.truth.movedCounts.get(queue) ?? 0;
   check(totals.published === copies + moved, "counts", () => {
     return `${queue} counts ${totals.published} published; there were ${copies}, and ${moved} moved here`;
   });

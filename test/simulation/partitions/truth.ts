@@ -44,8 +44,9 @@ export class Truth {
   readonly sent = new Map<string, Sent>();
   readonly copies = new Map<string, Copy>();
   readonly copiesOf = new Map<string, Copy[]>();
-  /** Ids that came from other queues, by queue. */
+  /** Ids that came from other queues, by queue; and how many messages that were. */
   readonly moved = new Map<string, string[]>();
+  readonly movedCounts = new Map<string, number>();
   readonly granted = new Map<string, string>();
   readonly acked = new Map<string, string>();
   readonly ackedIds = new Set<string>();
@@ -67,8 +68,9 @@ export class Truth {
     this.copiesOf.set(copy.id, [...(this.copiesOf.get(copy.id) ?? []), copy]);
   }
 
-  arrived(queue: string, id: string): void {
-    this.moved.set(queue, [...(this.moved.get(queue) ?? []), id]);
+  arrived(queue: string, ids: readonly string[], accepted: number): void {
+    this.moved.set(queue, [...(this.moved.get(queue) ?? []), ...ids]);
+    this.movedCounts.set(queue, (this.movedCounts.get(queue) ?? 0) + accepted);
   }
 
   ackedAt(queue: string, sequence: number): void {

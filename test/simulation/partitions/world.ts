@@ -109,9 +109,9 @@ export class PartitionsWorld {
         truth.stored(copy);
         this.say(`  ${copy.id} is stored in ${copy.queue} as ${shown(copy.sequence)}`);
       },
-      arrived: (queue, id) => {
-        truth.arrived(queue, id);
-        this.say(`  ${id} moves to ${queue}`);
+      arrived: (queue, ids, accepted) => {
+        truth.arrived(queue, ids, accepted);
+        this.say(`  ${ids.join(" ")} move to ${queue}, ${accepted} of them now`);
       },
       granted: (grant) => {
         truth.granted.set(place(grant.queue, grant.sequence), grant.id);
