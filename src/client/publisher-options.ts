@@ -9,7 +9,7 @@ export interface PublisherOptions {
   readonly batchMessagesMax?: number;
   /** Bytes in a batch, roughly. Default 256 KiB; at most 1.9 MB. A single larger message still goes, alone. */
   readonly batchBytesMax?: number;
-  /** Batches sent and not yet confirmed. Default 4; at most 8, since the broker remembers that many. */
+  /** Batches sent and not yet confirmed. Default and at most 8, since the broker remembers that many. */
   readonly batchesInFlightMax?: number;
   /** Messages held here, those in flight included. Default 10,000. */
   readonly bufferMessagesMax?: number;

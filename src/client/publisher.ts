@@ -56,7 +56,7 @@ export class Publisher implements SocketOwner {
     this.pipeline = new Pipeline(clock, {
       messagesMax: Math.min(options.batchMessagesMax ?? 500, LIMITS.recordsMax),
       bytesMax: Math.min(options.batchBytesMax ?? 256 * 1024, LIMITS.batchBytesMax),
-      batchesMax: Math.min(options.batchesInFlightMax ?? 4, 8),
+      batchesMax: Math.min(options.batchesInFlightMax ?? 8, 8),
     });
     this.backoff = new Backoff(RETRY_BACKOFF, () => clock.random());
     this.socket = connect(this);

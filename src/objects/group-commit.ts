@@ -1,5 +1,5 @@
 /**
- * Gathers what reaches an object in one turn and runs it in one transaction. The runtime commits once for each
+ * Gathers what reaches an object in one turn of its event loop and runs it in one transaction. The runtime commits once for each
  * event, so a hundred requests in flight would be a hundred commits; gathered they are one.
  */
 type Job = {
@@ -10,7 +10,7 @@ type Job = {
 
 export class GroupCommit {
   private jobs: Job[] = [];
-  private isScheduled = false;
+  private isRunning = false;
   private readonly flush: (run: () => void) => void | Promise<void>;
 
   /** `flush` is given the gathered work, to be called once inside a transaction. */
@@ -22,28 +22,38 @@ export class GroupCommit {
   add<T>(run: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.jobs.push({ run, resolve: resolve as (value: unknown) => void, reject });
-      if (this.isScheduled) return;
-      this.isScheduled = true;
-      void this.flushSoon();
+      if (this.isRunning) return;
+      this.isRunning = true;
+      void this.flushAll();
     });
   }
 
-  /** One flush at a time: what arrives while one waits is done after it, in the order of arrival. */
-  private async flushSoon(): Promise<void> {
-    while (this.jobs.length > 0) {
+  /**
+   * One flush at a time, in the order of arrival. What comes after a pause is done at once: coming back from the event
+   * loop takes a millisecond or more, a good part of what a commit takes. What arrives from then on, until the loop has
+   * come round and found nothing, is gathered.
+   */
+  private async flushAll(): Promise<void> {
+    // What came with the same event goes along.
+    await Promise.resolve();
+    do {
+      await this.flushJobs();
       await scheduler.wait(0);
-      const jobs = this.jobs;
-      this.jobs = [];
-      const values: unknown[] = [];
-      try {
-        await this.flush(() => {
-          for (const job of jobs) values.push(job.run());
-        });
-        jobs.forEach((job, i) => job.resolve(values[i]));
-      } catch (error) {
-        for (const job of jobs) job.reject(error);
-      }
+    } while (this.jobs.length > 0);
+    this.isRunning = false;
+  }
+
+  private async flushJobs(): Promise<void> {
+    const jobs = this.jobs;
+    this.jobs = [];
+    const values: unknown[] = [];
+    try {
+      await this.flush(() => {
+        for (const job of jobs) values.push(job.run());
+      });
+      jobs.forEach((job, i) => job.resolve(values[i]));
+    } catch (error) {
+      for (const job of jobs) job.reject(error);
     }
-    this.isScheduled = false;
   }
 }
