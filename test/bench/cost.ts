@@ -124,7 +124,8 @@ function perUnit(value: number, units: number): string {
 }
 
 function dollars(value: number): string {
-  return value >= 0.1 ? value.toFixed(2) : value.toFixed(3);
+  if (value === 0) return "0";
+  return value >= 0.1 ? value.toFixed(2) : Number(value.toPrecision(2)).toString();
 }
 
 function printFlows(costs: readonly FlowCost[]): void {
@@ -158,7 +159,7 @@ function printFlows(costs: readonly FlowCost[]): void {
     dollars(bill.requests),
     dollars(bill.compute),
     dollars(bill.total),
-    `${(PEERS["Cloudflare Queues"] / bill.total).toFixed(1)} ×`,
+    unit === "message" ? `${(PEERS["Cloudflare Queues"] / bill.total).toFixed(1)} ×` : "",
   ]);
   printTable(head, rows);
 }
@@ -195,6 +196,8 @@ function printTargets(costs: readonly FlowCost[]): void {
     ["rows written, singly", singly.counts.rowsWritten / singly.units, 4],
     ["$ per million, by hundreds", hundreds.bill.total, 0.06],
   ] as const;
+  const peers = Object.entries(PEERS).map(([name, dollarsEach]) => `${name} $${dollarsEach}`);
+  console.log(`\nBeside, per million messages: ${peers.join(", ")}`);
   console.log("\nTargets");
   printTable(
     ["", "measured", "at most", ""],

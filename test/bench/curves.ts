@@ -16,20 +16,27 @@ function line<T>(points: readonly T[], x: (point: T) => number, y: (point: T) =>
 export function plotPatterns(points: readonly PatternPoint[]): void {
   const x = (point: PatternPoint): number => point.patterns;
   plot({
-    name: "patterns",
-    title: "Matching a topic hardly depends on how many patterns are bound",
+    name: "patterns-time",
+    title: "The time to match a topic follows what it matches, not what is bound",
     x: { name: "patterns bound", log: true },
-    y: { name: "µs per topic", min: 0 },
-    right: { name: "bytes per pattern", min: 0 },
+    y: { name: "CPU µs per topic, batches of 100", min: 0 },
+    right: { name: "matches per topic", min: 0 },
     series: [
       { name: "µs per topic", points: line(points, x, (point) => point.topicMicros) },
       {
-        name: "bytes per pattern",
+        name: "matches per topic",
         right: true,
         dashed: true,
-        points: line(points, x, (p) => p.bytesPerPattern),
+        points: line(points, x, (p) => p.slotsPerTopic),
       },
     ],
+  });
+  plot({
+    name: "patterns-memory",
+    title: "The more patterns, the less memory each takes",
+    x: { name: "patterns bound", log: true },
+    y: { name: "bytes per pattern", min: 0 },
+    series: [{ name: "bytes per pattern", points: line(points, x, (point) => point.bytesPerPattern) }],
   });
 }
 
@@ -41,7 +48,7 @@ export function plotBacklog(all: readonly BacklogPoint[]): void {
     name: "backlog-message",
     title: "A message costs the same however many wait before it",
     x: { name: "messages waiting", log: true },
-    y: { name: "µs per message, batches of 1,000", min: 0 },
+    y: { name: "CPU µs per message, batches of 1,000", min: 0 },
     series: [
       { name: "publish", points: line(points, x, (point) => point.publishMicros) },
       { name: "receive and ack", points: line(points, x, (point) => point.lifeMicros) },
@@ -51,7 +58,7 @@ export function plotBacklog(all: readonly BacklogPoint[]): void {
     name: "backlog-wake",
     title: "A queue wakes as fast with ten million messages as with a thousand",
     x: { name: "messages waiting", log: true },
-    y: { name: "ms to open from storage", log: true, min: 0.1, max: 100 },
+    y: { name: "CPU ms to open from storage", log: true, min: 0.1, max: 100 },
     series: [
       { name: "after deliveries", points: line(points, x, (point) => point.wakeMicros / 1_000) },
       { name: "only published to", dashed: true, points: line(points, x, (p) => p.wakeUnreadMicros / 1_000) },
@@ -63,7 +70,7 @@ export function plotSubscribers(points: readonly SubscriberPoint[]): void {
   const x = (point: SubscriberPoint): number => point.subscribers;
   plot({
     name: "subscribers",
-    title: "The more subscribers, the less each delivery costs",
+    title: "From a hundred subscribers on, a delivery costs about the same",
     x: { name: "subscribers, a socket each", log: true },
     y: { name: "deliveries/s", min: 0 },
     right: { name: "CPU µs of the broker per delivery", log: true },
@@ -104,7 +111,7 @@ export function plotPartitions(points: readonly PartitionPoint[], speedUps: read
   plot({
     name: "partitions-rows",
     title: "Keys split a batch, and each partition stores its part by itself",
-    x: { name: "partitions", min: 0, max: 16 },
+    x: { name: "partitions", min: 0, max: 16, step: 4 },
     y: { name: "rows written per message, batches of 100", min: 0 },
     series: [
       { name: "no keys", points: of(false) },
@@ -115,8 +122,8 @@ export function plotPartitions(points: readonly PartitionPoint[], speedUps: read
   plot({
     name: "partitions-simulated",
     title: "Simulated: partitions add throughput where batches stay large",
-    x: { name: "partitions, each on a machine of its own", min: 0, max: 16 },
-    y: { name: "times the throughput of one", min: 0, max: 16 },
+    x: { name: "partitions, each on a machine of its own", min: 0, max: 16, step: 4 },
+    y: { name: "times the throughput of one", min: 0, max: 16, step: 4 },
     series: [
       ...speedUps.map(({ load, points: reached }) => ({
         name: load,

@@ -14,6 +14,8 @@ export interface Axis {
   readonly log?: boolean;
   readonly min?: number;
   readonly max?: number;
+  /** Between two labels. */
+  readonly step?: number;
 }
 
 export interface Series {
@@ -42,7 +44,10 @@ export function plot({ name, title, x, y, right, series }: Plot): void {
     color: COLORS,
     textStyle: { fontFamily: "sans-serif" },
     title: { text: title, left: 16, top: 10, textStyle: { fontSize: 15, fontWeight: "bold", color: "#222" } },
-    legend: series.length > 1 ? { top: 38, left: 12, icon: "roundRect", itemHeight: 3 } : { show: false },
+    legend:
+      series.length > 1
+        ? { top: 38, left: 12, icon: "roundRect", itemWidth: 18, itemHeight: 3, itemGap: 9 }
+        : { show: false },
     grid: { left: 76, right: right === undefined ? 32 : 76, top: series.length > 1 ? 76 : 56, bottom: 56 },
     xAxis: { ...axisOption(fitted(x, series)), nameLocation: "middle", nameGap: 32 },
     yAxis: [y, ...(right === undefined ? [] : [right])].map((axis, i) => ({
@@ -75,12 +80,13 @@ function fitted(axis: Axis, series: readonly Series[]): Axis {
   return { min: Math.min(...xs), max: Math.max(...xs), ...axis };
 }
 
-function axisOption({ name, log = false, min, max }: Axis): object {
+function axisOption({ name, log = false, min, max, step }: Axis): object {
   return {
     type: log ? "log" : "value",
     name,
     ...(min === undefined ? {} : { min }),
     ...(max === undefined ? {} : { max }),
+    ...(step === undefined ? {} : { interval: step }),
     nameTextStyle: { color: "#333", fontSize: 12 },
     axisLabel: { color: "#444", formatter: short },
     axisLine: { show: true, lineStyle: { color: "#888" } },

@@ -16,6 +16,7 @@ import { Sql } from "../../src/storage/sql.ts";
 import { NodeSql } from "../support/node-sql.ts";
 import { loadWasmModule } from "../support/wasm-module.ts";
 import { spread } from "./contest.ts";
+import { cpuMicrosOf } from "./cpu-time.ts";
 import { short } from "./plot.ts";
 import { freshFolder } from "./processes.ts";
 import { printTable } from "./report.ts";
@@ -23,16 +24,19 @@ import { batchOf } from "./wire.ts";
 
 const BATCH = 1_000;
 const PROBES = 40;
-const WAKES = 15;
+const WAKES = 25;
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
 export interface BacklogPoint {
   readonly backlog: number;
+  /** Of CPU; by the clock the disk's sync is added, once for each transaction. */
   readonly publishMicros: number;
   readonly publishRows: number;
+  readonly publishClockMicros: number;
   readonly lifeMicros: number;
+  readonly lifeClockMicros: number;
   readonly lifeRows: number;
   /** Opened anew and asked for its counts: after a delivery, and when all since the last one was published. */
   readonly wakeMicros: number;
@@ -128,44 +132,55 @@ function measure(backlog: Backlog, emptyBytes: number): BacklogPoint {
   // The first after a wake finds no statement prepared and nothing compiled.
   backlog.wake();
   const { waiting } = backlog;
-  const wakeUnreadMicros = median(WAKES, () => backlog.wake());
+  const wakeUnreadMicros = wakeMicros(backlog);
   const published = probe(backlog, () => backlog.publish());
   const lived = probe(backlog, () => backlog.receiveAndAck());
-  const wakeMicros = median(WAKES, () => backlog.wake());
   return {
     backlog: waiting,
     publishMicros: published.micros,
     publishRows: published.rows,
+    publishClockMicros: published.clockMicros,
     lifeMicros: lived.micros,
+    lifeClockMicros: lived.clockMicros,
     lifeRows: lived.rows,
-    wakeMicros,
+    wakeMicros: wakeMicros(backlog),
     wakeUnreadMicros,
     memoryBytes: Math.max(0, heapBytes(backlog) - emptyBytes),
   };
 }
 
-/** Per message: the median time of a batch, and all rows. */
-function probe(backlog: Backlog, work: () => void): { micros: number; rows: number } {
+/** Per message. */
+function probe(backlog: Backlog, work: () => void): { micros: number; clockMicros: number; rows: number } {
   const rows = backlog.counted.rowsWritten;
-  const micros = median(PROBES, work) / BATCH;
-  return { micros, rows: (backlog.counted.rowsWritten - rows) / (PROBES * BATCH) };
+  const clock: number[] = [];
+  const micros = cpuMicrosOf(() => {
+    for (let i = 0; i < PROBES; i++) {
+      const started = performance.now();
+      work();
+      clock.push((performance.now() - started) * 1_000);
+    }
+  });
+  return {
+    micros: micros / PROBES / BATCH,
+    clockMicros: spread(clock).median / BATCH,
+    rows: (backlog.counted.rowsWritten - rows) / (PROBES * BATCH),
+  };
 }
 
-function median(times: number, work: () => void): number {
-  const micros = Array.from({ length: times }, () => {
-    const started = performance.now();
-    work();
-    return (performance.now() - started) * 1_000;
-  });
-  return spread(micros).median;
+function wakeMicros(backlog: Backlog): number {
+  return spread(Array.from({ length: WAKES }, () => cpuMicrosOf(() => backlog.wake()))).median;
 }
 
 /** Just woken and asked, as an object is that sleeps most of the time. */
 function heapBytes(backlog: Backlog): number {
   backlog.wake();
-  collectGarbage();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
+  const sizes = Array.from({ length: 3 }, () => {
+    collectGarbage();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  });
+  // Buffers are let go of a while after they were collected.
+  return Math.min(...sizes);
 }
 
 function printBacklog(points: readonly BacklogPoint[]): void {
@@ -174,20 +189,24 @@ function printBacklog(points: readonly BacklogPoint[]): void {
   );
   const head = [
     "waiting",
-    "publish µs",
-    "publish rows",
-    "receive, ack µs",
-    "receive, ack rows",
-    "wake µs",
-    "wake, all unread µs",
+    "publish: rows",
+    "CPU µs",
+    "clock µs",
+    "receive, ack: rows",
+    "CPU µs",
+    "clock µs",
+    "wake: CPU µs",
+    "if only published to",
     "memory kB",
   ];
   const rows = points.map((point) => [
     short(point.backlog),
-    point.publishMicros.toFixed(2),
     point.publishRows.toPrecision(2),
-    point.lifeMicros.toFixed(2),
+    point.publishMicros.toFixed(2),
+    point.publishClockMicros.toFixed(2),
     point.lifeRows.toPrecision(2),
+    point.lifeMicros.toFixed(2),
+    point.lifeClockMicros.toFixed(2),
     point.wakeMicros.toFixed(0),
     point.wakeUnreadMicros.toFixed(0),
     (point.memoryBytes / 1_000).toFixed(0),

@@ -1,6 +1,6 @@
 /** Messages end to end by the size of their bodies: published, confirmed, delivered and acked, over two sockets. */
 import { declareQueue, expectAcked, openConsumer, takeAll } from "./cost-queue-flows.ts";
-import { startCountedBroker } from "./counted-broker.ts";
+import { startCountedBroker, type CountedBroker } from "./counted-broker.ts";
 import { short } from "./plot.ts";
 import { printTable } from "./report.ts";
 import { batchOf, Wire } from "./wire.ts";
@@ -14,6 +14,9 @@ export interface BodyPoint {
   readonly batch: number;
   readonly messagesPerSecond: number;
   readonly megabytesPerSecond: number;
+  /** Of the broker's process. */
+  readonly cpuMicros: number;
+  readonly cpuMsPerMegabyte: number;
 }
 
 export async function scaleBodies(sizes: readonly number[], totalBytes: number): Promise<BodyPoint[]> {
@@ -22,25 +25,28 @@ export async function scaleBodies(sizes: readonly number[], totalBytes: number):
   try {
     for (const bodyBytes of sizes) {
       console.error(`body: ${bodyBytes.toLocaleString("en")} bytes`);
-      points.push(await measure(broker.url, bodyBytes, totalBytes));
+      points.push(await measure(broker, bodyBytes, totalBytes));
     }
   } finally {
     await broker.stop();
   }
   console.log(`\nBodies end to end, ${IN_FLIGHT} frames of up to 1,000 messages or 1 MiB on their way`);
   printTable(
-    ["bytes of a body", "in a frame", "messages/s", "MB/s"],
+    ["bytes of a body", "in a frame", "messages/s", "MB/s", "CPU µs a message", "CPU ms a MB"],
     points.map((point) => [
       short(point.bodyBytes),
       String(point.batch),
       Math.round(point.messagesPerSecond).toLocaleString("en"),
       point.megabytesPerSecond.toPrecision(3),
+      point.cpuMicros.toPrecision(3),
+      point.cpuMsPerMegabyte.toPrecision(3),
     ]),
   );
   return points;
 }
 
-async function measure(url: string, bodyBytes: number, totalBytes: number): Promise<BodyPoint> {
+async function measure(broker: CountedBroker, bodyBytes: number, totalBytes: number): Promise<BodyPoint> {
+  const { url } = broker;
   const queue = await declareQueue(url);
   const producer = await Wire.open(url, queue);
   const consumer = await openConsumer(url, queue, 4_096);
@@ -59,9 +65,11 @@ async function measure(url: string, bodyBytes: number, totalBytes: number): Prom
     await taken;
   };
   await run(IN_FLIGHT);
+  const cpuBeforeMs = broker.cpuMs();
   const started = performance.now();
   await run(rounds);
   const seconds = (performance.now() - started) / 1_000;
+  const cpuMs = broker.cpuMs() - cpuBeforeMs;
   await expectAcked(url, queue, (rounds + IN_FLIGHT) * batch);
   producer.close();
   consumer.close();
@@ -70,6 +78,8 @@ async function measure(url: string, bodyBytes: number, totalBytes: number): Prom
     bodyBytes,
     batch,
     messagesPerSecond: messages / seconds,
+    cpuMicros: (cpuMs * 1_000) / messages,
+    cpuMsPerMegabyte: (cpuMs * 1e6) / (messages * bodyBytes),
     megabytesPerSecond: (messages * bodyBytes) / 1e6 / seconds,
   };
 }

@@ -4,6 +4,7 @@ import { RoutingKeys, SLOT_MAX } from "../../src/routing/matcher.ts";
 import { WasmMatcher } from "../../src/routing/wasm-matcher.ts";
 import { loadWasmModule } from "../support/wasm-module.ts";
 import { spread } from "./contest.ts";
+import { cpuMicrosOf } from "./cpu-time.ts";
 import { short } from "./plot.ts";
 import { printTable } from "./report.ts";
 import { Fleet, MIXES } from "./subscriptions.ts";
@@ -14,6 +15,7 @@ const codec = new TypeScriptBatchCodec();
 
 export interface PatternPoint {
   readonly patterns: number;
+  /** Of CPU. */
   readonly topicMicros: number;
   readonly slotsPerTopic: number;
   readonly bytesPerPattern: number;
@@ -30,7 +32,7 @@ export function scalePatterns(counts: readonly number[], topics: number): Patter
   });
   console.log("\nTopic patterns in one matcher, batches of 100 topics that all differ");
   printTable(
-    ["patterns", "µs per topic", "matches per topic", "bytes per pattern", "µs to add one"],
+    ["patterns", "CPU µs per topic", "matches per topic", "bytes per pattern", "CPU µs to add one"],
     points.map((point) => [
       short(point.patterns),
       point.topicMicros.toFixed(2),
@@ -47,23 +49,24 @@ function measure(count: number, topicsPerRound: number): PatternPoint {
   const patterns = fleet.patterns(MIXES[1]!, count);
   const topics = fleet.topics(patterns, topicsPerRound * (ROUNDS + 1));
   const matcher = new WasmMatcher(loadWasmModule());
-  const addStarted = performance.now();
-  for (const [i, pattern] of patterns.entries()) matcher.add(pattern, i % (SLOT_MAX + 1));
-  const addMicros = ((performance.now() - addStarted) * 1_000) / count;
+  const addMicros = cpuMicrosOf(() => {
+    for (const [i, pattern] of patterns.entries()) matcher.add(pattern, i % (SLOT_MAX + 1));
+  });
   const times: number[] = [];
   let slots = 0;
   for (let round = 0; round <= ROUNDS; round++) {
     const batches = batchesOf(topics.slice(round * topicsPerRound, (round + 1) * topicsPerRound));
-    const started = performance.now();
-    for (const keys of batches) {
-      const matches = matcher.matchAll(keys);
-      for (let k = 0; k < matches.count; k++) {
-        const indexes: number[] = [];
-        matches.addIndexes(k, indexes);
-        slots += indexes.length;
+    const micros = cpuMicrosOf(() => {
+      for (const keys of batches) {
+        const matches = matcher.matchAll(keys);
+        for (let k = 0; k < matches.count; k++) {
+          const indexes: number[] = [];
+          matches.addIndexes(k, indexes);
+          slots += indexes.length;
+        }
       }
-    }
-    if (round > 0) times.push(((performance.now() - started) * 1_000) / topicsPerRound);
+    });
+    if (round > 0) times.push(micros / topicsPerRound);
   }
   verify(matcher, topics);
   return {
@@ -71,7 +74,7 @@ function measure(count: number, topicsPerRound: number): PatternPoint {
     topicMicros: spread(times).median,
     slotsPerTopic: slots / (topicsPerRound * (ROUNDS + 1)),
     bytesPerPattern: matcher.memoryBytes / count,
-    addMicros,
+    addMicros: addMicros / count,
   };
 }
 

@@ -41,10 +41,10 @@ interface Load {
 const EVEN = Array.from({ length: KEYS }, () => 1);
 const ZIPF = EVEN.map((_, i) => 1 / (i + 1));
 const LOADS: readonly Load[] = [
-  { name: "no keys, by hundreds", batch: 100, weights: null },
-  { name: "keys evenly, by thousands", batch: 1_000, weights: EVEN },
-  { name: "keys by Zipf, by thousands", batch: 1_000, weights: ZIPF },
-  { name: "keys evenly, by hundreds", batch: 100, weights: EVEN },
+  { name: "no keys, by 100", batch: 100, weights: null },
+  { name: "even keys, by 1,000", batch: 1_000, weights: EVEN },
+  { name: "Zipf keys, by 1,000", batch: 1_000, weights: ZIPF },
+  { name: "even keys, by 100", batch: 100, weights: EVEN },
 ];
 
 export function simulateSpeedUp(counts: readonly number[], service: Service): SpeedUp[] {
