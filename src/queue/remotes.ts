@@ -10,6 +10,9 @@ import { releaseConsumer, type Consumer, type Consumers, type Departure } from "
 import type { QueueContext } from "./context.ts";
 import type { RemoteRow } from "./stores.ts";
 
+/** What is left of a lease when a renewal is written down. */
+const RENEWED_MS = (2 * LIMITS.hubLeaseMs) / 5;
+
 export class Remotes {
   private readonly queue: QueueContext;
   private readonly consumers: Consumers;
@@ -55,6 +58,9 @@ export class Remotes {
     };
     const attached = this.consumers.attach(consumerOf(row));
     if (!attached.ok) return attached;
+    const known = this.rows.get(row.id);
+    // A hub renews every minute: a row is written when there is not time left for two more.
+    if (known !== undefined && isSame(known, row) && known.untilMs - nowMs > RENEWED_MS) return ok(known);
     this.keep(row);
     return ok(row);
   }
@@ -110,4 +116,9 @@ function consumerOf({ id, name, credit, leaseMs, priority, isExclusive }: Remote
 
 function unknown(id: number): Refusal {
   return refuse("not_consuming", `there is no remote consumer ${id}`);
+}
+
+/** In all but the end of their leases. */
+function isSame({ untilMs: _one, ...known }: RemoteRow, { untilMs: _other, ...row }: RemoteRow): boolean {
+  return (Object.keys(row) as (keyof typeof row)[]).every((field) => row[field] === known[field]);
 }

@@ -33,7 +33,11 @@ describe("a remote consumer", () => {
   inBothLives("gets no more than its credit, in its turn beside those with a socket here", (make) => {
     const q = make();
     const local = q.attach({ credit: 2 });
-    const { ids: [id], active, leaseMs } = attach(q, 50, { credit: 1 });
+    const {
+      ids: [id],
+      active,
+      leaseMs,
+    } = attach(q, 50, { credit: 1 });
     expect([id, active, leaseMs]).toEqual([50, true, LIMITS.hubLeaseMs]);
     must(q.publish(...numbered(5)));
     expect(dispatched(q)).toEqual({ [local]: ["0", "1"], 50: ["2"] });
@@ -106,6 +110,24 @@ describe("a remote consumer", () => {
     expect(q.info()).toMatchObject({ counts: { leased: 1 }, consumers: [{ consumer: "remote-50" }] });
     expect(q.settle({ lease: sent!.delivery.lease, verdict: "ack" })).toMatchObject([{ settled: 1 }]);
     expect(dispatched(q)).toEqual({ 50: ["2"] });
+  });
+
+  inBothLives("is written anew only when a renewal finds little left of its lease, or a change", (make) => {
+    const q = make();
+    attach(q, 50, { credit: 1 });
+    const written = (run: () => unknown): number => {
+      const before = q.counted.rowsWritten;
+      run();
+      return q.counted.rowsWritten - before;
+    };
+    q.advance(60_000);
+    expect(written(() => must(renew(q, 50, { credit: 1 })))).toBe(0);
+    expect(written(() => must(renew(q, 50, { credit: 2 })))).toBe(1);
+    q.advance((LIMITS.hubLeaseMs * 3) / 5);
+    expect(written(() => must(renew(q, 50, { credit: 2 })))).toBe(1);
+    q.advance(LIMITS.hubLeaseMs - 1);
+    must(renew(q, 50, { credit: 2 }));
+    expect(q.info().consumers).toHaveLength(1);
   });
 
   inBothLives("lasts as long as its hub renews it, and what it asks for is set anew", (make) => {
