@@ -2,9 +2,9 @@
  * The partitions of a queue: what its head tells the others, and what each tells those that were added after it. Every
  * step may be cut short and runs again by alarm, so each does no harm when it is done twice.
  */
-import type { Result } from "../protocol/result.ts";
-import { refuse, type Refusal } from "../protocol/result.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionApi, PartitionSetup } from "../protocol/rpc.ts";
+import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
 import type { Queue } from "../queue/queue.ts";
 
 export interface PartitionsPorts {
@@ -79,19 +79,29 @@ export class QueuePartitions {
   }
 
   /** The head's: deletes the others. One that refuses stays, and so does the queue. */
-  async leaveAll(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>> {
+  async leaveAll(options: QueueRemoval): Promise<Result<{ messages: number }>> {
     await this.idle();
-    const { count = 1 } = this.ports.open()?.partition ?? {};
+    const queue = this.ports.open();
+    // Those, too, that were made and that nobody has been told of yet.
+    const parts = range(1, Math.max(queue?.partition.count ?? 1, queue?.config.partitions ?? 1)).map((one) =>
+      this.ports.part(one),
+    );
+    // Judged before any goes: one that is made anew counts from its start again.
+    const looked = await Promise.all(parts.map((part) => part.inspect(Number.POSITIVE_INFINITY)));
+    const judged = looked.map((info) => (info.ok ? judgeRemoval(info.value, options) : null));
+    const stays = judged.find((one) => one?.ok === false);
+    if (stays) return stays;
+    const answers = await Promise.all(parts.map((part) => part.leave(options)));
     let messages = 0;
-    const answers = await Promise.all(range(1, count).map((one) => this.ports.part(one).leave(options)));
-    const refused = answers.find((answer) => !answer.ok);
-    // Those that went are made anew.
-    if (refused && !refused.ok) {
-      await this.ports.inTurn((queue) => queue.store({ config: queue.config }));
-      return refused;
+    for (const answer of answers) {
+      if (answer.ok) messages += answer.value.messages;
+      else {
+        // It got something meanwhile. Those that went are made anew.
+        await this.ports.inTurn((current) => current.store({ config: current.config }));
+        return answer;
+      }
     }
-    for (const answer of answers) if (answer.ok) messages += answer.value.messages;
-    return { ok: true, value: { messages } };
+    return ok({ messages });
   }
 
   /** When the alarm must ring for what is to be told; null: all know all. */
