@@ -142,7 +142,9 @@ describe("deliveries to a hub", () => {
     const [message] = deliveryToJson(must(await stub.receive({ consumer: "t", max: 1 })), codec);
     expect(message).toMatchObject({ body: "a", attempt: 2, failures: 1 });
     expect(hub.calls).toHaveLength(2);
-    expect(await stub.attachRemote({ ids: [id], hub: "h1", session: 7, name: "remote", credit: 1 })).toMatchObject({
+    expect(
+      await stub.attachRemote({ ids: [id], hub: "h1", session: 7, name: "remote", credit: 1 }),
+    ).toMatchObject({
       code: "not_consuming",
     });
   });
