@@ -224,7 +224,14 @@ export class HubConsumers {
   /** A queue that has more partitions now attaches the consumer there, too. */
   private async renewAll(all: readonly { live: LiveSession; consumer: ConsumedQueue }[]): Promise<void> {
     this.attaching++;
-    await Promise.allSettled(all.map(({ live, consumer }) => this.renewOne(live, consumer)));
+    const renewed = all.map(({ live, consumer: { queue } }) =>
+      // Each partition tells of more: one call after the other finds out which of them are new.
+      this.inOrder(live, queue, async () => {
+        const consumer = queueOfSession(live, queue);
+        if (consumer !== null) await this.renewOne(live, consumer);
+      }),
+    );
+    await Promise.allSettled(renewed);
     if (--this.attaching === 0) this.early = [];
   }
 

@@ -160,6 +160,8 @@ export class QueueLifecycle {
   }
 
   async remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
+    const refused = await this.ports.partitions.judgeAll(options);
+    if (refused) return refused;
     const removed = await this.removal.run(options);
     return removed.ok ? ok({ messages: removed.value.messages + this.elsewhere }) : removed;
   }

@@ -78,20 +78,28 @@ export class QueuePartitions {
     }
   }
 
+  /** The head's: whether one of the others keeps the queue from being deleted. Asked before anything of it goes. */
+  async judgeAll(options: QueueRemoval): Promise<Refusal | null> {
+    await this.idle();
+    const looked = await Promise.all(this.others().map((part) => part.inspect(Number.POSITIVE_INFINITY)));
+    for (const info of looked) {
+      const judged = info.ok ? judgeRemoval(info.value, options) : null;
+      if (judged?.ok === false) return judged;
+    }
+    return null;
+  }
+
+  /** All but the head; those, too, that were made and that nobody has been told of yet. */
+  private others(): PartitionApi[] {
+    const queue = this.ports.open();
+    const count = Math.max(queue?.partition.count ?? 1, queue?.config.partitions ?? 1);
+    return range(1, count).map((one) => this.ports.part(one));
+  }
+
   /** The head's: deletes the others. One that refuses stays, and so does the queue. */
   async leaveAll(options: QueueRemoval): Promise<Result<{ messages: number }>> {
     await this.idle();
-    const queue = this.ports.open();
-    // Those, too, that were made and that nobody has been told of yet.
-    const parts = range(1, Math.max(queue?.partition.count ?? 1, queue?.config.partitions ?? 1)).map((one) =>
-      this.ports.part(one),
-    );
-    // Judged before any goes: one that is made anew counts from its start again.
-    const looked = await Promise.all(parts.map((part) => part.inspect(Number.POSITIVE_INFINITY)));
-    const judged = looked.map((info) => (info.ok ? judgeRemoval(info.value, options) : null));
-    const stays = judged.find((one) => one?.ok === false);
-    if (stays) return stays;
-    const answers = await Promise.all(parts.map((part) => part.leave(options)));
+    const answers = await Promise.all(this.others().map((part) => part.leave(options)));
     let messages = 0;
     for (const answer of answers) {
       if (answer.ok) messages += answer.value.messages;

@@ -91,7 +91,10 @@ export abstract class QueueTurns extends DurableObject<Env> {
     return { read: this.sql.rowsRead, written: this.sql.rowsWritten };
   }
 
+  /** Where the head is there a partition is only missing for now: its callers ask the head, which knows. */
   notFound(): Refusal {
+    const { partition } = this.catalogue;
+    if (partition > 0) return refuse("partitions_changed", `partition ${partition} is not there`);
     return refuse("queue_not_found", `queue: there is no queue "${this.catalogue.queue}"`);
   }
 

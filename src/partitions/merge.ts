@@ -10,10 +10,15 @@ export function mergeInfos(infos: readonly QueueInfo[]): QueueInfo {
     counts: sumAll(infos.map(({ counts }) => counts)),
     totals: sumAll(infos.map(({ totals }) => totals)),
     oldestReadyMs: Math.max(...infos.map(({ oldestReadyMs }) => oldestReadyMs)),
-    lastSequence: Math.max(...infos.map(({ lastSequence }) => lastSequence)),
+    lastSequence: Math.max(...infos.map(lastSequenceOf)),
     consumers: mergeConsumers(infos.flatMap(({ consumers }) => consumers)),
     partitions: infos.flatMap(({ partitions = [] }) => partitions),
   };
+}
+
+/** 0 where nothing was ever published, wherever the partition begins to count. */
+function lastSequenceOf({ lastSequence, totals }: QueueInfo): number {
+  return totals.published === 0 ? 0 : lastSequence;
 }
 
 /** Field by field; `all` is not empty. */

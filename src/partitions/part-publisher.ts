@@ -4,8 +4,8 @@
  * refused for that goes out again, in its order and before what came after it.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
-import type { Refusal, Result } from "../protocol/result.ts";
+import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { Publishing, type PublishPart } from "./publishing.ts";
 
@@ -19,7 +19,19 @@ export interface PartPublisherPorts {
   answer(ref: number | null, answer: Result<PublishConfirm>): void;
 }
 
+/**
+ * A producer's publishes, one at a time: what stands behind one that is refused must not be stored, as in a queue of one
+ * partition (PROTOCOL §7.12), and partitions don't know of each other's refusals.
+ */
+interface Line {
+  readonly waiting: Publish[];
+  isBusy: boolean;
+  /** The sequence that was refused: the producer goes on with it, and nothing behind it is taken. */
+  refused: number | null;
+}
+
 interface Publish {
+  readonly stamp: ProducerStamp | null;
   readonly order: number;
   readonly ref: number | null;
   readonly publishing: Publishing;
@@ -34,6 +46,7 @@ export class PartPublisher {
   private stale: Publish[] = [];
   private held: Publish[] = [];
   private isRelearning = false;
+  private readonly lines = new Map<string, Line>();
   /** Changed only while nothing is on its way: else what was refused would come behind what was sent after it. */
   private layout: QueueLayout;
   private lastRef = 0;
@@ -48,11 +61,45 @@ export class PartPublisher {
   publish(ref: number | null, command: PublishCommand): void {
     const { codec, random } = this.ports;
     const publish = {
+      stamp: command.producer ?? null,
       order: ++this.lastOrder,
       ref,
       publishing: new Publishing(codec, random, [command]),
       unanswered: 0,
     };
+    if (publish.stamp === null) return this.start(publish);
+    const line = this.lineOf(publish.stamp);
+    line.waiting.push(publish);
+    if (!line.isBusy) this.startNext(line);
+  }
+
+  private lineOf({ id }: ProducerStamp): Line {
+    let line = this.lines.get(id);
+    if (line === undefined) {
+      line = { waiting: [], isBusy: false, refused: null };
+      this.lines.set(id, line);
+    }
+    return line;
+  }
+
+  private startNext(line: Line): void {
+    for (let next = line.waiting.shift(); next !== undefined; next = line.waiting.shift()) {
+      const { sequence } = next.stamp!;
+      if (line.refused !== null && sequence > line.refused) {
+        const detail = `sequence: an earlier batch was refused; the producer must go on with ${line.refused}`;
+        const facts = { expectedSequence: line.refused };
+        this.ports.answer(next.ref, refuse("sequence_gap", detail, facts));
+        continue;
+      }
+      line.refused = null;
+      line.isBusy = true;
+      this.start(next);
+      // A batch that can't be read is answered at once.
+      if (line.isBusy) return;
+    }
+  }
+
+  private start(publish: Publish): void {
     if (publish.publishing.isDone) this.answer(publish);
     else if (this.stale.length > 0 || this.isRelearning) this.held.push(publish);
     else this.send(publish);
@@ -85,8 +132,15 @@ export class PartPublisher {
     if (this.stale.length > 0 && !this.isRelearning) void this.resend();
   }
 
-  private answer({ ref, publishing }: Publish): void {
-    this.ports.answer(ref, publishing.answers()[0]!);
+  private answer({ ref, publishing, stamp }: Publish): void {
+    const answer = publishing.answers()[0]!;
+    this.ports.answer(ref, answer);
+    if (stamp === null) return;
+    const line = this.lineOf(stamp);
+    line.isBusy = false;
+    line.refused = answer.ok ? null : stamp.sequence;
+    this.startNext(line);
+    if (!line.isBusy && line.refused === null) this.lines.delete(stamp.id);
   }
 
   private async resend(): Promise<void> {

@@ -4,7 +4,7 @@
  * Tokens, rates and heartbeats are the objects' business, as ever: every frame of the client reaches one.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import { ERRORS } from "../protocol/errors.ts";
+import { ERRORS, type ErrorCode } from "../protocol/errors.ts";
 import {
   decodeFrame,
   encodeBinaryFrame,
@@ -61,6 +61,10 @@ export class PartSockets {
   private attached = 0;
   private asked = 0;
   private ended = 0;
+  /** What the client is told when they all have; null: it did not ask. */
+  private ending: "drained" | "cancelled" | null = null;
+  /** Why it is no consumer: the others say the same. */
+  private refusedBy: ErrorCode | null = null;
   private isActive = false;
   private isTold = false;
   /** Deliveries that came before the client was told that it consumes. */
@@ -175,11 +179,15 @@ export class PartSockets {
       case "credit":
         if (this.consume === null) return notConsuming();
         this.consume = { ...this.consume, credit: frame.credit };
-        this.sayCredit();
+        // Partitions that were added while there was no credit do not know it yet.
+        if (frame.credit > 0 && this.attached < this.parts.length) this.sayConsume();
+        else if (this.ending === null) this.sayCredit();
         return null;
       case "drain":
       case "cancel":
         if (this.consume === null) return notConsuming();
+        if (frame.type === "drain" && this.ending !== null) return null;
+        this.ending = frame.type === "drain" ? "drained" : "cancelled";
         // One that is added from here on never knows the consumer.
         this.asked = this.parts.length;
         this.ended = 0;
@@ -209,14 +217,15 @@ export class PartSockets {
     this.isActive = false;
     this.isTold = false;
     this.hasOne = false;
-    this.asked = 0;
+    this.ending = null;
+    this.refusedBy = null;
     this.sayConsume();
     return null;
   }
 
   private sayConsume(): void {
     const { consume } = this;
-    if (consume === null || this.asked > 0) return;
+    if (consume === null || this.ending !== null || consume.credit === 0) return;
     this.attached = 0;
     const credit = consume.credit ?? LIMITS.creditDefault;
     // With `once` the first delivery is the only one, so each may be as large as asked for.
@@ -307,13 +316,20 @@ export class PartSockets {
         this.isActive = true;
         return;
       case "drained":
-        if (++this.ended === this.asked) this.stopConsume(answer);
+        if (this.ending === "drained") this.partEnded(consume);
         return;
       case "cancelled":
+        if (answer.reason !== "asked") this.stopConsume(answer);
         // With `once` the others were asked to stop by us.
-        if (answer.reason === "asked" && (this.hasOne || ++this.ended < this.asked)) return;
-        this.stopConsume(answer);
+        else if (this.ending === "cancelled" && !this.hasOne) this.partEnded(consume);
     }
+  }
+
+  private partEnded({ consumer }: Consuming): void {
+    if (++this.ended < this.asked) return;
+    this.stopConsume(
+      this.ending === "drained" ? { type: "drained" } : { type: "cancelled", consumer, reason: "asked" },
+    );
   }
 
   /** The consumer is gone everywhere: at once where one partition says so, unless the client asked for it. */
@@ -328,12 +344,20 @@ export class PartSockets {
   private refused(ref: number | null, refusal: Refusal): void {
     if (ref !== null && ref > SETTLE_REFS) this.settlements.answered(ref, refusal);
     else if (ref !== null && ref > 0) this.publisher.answered(ref, refusal);
-    else if (refusal.code !== "not_consuming") {
-      // One partition refused the consumer, so it is one nowhere.
-      if (this.consume !== null && !this.isTold) this.toAll(() => ({ type: "cancel" }));
-      if (!this.isTold) this.consume = null;
-      this.refuse(null, refusal);
+    else if (refusal.code === "not_consuming") {
+      // It had drained before it was asked to cancel.
+      if (this.ending === "cancelled" && this.consume !== null) this.partEnded(this.consume);
+    } else if (refusal.code !== this.refusedBy) this.refuseConsume(refusal);
+  }
+
+  /** One partition refused the consumer, so it is one nowhere. */
+  private refuseConsume(refusal: Refusal): void {
+    if (this.consume !== null && !this.isTold) {
+      this.refusedBy = refusal.code;
+      this.toAll(() => ({ type: "cancel" }));
+      this.consume = null;
     }
+    this.refuse(null, refusal);
   }
 
   // The end

@@ -38,14 +38,10 @@ export class Parts {
     for (let tries = 0; ; tries++) {
       const layout = this.ports.layouts.of(this.ports.name);
       const answer = await run(layout);
-      if (answer.ok || !this.mayBeStale(answer, layout)) return answer;
+      if (answer.ok || !isStale(answer)) return answer;
       const refused = await this.relearn(layout, tries);
       if (refused) return refused;
     }
-  }
-
-  private mayBeStale(refusal: Refusal, { partitions }: QueueLayout): boolean {
-    return refusal.code === "partitions_changed" || (partitions > 1 && isStale(refusal));
   }
 
   /** Asks the head. A refusal when the queue is gone, or its partitions are not there in time. */

@@ -155,7 +155,7 @@ function partOf(
   return { ...rest, ...stamp, batch, known: partitions };
 }
 
-/** There are more partitions than the caller knew, or one is not there yet, or the queue is gone. */
+/** There are more partitions than the caller knew, or one is not there: the head knows. */
 export function isStale({ code }: Refusal): boolean {
-  return code === "partitions_changed" || code === "queue_not_found";
+  return code === "partitions_changed";
 }

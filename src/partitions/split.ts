@@ -51,8 +51,8 @@ export function splitBatch(
 }
 
 /**
- * In a FIFO queue all messages of a key have one owner. A dedup id is known where its first message lies: within the key
- * in a FIFO queue, else by itself.
+ * In a FIFO queue all messages of a key have one owner. A dedup id, and a cancel key, is known where its first message
+ * lies: within the ordering key in a FIFO queue, else by itself.
  */
 function ownerAt(
   batch: Uint8Array,
@@ -64,6 +64,7 @@ function ownerAt(
   if (fifo && (flags & FIELD.orderingKey) !== 0) {
     return ownerOf(hashBytes(batch, table.keyOffset(index), table.keySize(index)), partitions);
   }
-  if ((flags & FIELD.dedupId) === 0) return null;
-  return ownerOf(hashText(readRecord(batch, table.offset(index)).dedupId!), partitions);
+  if ((flags & (FIELD.dedupId | FIELD.cancelKey)) === 0) return null;
+  const { dedupId, cancelKey = "" } = readRecord(batch, table.offset(index));
+  return ownerOf(hashText(dedupId ?? cancelKey), partitions);
 }

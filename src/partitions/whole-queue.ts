@@ -294,7 +294,8 @@ export class WholeQueue implements QueueApi {
     return this.parts.under(async ({ partitions }) => {
       if (partitions === 1) return this.parts.head.peek(command);
       const place = /^(\d{1,2})~(.*)$/.exec(command.cursor ?? "0~");
-      if (!place) return refuse("bad_request", "cursor: not one that a peek of this state gave");
+      if (!place || Number(place[1]) >= partitions)
+        return refuse("bad_request", "cursor: not one that a peek of this state gave");
       const messages: MessageView[] = [];
       let inner = place[2]!;
       for (let i = Number(place[1]); i < partitions; i++, inner = "") {

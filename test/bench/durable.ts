@@ -5,6 +5,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { startShippedBroker } from "./broker-process.ts";
 import type { ClientOptions } from "./clients/client.ts";
 import { hold, type Contestant, type ContestResult } from "./contest.ts";
@@ -166,4 +167,7 @@ function contestantOf({ name, style, messages }: Player, pair: Pair): Contestant
   };
 }
 
-if (import.meta.main) await benchDurable(process.argv[2] === undefined ? ROUNDS : Number(process.argv[2]));
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { rounds: { type: "string", default: String(ROUNDS) } } });
+  await benchDurable(Number(values.rounds));
+}

@@ -82,6 +82,24 @@ describe("through the SDK", () => {
     expect(info.partitions!.filter(({ waitsFor }) => waitsFor.length > 0)).toEqual([]);
   });
 
+  it("a message that is refused makes no other one twice", async () => {
+    const publisher = { batchMessagesMax: 1, lingerMs: 0, batchesInFlightMax: 8 };
+    const client = connect({ url, publisher });
+    clients.push(client);
+    const queue = client.queue("refuses");
+    await queue.declare({ partitions: 4, bodyBytesMax: 10 });
+    const bodies = Array.from({ length: 60 }, (_, i) => (i % 11 === 7 ? "x".repeat(20) : `m${i}`));
+    const results = await Promise.allSettled(bodies.map((body) => queue.publish(body)));
+    const refused = bodies.filter((_, i) => results[i]!.status === "rejected");
+    expect(refused).toEqual(bodies.filter((body) => body.length > 10));
+    const stored: string[] = [];
+    const consumer = queue.consume((message) => void stored.push(message.text()), { credit: 100 });
+    await expect.poll(() => stored.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(60 - refused.length);
+    await consumer.drain();
+    expect(stored.toSorted()).toEqual(bodies.filter((body) => body.length <= 10).toSorted());
+    expect((await queue.inspect()).counts.ready).toBe(0);
+  });
+
   it("a session consumes all partitions, those too that are added", async () => {
     const client = open();
     const queue = client.queue("session-grows");

@@ -2,7 +2,8 @@
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { queueOf } from "../../src/objects/peers.ts";
+import { exchangeOf, queueOf } from "../../src/objects/peers.ts";
+import { EXCHANGE_DEFAULTS } from "../../src/protocol/exchange-config.ts";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
 import { messageId } from "../../src/protocol/batch.ts";
 import type { Delivery, MessageView, PublishConfirm } from "../../src/protocol/commands.ts";
@@ -297,6 +298,32 @@ describe("a queue that grows", () => {
     expect(must(await queue.inspect()).consumers).toMatchObject([{ credit: 30, unsettled: 0 }]);
   });
 
+  it("is bound as before when a delete is refused, and says what it lacks as a queue of one does", async () => {
+    const queue = await declare("kept", { partitions: 4 });
+    const exchange = exchangeOf(env, "test", "leads");
+    must(await exchange.declare({ ...EXCHANGE_DEFAULTS, kind: "fanout" }));
+    must(await exchange.bind({ destination: { queue: "kept" }, key: "", headers: null }));
+    const key = keysOf(4, 1)[2]![0]!;
+    must(await queue.publish({ batch: batchOf({ dedupId: key }) }));
+    expect(await queue.remove({ ifEmpty: true, ifUnused: false })).toMatchObject({ code: "queue_not_empty" });
+    expect(must(await exchange.inspect())).toMatchObject({ bindings: 1 });
+    expect(await queue.redrive({ filter: {}, to: "none", dryRun: false })).toMatchObject({
+      code: "queue_not_found",
+    });
+    expect(await queue.peek({ state: "ready", limit: 1, cursor: "9~" })).toMatchObject({
+      code: "bad_request",
+    });
+    const empty = await declare("empty", { partitions: 3 });
+    expect(must(await empty.inspect()).lastSequence).toBe(0);
+  });
+
+  it("has a cancel key once", async () => {
+    const queue = await declare("once-only", { partitions: 8 });
+    for (let i = 0; i < 10; i++) must(await queue.publish({ batch: batchOf({ cancelKey: "k" }) }));
+    const { partitions } = must(await queue.inspect());
+    expect(partitions!.filter(({ counts }) => counts.ready > 0)).toHaveLength(1);
+  });
+
   it("can't shrink, nor become another kind", async () => {
     const queue = await declare("shrink", { partitions: 2 });
     expect(await queue.update({ partitions: 1 })).toMatchObject({ code: "bad_request" });
@@ -366,6 +393,78 @@ describe("a socket on a queue of several partitions", () => {
       socket.send({ type: "settle", settlements: [{ lease: frame.head.lease, verdict: "ack" }] });
     }
     expect(must(await queue.inspect()).consumers).toEqual([]);
+  });
+
+  it("stores nothing of a producer behind what was refused, until it goes on with that", async () => {
+    const queue = await declare("behind", { fifo: true, partitions: 3, bodyBytesMax: 10 });
+    const socket = await connect(queue);
+    await socket.next("hello");
+    const publish = (sequence: number, body: string, orderingKey: string): void =>
+      socket.send({
+        type: "publish",
+        ref: sequence,
+        producer: "p",
+        sequence,
+        messages: [{ body, orderingKey }],
+      });
+    publish(1, "first", "a");
+    publish(2, "far too large", "b");
+    publish(3, "behind", "c");
+    publish(4, "behind", "a");
+    publish(2, "instead", "b");
+    publish(3, "third", "c");
+    const told: (string | undefined)[] = [];
+    for (let i = 0; i < 6; i++) {
+      const { head } = await socket.any();
+      told.push(head.type === "error" ? head.code : head.type);
+    }
+    expect(told).toEqual(["confirm", "body_too_large", "sequence_gap", "sequence_gap", "confirm", "confirm"]);
+    expect((await drain(queue)).toSorted()).toEqual(["first", "instead", "third"]);
+  });
+
+  it("that drains may be cancelled, and drains once however often it is asked to", async () => {
+    const queue = await declare("ends", { partitions: 4 });
+    const socket = await connect(queue);
+    await socket.next("hello");
+    for (const last of ["cancel", "drain"] as const) {
+      must(await queue.publish({ batch: batchOf("m") }));
+      socket.send({ type: "consume", credit: 4, consumer: "c" });
+      await socket.next("consuming");
+      const { head } = await socket.next("deliver");
+      socket.send({ type: "drain" });
+      await vi.waitFor(async () => expect(must(await queue.inspect()).consumers[0]!.credit).toBe(1));
+      socket.send({ type: last });
+      if (last === "drain") {
+        socket.send({ type: "settle", ref: 1, settlements: [{ lease: head.lease, verdict: "ack" }] });
+        const types = [(await socket.any()).head.type, (await socket.any()).head.type];
+        expect(types.toSorted()).toEqual(["drained", "settled"]);
+      } else {
+        expect((await socket.next("cancelled")).head).toMatchObject({ consumer: "c", reason: "asked" });
+      }
+      must(await queue.purge({}));
+    }
+  });
+
+  it("without credit gets nothing from partitions that are added, and is refused once", async () => {
+    const queue = await declare("nothing", { partitions: 2 });
+    const socket = await connect(queue);
+    await socket.next("hello");
+    socket.send({ type: "consume", credit: 2, consumer: "c" });
+    await socket.next("consuming");
+    socket.send({ type: "credit", credit: 0 });
+    await vi.waitFor(async () => expect(must(await queue.inspect()).consumers[0]!.credit).toBe(0));
+    must(await queue.update({ partitions: 4 }));
+    for (let i = 0; i < 8; i++) must(await queue.publish({ batch: batchOf("m") }));
+    expect(must(await queue.inspect()).counts).toMatchObject({ ready: 8, leased: 0 });
+    socket.send({ type: "credit", credit: 8 });
+    let held = 0;
+    while (held < 4) held += (await socket.next("deliver")).head.messages!.length;
+    const other = await connect(queue, { consume: false });
+    await other.next("hello");
+    other.send({ type: "consume" });
+    expect((await other.next("error")).head).toMatchObject({ code: "forbidden" });
+    other.send({ type: "ping", ref: 1 });
+    await other.next("pong");
   });
 
   it("with `once` takes one delivery, wherever it comes from", async () => {
