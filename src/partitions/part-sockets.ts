@@ -4,21 +4,19 @@
  * Tokens, rates and heartbeats are the objects' business, as ever: every frame of the client reaches one.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import { ERRORS, type ErrorCode } from "../protocol/errors.ts";
+import { ERRORS } from "../protocol/errors.ts";
 import {
   decodeFrame,
   encodeBinaryFrame,
   type ClientFrame,
-  type ConsumeFrame,
   type PartFrame,
   type ServerFrame,
 } from "../protocol/frames.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
-import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
-import { creditOf } from "./merge.ts";
+import { PartConsumer } from "./part-consumer.ts";
 import { PartPublisher } from "./part-publisher.ts";
 import { PartSettlements } from "./part-settlements.ts";
 import type { PublishPart } from "./publishing.ts";
@@ -37,8 +35,6 @@ export interface PartSocketsPorts {
 
 type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
 type Answer = ServerFrame | PartFrame;
-type Consuming = ConsumeFrame & { readonly consumer: string };
-type ConsumerFrame = Extract<ServerFrame, { type: "consuming" | "active" | "drained" | "cancelled" }>;
 
 /** Our numbers for settlements; publishes have numbers of their own below. */
 const SETTLE_REFS = 2 ** 40;
@@ -50,26 +46,11 @@ export class PartSockets {
   private readonly client: WebSocket;
   private readonly publisher: PartPublisher;
   private readonly settlements: PartSettlements;
+  private readonly consumer: PartConsumer;
   private parts: WebSocket[] = [];
   private hello: Extract<ServerFrame, { type: "hello" }> | null = null;
   private isOver = false;
   private opening: Promise<unknown> = Promise.resolve();
-
-  /** What the client consumes with; null: it does not. */
-  private consume: Consuming | null = null;
-  /** Partitions that have said that it consumes, and of those that were asked to end it, how many have. */
-  private attached = 0;
-  private asked = 0;
-  private ended = 0;
-  /** What the client is told when they all have; null: it did not ask. */
-  private ending: "drained" | "cancelled" | null = null;
-  /** Why it is no consumer: the others say the same. */
-  private refusedBy: ErrorCode | null = null;
-  private isActive = false;
-  private isTold = false;
-  /** Deliveries that came before the client was told that it consumes. */
-  private readonly early: (string | ArrayBuffer)[] = [];
-  private hasOne = false;
 
   private constructor(ports: PartSocketsPorts, client: WebSocket) {
     this.ports = ports;
@@ -90,6 +71,13 @@ export class PartSockets {
         this.parts[partition]!.send(JSON.stringify({ type: "settle", ref, settlements })),
       answer: (ref, answer) =>
         answer.ok ? this.tell({ type: "settled", ref, results: answer.value }) : this.refuse(ref, answer),
+    });
+    this.consumer = new PartConsumer({
+      name: () => `${ports.subject}.${Math.floor(ports.random() * 36 ** 6).toString(36)}`,
+      partitions: () => this.parts.length,
+      send: (partition, frame) => this.parts[partition]!.send(JSON.stringify(frame)),
+      tell: (frame) => this.tell(frame),
+      pass: (data) => this.pass(data),
     });
   }
 
@@ -135,7 +123,7 @@ export class PartSockets {
 
   private async relearn(tries: number): Promise<Refusal | null> {
     const refused = (await this.ports.relearn(this.ports.layout(), tries)) ?? (await this.openParts());
-    if (!refused && this.consume !== null) this.sayConsume();
+    if (!refused) this.consumer.attach();
     return refused;
   }
 
@@ -175,24 +163,13 @@ export class PartSockets {
         this.settlements.settle(frame.settlements, ref);
         return null;
       case "consume":
-        return this.startConsume(frame);
-      case "credit":
-        if (this.consume === null) return notConsuming();
-        this.consume = { ...this.consume, credit: frame.credit };
-        // Partitions that were added while there was no credit do not know it yet.
-        if (frame.credit > 0 && this.attached < this.parts.length) this.sayConsume();
-        else if (this.ending === null) this.sayCredit();
+        this.consumer.start(frame);
         return null;
+      case "credit":
+        return this.consumer.setCredit(frame.credit);
       case "drain":
       case "cancel":
-        if (this.consume === null) return notConsuming();
-        if (frame.type === "drain" && this.ending !== null) return null;
-        this.ending = frame.type === "drain" ? "drained" : "cancelled";
-        // One that is added from here on never knows the consumer.
-        this.asked = this.parts.length;
-        this.ended = 0;
-        this.toAll(() => frame);
-        return null;
+        return this.consumer.stop(frame);
     }
   }
 
@@ -210,42 +187,6 @@ export class PartSockets {
     this.parts[partition]!.send(encodeBinaryFrame({ type: "publish", ref, ...stamp, part }, batch));
   }
 
-  private startConsume(frame: ConsumeFrame): Refusal | null {
-    const made = `${this.ports.subject}.${Math.floor(this.ports.random() * 36 ** 6).toString(36)}`;
-    const consumer = frame.consumer ?? this.consume?.consumer ?? made;
-    this.consume = { ...frame, consumer };
-    this.isActive = false;
-    this.isTold = false;
-    this.hasOne = false;
-    this.ending = null;
-    this.refusedBy = null;
-    this.sayConsume();
-    return null;
-  }
-
-  private sayConsume(): void {
-    const { consume } = this;
-    if (consume === null || this.ending !== null || consume.credit === 0) return;
-    this.attached = 0;
-    const credit = consume.credit ?? LIMITS.creditDefault;
-    // With `once` the first delivery is the only one, so each may be as large as asked for.
-    const share = (partition: number): number =>
-      consume.once === true ? credit : creditOf(credit, partition, this.parts.length);
-    this.toAll((partition) => ({ ...consume, credit: share(partition) }));
-  }
-
-  private sayCredit(): void {
-    const credit = this.consume?.credit ?? LIMITS.creditDefault;
-    this.toAll((partition) => ({
-      type: "credit",
-      credit: credit === 0 ? 0 : creditOf(credit, partition, this.parts.length),
-    }));
-  }
-
-  private toAll(frame: (partition: number) => object): void {
-    for (const [partition, part] of this.parts.entries()) part.send(JSON.stringify(frame(partition)));
-  }
-
   // From a partition
 
   private onPart(partition: number, data: string | ArrayBuffer): void {
@@ -258,7 +199,7 @@ export class PartSockets {
         if (this.hello === null) this.tell((this.hello = answer));
         return;
       case "deliver":
-        return this.deliver(partition, answer.lease, data);
+        return this.consumer.deliver(partition, answer.lease, data);
       case "confirm": {
         const { type: _type, ref, ...confirm } = answer;
         return this.publisher.answered(ref ?? 0, ok(confirm));
@@ -278,86 +219,14 @@ export class PartSockets {
       case "active":
       case "drained":
       case "cancelled":
-        if (this.consume !== null) this.consumerChanged(this.consume, answer);
+        this.consumer.changed(answer);
     }
-  }
-
-  private deliver(partition: number, lease: number, data: string | ArrayBuffer): void {
-    if (this.consume?.once === true) {
-      if (this.hasOne) {
-        // The first was faster: this one goes back, as if it had not been sent.
-        const back = [{ lease, verdict: "nack", delayMs: 0 }];
-        this.parts[partition]!.send(JSON.stringify({ type: "settle", ref: 0, settlements: back }));
-        return;
-      }
-      this.hasOne = true;
-      for (const [other, part] of this.parts.entries()) {
-        if (other !== partition) part.send(JSON.stringify({ type: "cancel" }));
-      }
-    }
-    if (this.isTold) this.pass(data);
-    else this.early.push(data);
-  }
-
-  /** What each partition says of its consumer is told once. */
-  private consumerChanged(consume: Consuming, answer: ConsumerFrame): void {
-    switch (answer.type) {
-      case "consuming": {
-        this.isActive ||= answer.active;
-        if (++this.attached < this.parts.length || this.isTold) return;
-        this.isTold = true;
-        const { consumer, credit = LIMITS.creditDefault } = consume;
-        this.tell({ type: "consuming", consumer, credit, active: this.isActive });
-        for (const data of this.early.splice(0)) this.pass(data);
-        return;
-      }
-      case "active":
-        if (!this.isActive) this.tell(answer);
-        this.isActive = true;
-        return;
-      case "drained":
-        if (this.ending === "drained") this.partEnded(consume);
-        return;
-      case "cancelled":
-        if (answer.reason !== "asked") this.stopConsume(answer);
-        // With `once` the others were asked to stop by us.
-        else if (this.ending === "cancelled" && !this.hasOne) this.partEnded(consume);
-    }
-  }
-
-  private partEnded({ consumer }: Consuming): void {
-    if (++this.ended < this.asked) return;
-    this.stopConsume(
-      this.ending === "drained" ? { type: "drained" } : { type: "cancelled", consumer, reason: "asked" },
-    );
-  }
-
-  /** The consumer is gone everywhere: at once where one partition says so, unless the client asked for it. */
-  private stopConsume(answer: Extract<ServerFrame, { type: "drained" | "cancelled" }>): void {
-    const isPartial = answer.type === "cancelled" && answer.reason !== "asked" && answer.reason !== "once";
-    // Those that are gone already refuse it, which nobody waits for.
-    if (isPartial) this.toAll(() => ({ type: "cancel" }));
-    this.consume = null;
-    this.tell(answer);
   }
 
   private refused(ref: number | null, refusal: Refusal): void {
     if (ref !== null && ref > SETTLE_REFS) this.settlements.answered(ref, refusal);
     else if (ref !== null && ref > 0) this.publisher.answered(ref, refusal);
-    else if (refusal.code === "not_consuming") {
-      // It had drained before it was asked to cancel.
-      if (this.ending === "cancelled" && this.consume !== null) this.partEnded(this.consume);
-    } else if (refusal.code !== this.refusedBy) this.refuseConsume(refusal);
-  }
-
-  /** One partition refused the consumer, so it is one nowhere. */
-  private refuseConsume(refusal: Refusal): void {
-    if (this.consume !== null && !this.isTold) {
-      this.refusedBy = refusal.code;
-      this.toAll(() => ({ type: "cancel" }));
-      this.consume = null;
-    }
-    this.refuse(null, refusal);
+    else if (this.consumer.refused(refusal)) this.refuse(null, refusal);
   }
 
   // The end
@@ -400,8 +269,4 @@ function closeSocket(socket: WebSocket, code: number, reason: string): void {
 function refOf(head: unknown): number | null {
   const ref = typeof head === "object" && head !== null && "ref" in head ? head.ref : null;
   return typeof ref === "number" ? ref : null;
-}
-
-function notConsuming(): Refusal {
-  return refuse("not_consuming", "this socket has no consumer");
 }
