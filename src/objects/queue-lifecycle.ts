@@ -35,9 +35,6 @@ export class QueueLifecycle {
   private readonly ports: LifecyclePorts;
   private readonly removal: Removal<QueueRemoval, { messages: number }>;
 
-  /** Messages that went with the other partitions. */
-  private elsewhere = 0;
-
   constructor(ports: LifecyclePorts) {
     this.ports = ports;
     const { catalogue, partitions } = ports;
@@ -48,10 +45,10 @@ export class QueueLifecycle {
       },
       notFound: "queue_not_found",
       unbind: () => catalogue.unbind(),
-      leave: async (options) => {
-        const left = await partitions.leaveAll(options);
-        this.elsewhere = left.ok ? left.value.messages : 0;
-        return left;
+      elsewhere: {
+        judge: (options) => partitions.judgeAll(options),
+        remove: (options) => partitions.leaveAll(options),
+        sum: (here, there) => ({ messages: here.messages + there.messages }),
       },
       erase: () => ports.erase(ports.open()!),
       unregister: () => catalogue.unregister(),
@@ -159,10 +156,7 @@ export class QueueLifecycle {
     return judged;
   }
 
-  async remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
-    const refused = await this.ports.partitions.judgeAll(options);
-    if (refused) return refused;
-    const removed = await this.removal.run(options);
-    return removed.ok ? ok({ messages: removed.value.messages + this.elsewhere }) : removed;
+  remove(options: QueueRemoval): Promise<Result<{ messages: number }>> {
+    return this.removal.run(options);
   }
 }

@@ -99,15 +99,15 @@ export class QueuePartitions {
   /** The head's: deletes the others. One that refuses stays, and so does the queue. */
   async leaveAll(options: QueueRemoval): Promise<Result<{ messages: number }>> {
     await this.idle();
-    const answers = await Promise.all(this.others().map((part) => part.leave(options)));
+    const others = this.others();
+    if (others.length === 0) return ok({ messages: 0 });
+    // Should the head stay, because one refuses or all this is cut short, those that went are made anew.
+    await this.ports.inTurn((queue) => queue.store({ config: queue.config }));
+    const answers = await Promise.all(others.map((part) => part.leave(options)));
     let messages = 0;
     for (const answer of answers) {
-      if (answer.ok) messages += answer.value.messages;
-      else {
-        // It got something meanwhile. Those that went are made anew.
-        await this.ports.inTurn((current) => current.store({ config: current.config }));
-        return answer;
-      }
+      if (!answer.ok) return answer;
+      messages += answer.value.messages;
     }
     return ok({ messages });
   }
@@ -124,7 +124,8 @@ export class QueuePartitions {
     this.retryAtMs = nowMs + RETRY_MS;
     try {
       await this.workNow();
-      this.retryAtMs = 0;
+      // While the queue is being deleted nobody is told, and the alarm need not ask in vain.
+      if (!this.ports.isLeaving()) this.retryAtMs = 0;
     } catch (error) {
       console.error("partitions were not told", { queue: this.ports.queue, error: String(error) });
     }

@@ -4,7 +4,7 @@
  * the end of it.
  */
 import type { ErrorCode } from "../protocol/errors.ts";
-import type { Result } from "../protocol/result.ts";
+import { ok, type Refusal, type Result } from "../protocol/result.ts";
 
 export interface RemovalPorts<Options, Removed> {
   /** What goes with it, or why it stays. */
@@ -13,13 +13,21 @@ export interface RemovalPorts<Options, Removed> {
   readonly notFound: ErrorCode;
   /** Takes the bindings away that lead to it. */
   unbind(): Promise<Result<unknown>>;
-  /** Deletes what lies in other objects. Absent: nothing does. */
-  leave?(options: Options): Promise<Result<unknown>>;
+  /** Absent: all of it lies here. */
+  readonly elsewhere?: Elsewhere<Options, Removed>;
   /** Deletes everything, without waiting: from then on it is not there, whoever asks. */
   erase(): void;
   unregister(): Promise<unknown>;
   /** What is left to do outside the object. */
   clean(isErased: boolean): Promise<void>;
+}
+
+/** What of it lies in other objects. */
+export interface Elsewhere<Options, Removed> {
+  /** Why it stays; null when nothing there keeps it. */
+  judge(options: Options): Promise<Refusal | null>;
+  remove(options: Options): Promise<Result<Removed>>;
+  sum(here: Removed, there: Removed): Removed;
 }
 
 export class Removal<Options, Removed> {
@@ -57,10 +65,12 @@ export class Removal<Options, Removed> {
     // Judged twice: bindings to what stays are not to be touched, and it may change while they are.
     const early = ports.judge(options);
     if (!early.ok && early.code !== ports.notFound) return early;
+    const kept = await ports.elsewhere?.judge(options);
+    if (kept) return kept;
     const unbound = await ports.unbind();
     if (!unbound.ok) return unbound;
-    const left = await ports.leave?.(options);
-    if (left?.ok === false) return left;
+    const there = await ports.elsewhere?.remove(options);
+    if (there?.ok === false) return there;
     const judged = ports.judge(options);
     if (!judged.ok && judged.code !== ports.notFound) return judged;
     if (judged.ok) ports.erase();
@@ -68,6 +78,7 @@ export class Removal<Options, Removed> {
     await ports.unregister();
     const leftovers = await ports.unbind();
     await ports.clean(judged.ok);
-    return leftovers.ok ? judged : leftovers;
+    if (!leftovers.ok) return leftovers;
+    return judged.ok && there ? ok(ports.elsewhere!.sum(judged.value, there.value)) : judged;
   }
 }

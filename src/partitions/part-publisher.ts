@@ -5,6 +5,7 @@
  */
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { Publishing, type PublishPart } from "./publishing.ts";
@@ -19,6 +20,8 @@ export interface PartPublisherPorts {
   answer(ref: number | null, answer: Result<PublishConfirm>): void;
 }
 
+const RETRY_MS = 1_000;
+
 /**
  * A producer's publishes, one at a time: what stands behind one that is refused must not be stored, as in a queue of one
  * partition (PROTOCOL §7.12), and partitions don't know of each other's refusals.
@@ -31,6 +34,7 @@ interface Line {
 }
 
 interface Publish {
+  readonly bytes: number;
   readonly stamp: ProducerStamp | null;
   readonly order: number;
   readonly ref: number | null;
@@ -49,6 +53,7 @@ export class PartPublisher {
   private readonly lines = new Map<string, Line>();
   /** Changed only while nothing is on its way: else what was refused would come behind what was sent after it. */
   private layout: QueueLayout;
+  private bytes = 0;
   private lastRef = 0;
   private lastOrder = 0;
   private allAnswered: () => void = () => undefined;
@@ -60,7 +65,14 @@ export class PartPublisher {
 
   publish(ref: number | null, command: PublishCommand): void {
     const { codec, random } = this.ports;
+    const bytes = command.batch.byteLength;
+    if (this.bytes + bytes > LIMITS.partSocketBytesMax) {
+      const detail = `publish: ${this.bytes} bytes over this socket are not confirmed yet; wait for confirms`;
+      return this.ports.answer(ref, refuse("unavailable", detail, { retryAfterMs: RETRY_MS }));
+    }
+    this.bytes += bytes;
     const publish = {
+      bytes,
       stamp: command.producer ?? null,
       order: ++this.lastOrder,
       ref,
@@ -88,6 +100,7 @@ export class PartPublisher {
       if (line.refused !== null && sequence > line.refused) {
         const detail = `sequence: an earlier batch was refused; the producer must go on with ${line.refused}`;
         const facts = { expectedSequence: line.refused };
+        this.bytes -= next.bytes;
         this.ports.answer(next.ref, refuse("sequence_gap", detail, facts));
         continue;
       }
@@ -132,7 +145,8 @@ export class PartPublisher {
     if (this.stale.length > 0 && !this.isRelearning) void this.resend();
   }
 
-  private answer({ ref, publishing, stamp }: Publish): void {
+  private answer({ ref, publishing, stamp, bytes }: Publish): void {
+    this.bytes -= bytes;
     const answer = publishing.answers()[0]!;
     this.ports.answer(ref, answer);
     if (stamp === null) return;

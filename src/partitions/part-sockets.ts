@@ -13,7 +13,7 @@ import {
   type ServerFrame,
 } from "../protocol/frames.ts";
 import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
-import { ok, type Refusal, type Result } from "../protocol/result.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
 import { PartConsumer } from "./part-consumer.ts";
@@ -40,6 +40,7 @@ type Answer = ServerFrame | PartFrame;
 const SETTLE_REFS = 2 ** 40;
 /** WebSocket close codes (RFC 6455 §7.4.1) that may be sent; others mean that there was no close frame. */
 const CLOSE_LOST = 1011;
+const RETRY_MS = 1_000;
 
 export class PartSockets {
   private readonly ports: PartSocketsPorts;
@@ -122,9 +123,15 @@ export class PartSockets {
   }
 
   private async relearn(tries: number): Promise<Refusal | null> {
-    const refused = (await this.ports.relearn(this.ports.layout(), tries)) ?? (await this.openParts());
-    if (!refused) this.consumer.attach();
-    return refused;
+    try {
+      const refused = (await this.ports.relearn(this.ports.layout(), tries)) ?? (await this.openParts());
+      if (!refused) this.consumer.attach();
+      return refused;
+    } catch {
+      // An object could not be reached. What is not confirmed is in doubt, and the client comes again.
+      this.end(CLOSE_LOST, "");
+      return refuse("unavailable", "the connection to the queue was lost", { retryAfterMs: RETRY_MS });
+    }
   }
 
   /** There are more partitions; the head says so when all of them know. */

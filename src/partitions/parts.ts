@@ -3,6 +3,8 @@
  * and the call is made again.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
+import type { MessageHandle } from "../protocol/commands.ts";
+import { partitionOfId } from "../protocol/partitions.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionApi, QueueLayout } from "../protocol/rpc.ts";
 import type { Layouts } from "./layouts.ts";
@@ -62,32 +64,31 @@ export class Parts {
     return null;
   }
 
-  /** Asks every partition at once. */
-  all<T>(
-    partitions: number,
-    ask: (part: PartitionApi, partition: number) => Promise<Result<T>>,
-  ): Promise<Result<T>[]> {
-    const each = Array.from({ length: partitions }, (_, i) => ask(this.ports.part(i), i));
-    return Promise.all(each);
-  }
-
   /** Asks all; any refusal is the answer. */
   merged<T, M>(
     ask: (part: PartitionApi, known: number) => Promise<Result<T>>,
     merge: (answers: Result<T>[]) => Result<M>,
   ): Promise<Result<M>> {
     return this.under(async ({ partitions }) => {
-      const answers = await this.all(partitions, (part) => ask(part, partitions));
+      const each = Array.from({ length: partitions }, (_, i) => ask(this.ports.part(i), partitions));
+      const answers = await Promise.all(each);
       const stale = answers.find((answer) => !answer.ok && isStale(answer));
       return stale && !stale.ok ? stale : merge(answers);
     });
   }
 
-  /** Asks one after the other until one does not say that it has no such message. */
-  found<T>(ask: (part: PartitionApi, known: number) => Promise<Result<T>>): Promise<Result<T>> {
+  /**
+   * Asks one after the other until one does not say that it has no such message. An id that tells its partition is looked
+   * for there first; a message that was moved keeps its id, and may lie anywhere.
+   */
+  found<T>(
+    handle: MessageHandle,
+    ask: (part: PartitionApi, known: number) => Promise<Result<T>>,
+  ): Promise<Result<T>> {
     return this.under(async ({ partitions }) => {
+      const first = "id" in handle ? partitionOfId(handle.id) : 0;
       for (let i = 0; ; i++) {
-        const answer = await ask(this.ports.part(i), partitions);
+        const answer = await ask(this.ports.part((first + i) % partitions), partitions);
         const isMissing = !answer.ok && answer.code === "message_not_found";
         if (!isMissing || i === partitions - 1) return answer;
       }

@@ -313,11 +313,11 @@ export class WholeQueue implements QueueApi {
   }
 
   find(handle: MessageHandle): Promise<Result<MessageView>> {
-    return this.parts.found((part, known) => part.find(handle, known));
+    return this.parts.found(handle, (part, known) => part.find(handle, known));
   }
 
   cancel(handle: MessageHandle): Promise<Result<{ id: string }>> {
-    return this.parts.found((part, known) => part.cancel(handle, known));
+    return this.parts.found(handle, (part, known) => part.cancel(handle, known));
   }
 
   replace(handle: MessageHandle, batch: Uint8Array): Promise<Result<PublishConfirm>> {

@@ -100,6 +100,8 @@ export const LIMITS = {
   explainMax: 1_000,
   /** Bytes of publishes that wait in one exchange for their destinations; beyond them it refuses. */
   exchangeInFlightBytesMax: 32 * 1024 ** 2,
+  /** The same of one socket on a queue of several partitions. */
+  partSocketBytesMax: 16 * 1024 ** 2,
   /** What one exchange keeps. */
   historyEventsMax: 1_000_000,
   historyBytesMax: 256 * 1024 ** 2,

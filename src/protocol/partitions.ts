@@ -27,6 +27,12 @@ export function leaseId(number: number, partition: number, random: number): numb
   return (number * LIMITS.partitionsMax + partition) * LEASE_NOISE + Math.floor(random * LEASE_NOISE);
 }
 
+/** By the sequence in an id that `messageId` made; 0 for any other id. */
+export function partitionOfId(id: string): number {
+  const sequence = /^[0-9a-z]+-([0-9a-z]{1,10})$/.exec(id)?.[1];
+  return sequence === undefined ? 0 : partitionOfSequence(Number.parseInt(sequence, 36));
+}
+
 export function partitionOfLease(lease: number): number {
   return Math.floor(lease / LEASE_NOISE) % LIMITS.partitionsMax;
 }

@@ -240,6 +240,36 @@ describe("a queue of several partitions", () => {
     await declare("gone", { partitions: 2 });
     expect(must(await queue.inspect())).toMatchObject({ counts: { ready: 0 }, partitions: [{}, {}] });
   });
+
+  it("is whole again when its deletion was cut short", async () => {
+    const queue = await declare("cut", { fifo: true, partitions: 3 });
+    const keys = keysOf(3, 1).flat();
+    await runInDurableObject(part("cut", 2), (object: QueueObject) => {
+      const { lifecycle } = object as unknown as { lifecycle: { leave: () => Promise<never> } };
+      lifecycle.leave = () => Promise.reject(new Error("broken for a test"));
+    });
+    await expect(queue.remove({ ifEmpty: false, ifUnused: false })).rejects.toThrow("broken for a test");
+    await runInDurableObject(part("cut", 1), (object: QueueObject) => expect(object.open()).toBeNull());
+    await evictDurableObject(part("cut", 0));
+    await runAlarm(part("cut", 0));
+    const confirm = must(await queue.publish({ batch: batchOf(...keys.map((key) => keyed(key, key))) }));
+    expect(confirm.refused).toBeUndefined();
+    expect((await drain(queue)).toSorted()).toEqual(keys.toSorted());
+  });
+
+  it("takes no more over one socket than may wait for its confirms", async () => {
+    const queue = await declare("bounded", { partitions: 2 });
+    const socket = await connect(queue);
+    await socket.next("hello");
+    const body = new Uint8Array(1_000_000);
+    for (let i = 0; i < 17; i++) {
+      socket.send({ type: "publish", ref: i, producer: "p", sequence: i + 1 }, batchOf({ body }));
+    }
+    let frame = (await socket.any()).head;
+    while (frame.type === "confirm") frame = (await socket.any()).head;
+    expect(frame).toMatchObject({ type: "error", code: "unavailable" });
+    expect(await socket.closed).toMatchObject({ code: 1008 });
+  });
 });
 
 describe("a queue that grows", () => {
