@@ -1,5 +1,5 @@
 /** Requests to whoever consumes a queue, and their replies. */
-import { BATCH_HEADER_BYTES, type MessageRecord } from "../protocol/batch.ts";
+import { BATCH_HEADER_BYTES, type MessageRecord, UNSTAMPED } from "../protocol/batch.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readRecord } from "../protocol/record.ts";
 import type { SessionServerFrame } from "../protocol/session-frames.ts";
@@ -36,7 +36,6 @@ export class Reply extends Content {
 }
 
 const codec = new TypeScriptBatchCodec();
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 /** A batch of one. Throws `bad_batch` or `body_too_large`. */
 export function batchOf(record: MessageRecord): Uint8Array {

@@ -3,6 +3,7 @@
  * message where it went. An exchange knows no producers, so a batch in doubt is not sent again, except for messages
  * whose `dedupId` lets every queue tell that it has them.
  */
+import { UNSTAMPED } from "../protocol/batch.ts";
 import type { RouteConfirm, RouteFailure } from "../protocol/exchange-commands.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -49,7 +50,6 @@ interface RouteEntry extends Entry<Routed> {
   readonly isMandatory: boolean;
 }
 
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 const SOCKET_BUFFER_BYTES_MAX = 4 * 1024 ** 2;
 const SOCKET_BUFFER_POLL_MS = 10;
 const RETRY_BACKOFF = { baseMs: 100, maxMs: 5_000, attemptsMax: Infinity };

@@ -21,7 +21,7 @@
  *  - The broker forgets a producer that was idle for a day, so one that was idle for half of that, with nothing in
  *    doubt, takes a new id first.
  */
-import { idPrefix } from "../protocol/batch.ts";
+import { idPrefix, UNSTAMPED } from "../protocol/batch.ts";
 import type { PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { indexesOf } from "../protocol/runs.ts";
@@ -49,8 +49,6 @@ export interface PipelineOptions {
   readonly bytesMax: number;
   readonly batchesMax: number;
 }
-
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 export class Pipeline {
   producer: string;

@@ -11,8 +11,6 @@ import { readBounded } from "./request-body.ts";
 
 export const BATCH_TYPE = "application/vnd.millrace.batch";
 export const HEADER_PREFIX = "millrace-header-";
-/** What the broker writes over when it accepts the batch. */
-export const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 export const bytesSchema = z.string().meta({ format: "binary" });
 

@@ -1,7 +1,7 @@
 // Publishing: one raw body with its metadata in headers, or a batch as JSON or in the broker's own format.
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import { messageId, type BatchSource, type MessageRecord } from "../protocol/batch.ts";
+import { messageId, type BatchSource, type MessageRecord, UNSTAMPED } from "../protocol/batch.ts";
 import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import {
@@ -16,7 +16,7 @@ import { answers, Published } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { bodyTooLarge, discardBody, storeBody } from "./bodies.ts";
 import { ProducerHeaders, PublishHeaders } from "./parameters.ts";
-import { BATCH_TYPE, bytesSchema, readBatch, recordFields, UNSTAMPED } from "./publish-input.ts";
+import { BATCH_TYPE, bytesSchema, readBatch, recordFields } from "./publish-input.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";

@@ -1,4 +1,5 @@
 // Answering a request over plain HTTP. Whoever was sent the address of an inbox may answer to it.
+import { UNSTAMPED } from "../protocol/batch.ts";
 import { createRoute } from "@hono/zod-openapi";
 import type { z } from "zod";
 import type { MessageRecord } from "../protocol/batch.ts";
@@ -12,7 +13,7 @@ import { lacks } from "./auth.ts";
 import { bodyTooLarge } from "./bodies.ts";
 import { call } from "./call.ts";
 import { ReplyHeaders } from "./parameters.ts";
-import { bytesSchema, messageHeaders, UNSTAMPED } from "./publish-input.ts";
+import { bytesSchema, messageHeaders } from "./publish-input.ts";
 import { callQueue } from "./queue-calls.ts";
 import { lacksRate } from "./rates.ts";
 import { problem } from "./refuse.ts";

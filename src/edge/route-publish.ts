@@ -1,4 +1,5 @@
 // Publishing to an exchange. What the token may publish depends on each message's routing key, its topic.
+import { UNSTAMPED } from "../protocol/batch.ts";
 import { createRoute, type RouteConfig } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { MessageRecord, RecordTable } from "../protocol/batch.ts";
@@ -14,7 +15,7 @@ import { namesExchange } from "./auth.ts";
 import { Routed } from "./exchange-answers.ts";
 import { callExchange, ExchangeParam, pathExchange } from "./exchange-calls.ts";
 import { RouteBatchHeaders, RouteHeaders } from "./parameters.ts";
-import { BATCH_TYPE, bytesSchema, readBatch, recordFields, UNSTAMPED } from "./publish-input.ts";
+import { BATCH_TYPE, bytesSchema, readBatch, recordFields } from "./publish-input.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";

@@ -1,4 +1,5 @@
 // Request and reply over plain HTTP: a call waits here, in the Worker, for the reply that a hub's session gets.
+import { UNSTAMPED } from "../protocol/batch.ts";
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { Headers as MessageHeaders, MessageRecord } from "../protocol/batch.ts";
@@ -16,7 +17,7 @@ import { HubSession, refusalOfFrame, sessionLost, type ReceivedFrame } from "./h
 import { openSession } from "./hubs.ts";
 import { CallQuery, PublishHeaders } from "./parameters.ts";
 import { lacksQueueRate } from "./publish.ts";
-import { bytesSchema, HEADER_PREFIX, recordFields, UNSTAMPED } from "./publish-input.ts";
+import { bytesSchema, HEADER_PREFIX, recordFields } from "./publish-input.ts";
 import { pathQueue, QueueParam } from "./queue-calls.ts";
 import { problem } from "./refuse.ts";
 import { readBounded } from "./request-body.ts";

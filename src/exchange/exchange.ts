@@ -35,7 +35,7 @@ import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
 import { replay } from "./replay.ts";
 import { markSharedBodies } from "./shared-bodies.ts";
-import { shareOf } from "./shares.ts";
+import { shareOf } from "../protocol/runs.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
 import { postpone } from "../queue/outgoing.ts";
 import type { OutboxRow } from "../queue/stores.ts";

@@ -2,7 +2,7 @@
  * Messages that the exchange holds itself: those on a delay until they are due, and those on their way to a queue
  * through the outbox, where each is carried until the queue has it.
  */
-import { FIELD, type RecordTable } from "../protocol/batch.ts";
+import { FIELD, type RecordTable, UNSTAMPED } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -10,10 +10,8 @@ import { readRecord } from "../protocol/record.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { ExchangeContext } from "./context.ts";
 import { countOf, indexesOf, runsOf } from "../protocol/runs.ts";
-import { shareOf } from "./shares.ts";
+import { shareOf } from "../protocol/runs.ts";
 import type { DelayedBatch } from "./stores.ts";
-
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 /** The messages of a batch on a delay (a delay of 0 is none), and the others. */
 export function splitDelayed(table: RecordTable): { delayed: SequenceRun[]; others: SequenceRun[] } {

@@ -2,7 +2,7 @@
  * Bodies in a bucket belong to one message in one queue, which deletes its body when it is done. A dead letter that an
  * exchange leads to several queues is marked, so that none of them takes the body from the others; it stays in the bucket.
  */
-import { FIELD, type RecordTable } from "../protocol/batch.ts";
+import { FIELD, type RecordTable, UNSTAMPED } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
 import { encodeBodyReference, readBodyReference } from "../protocol/message-json.ts";
@@ -10,8 +10,6 @@ import { readRecord } from "../protocol/record.ts";
 import { indexesOf } from "../protocol/runs.ts";
 import type { ExchangeContext } from "./context.ts";
 import type { Scanned } from "./step.ts";
-
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 export function markSharedBodies(
   exchange: ExchangeContext,

@@ -4,7 +4,7 @@
  */
 import type { Env } from "../env.ts";
 import { Resolution, type ExchangeShare } from "../exchange/resolution.ts";
-import { shareOf } from "../exchange/shares.ts";
+import { shareOf } from "../protocol/runs.ts";
 import type { Scanned } from "../exchange/step.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm, PublishRefusal } from "../protocol/commands.ts";

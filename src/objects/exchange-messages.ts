@@ -4,7 +4,7 @@
  */
 import { ConfirmBuilder } from "../exchange/confirm.ts";
 import type { Exchange, PublishPlan, QueueShares } from "../exchange/exchange.ts";
-import { shareOf } from "../exchange/shares.ts";
+import { shareOf } from "../protocol/runs.ts";
 import type { Scanned } from "../exchange/step.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { RouteConfirm, RoutePublishCommand, RouteStep } from "../protocol/exchange-commands.ts";

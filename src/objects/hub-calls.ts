@@ -6,13 +6,14 @@ import type { Env } from "../env.ts";
 import { formatCorrelation, parseCorrelation } from "../hub/correlation.ts";
 import { awayUntilMs, judgeReply } from "../hub/replies.ts";
 import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
-import { readBatchHeader } from "../protocol/batch.ts";
+import { readBatchHeader, UNSTAMPED } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
 import type { ReplyCommand, RouteConfirm, RoutePublishCommand } from "../protocol/exchange-commands.ts";
 import { formatInbox, isInbox, parseInbox, REPLY_ERROR_HEADER } from "../protocol/inbox.ts";
-import { eventToJson, recordFromJson, type MessageJson } from "../protocol/message-json.ts";
+import { eventToJson } from "../protocol/message-json.ts";
 import { parseName } from "../protocol/names.ts";
+import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { readRecord, readText } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
@@ -35,7 +36,6 @@ export interface HubCallsPorts {
   live(session: number): LiveSession | null;
 }
 
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 /** Fields of a request that a call sets itself, or that would keep its answer away. */
 const DECIDED_BY_CALLS = ["replyTo", "correlationId", "ttlMs", "delayMs", "dedupId"] as const;
 /** The attachment is written less often when each writing covers what comes soon after. */
@@ -58,7 +58,7 @@ export class HubCalls {
   // Publishing
 
   async publish(live: LiveSession, frame: PublishFrame, payload: Uint8Array): Promise<Refusal | null> {
-    const batch = this.batchOf(frame.messages, payload);
+    const batch = batchOfFrame(this.ports.codec, frame, payload);
     if (!batch.ok) return batch;
     return frame.exchange === undefined
       ? this.publishToQueue(live, frame, batch.value)
@@ -70,14 +70,12 @@ export class HubCalls {
     frame: PublishFrame,
     batch: Uint8Array,
   ): Promise<Refusal | null> {
-    const { ref = null, queue = "", producer, sequence } = frame;
+    const { ref = null, queue = "" } = frame;
     const scanned = this.ports.codec.scan(batch, "client");
     if (!scanned.ok) return scanned;
     const refused = this.judgeQueue(live, queue, scanned.value.count);
     if (refused) return refused;
-    const stamp =
-      producer === undefined || sequence === undefined ? {} : { producer: { id: producer, sequence } };
-    const confirm = await this.queues.add(queue, { batch, ...stamp }, batch.length);
+    const confirm = await this.queues.add(queue, { batch, ...stampOfFrame(frame) }, batch.length);
     if (!confirm.ok) return confirm;
     live.send({ type: "confirm", ref, queue, ...confirm.value });
     return null;
@@ -128,23 +126,9 @@ export class HubCalls {
     return live.charge(uses, nowMs);
   }
 
-  private batchOf(messages: readonly MessageJson[] | undefined, payload: Uint8Array): Result<Uint8Array> {
-    if (payload.byteLength > 0 === (messages !== undefined)) {
-      return refuse("bad_request", "messages: a frame has either messages, or a batch as its payload");
-    }
-    if (messages === undefined) return ok(payload);
-    const records: MessageRecord[] = [];
-    for (const [i, message] of messages.entries()) {
-      const record = recordFromJson(message, `messages[${i}]`);
-      if (!record.ok) return record;
-      records.push(record.value);
-    }
-    return this.ports.codec.encode(records, UNSTAMPED, "client");
-  }
-
   /** The one message of a call or a reply. */
-  private recordOf(messages: readonly MessageJson[] | undefined, payload: Uint8Array): Result<MessageRecord> {
-    const batch = this.batchOf(messages, payload);
+  private recordOf(frame: Pick<CallFrame, "messages">, payload: Uint8Array): Result<MessageRecord> {
+    const batch = batchOfFrame(this.ports.codec, frame, payload);
     if (!batch.ok) return batch;
     const scanned = this.ports.codec.scan(batch.value, "client");
     if (!scanned.ok) return scanned;
@@ -156,7 +140,7 @@ export class HubCalls {
 
   async call(live: LiveSession, frame: CallFrame, payload: Uint8Array): Promise<Refusal | null> {
     const { ref, queue, timeoutMs } = frame;
-    const record = this.recordOf(frame.messages, payload);
+    const record = this.recordOf(frame, payload);
     if (!record.ok) return record;
     const misplaced = DECIDED_BY_CALLS.find((field) => record.value[field] !== undefined);
     if (misplaced !== undefined)
@@ -193,7 +177,7 @@ export class HubCalls {
     const isEmpty = payload.byteLength === 0 && frame.messages === undefined;
     const record: Result<MessageRecord> = isEmpty
       ? ok({ body: new Uint8Array(0) })
-      : this.recordOf(frame.messages, payload);
+      : this.recordOf(frame, payload);
     if (!record.ok) return record;
     const answer: MessageRecord = { ...record.value, correlationId };
     const batch = this.ports.codec.encode([answer], { ...UNSTAMPED, timeMs: Date.now() }, "client");
@@ -229,7 +213,7 @@ export class HubCalls {
   }
 
   private withError(batch: Uint8Array, error: string): Result<Uint8Array> {
-    const record = this.recordOf(undefined, batch);
+    const record = this.recordOf({}, batch);
     if (!record.ok) return record;
     const headers = { ...record.value.headers, [REPLY_ERROR_HEADER]: error };
     return this.ports.codec.encode([{ ...record.value, headers }], UNSTAMPED, "client");

@@ -8,7 +8,7 @@ import { ownerOf } from "../protocol/partitions.ts";
 import { readRecord } from "../protocol/record.ts";
 import { hashBytes, hashText } from "../protocol/rendezvous.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
-import { indexesOf, runsOf, slicesOf } from "../protocol/runs.ts";
+import { indexesOf, runsOf, shareOf } from "../protocol/runs.ts";
 
 export interface Part {
   readonly partition: number;
@@ -22,8 +22,6 @@ export interface SplitOptions {
   readonly even: number;
   readonly only?: readonly SequenceRun[];
 }
-
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 /**
  * A partition gets one part at the most. `even`: the partition of messages that have no owner, the same for all of the
@@ -44,9 +42,7 @@ export function splitBatch(
   }
   return [...indexes].map(([partition, own]) => {
     const messages = runsOf(own);
-    const isWhole = own.length === table.count;
-    const part = isWhole ? batch : codec.join(slicesOf(batch, table, messages), UNSTAMPED);
-    return { partition, batch: part, messages };
+    return { partition, batch: shareOf(codec, batch, table, messages), messages };
   });
 }
 

@@ -197,6 +197,9 @@ export function stampBatch(bytes: Uint8Array, header: BatchHeader): void {
   view.setBigUint64(32, BigInt(header.timeMs), true);
 }
 
+/** What the broker writes over when it accepts the batch. */
+export const UNSTAMPED: BatchHeader = { origin: 0, firstSequence: 0, timeMs: 0 };
+
 /** A message's id when it carries none of its own: `<origin>-<sequence>`, both in base 36. */
 export function messageId(origin: number, sequence: number): string {
   return idPrefix(origin) + sequence.toString(36);

@@ -1,4 +1,5 @@
 // What a publish frame carries, whichever socket it comes over.
+import { UNSTAMPED } from "./batch.ts";
 import type { BatchCodec } from "./batch.ts";
 import type { PublishCommand } from "./commands.ts";
 import { recordsFromJson, type MessageJson } from "./message-json.ts";
@@ -9,8 +10,6 @@ interface PublishHead {
   readonly producer?: string;
   readonly sequence?: number;
 }
-
-const UNSTAMPED = { origin: 0, firstSequence: 0, timeMs: 0 };
 
 /** The frame's batch: its payload, or its messages encoded. It has one or the other. */
 export function batchOfFrame(

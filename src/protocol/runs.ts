@@ -1,5 +1,5 @@
 // Messages of a batch by their index, as runs `[first, count]`: how they travel, and how their bytes are sliced.
-import type { RecordSlice, RecordTable } from "./batch.ts";
+import { UNSTAMPED, type BatchCodec, type RecordSlice, type RecordTable } from "./batch.ts";
 import type { SequenceRun } from "./commands.ts";
 
 /** Runs of ascending numbers. */
@@ -27,4 +27,15 @@ export function slicesOf(batch: Uint8Array, table: RecordTable, runs: readonly S
     const offset = table.offset(first);
     return { bytes: batch, offset, size: table.offset(last) + table.size(last) - offset, count };
   });
+}
+
+/** Some of a batch's messages as a batch: the very bytes when they are all of it. `runs` are not empty. */
+export function shareOf(
+  codec: BatchCodec,
+  batch: Uint8Array,
+  table: RecordTable,
+  runs: readonly SequenceRun[],
+): Uint8Array {
+  if (countOf(runs) === table.count) return batch;
+  return codec.join(slicesOf(batch, table, runs), UNSTAMPED);
 }

@@ -3,6 +3,7 @@
  * until it was due. The latter have no id yet: they are published here, with all that goes with it. Repeatable: the last
  * move of each sender is remembered. A move that has more messages than this queue may ever hold is taken in parts, as there is room.
  */
+import { UNSTAMPED } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import { acceptAll } from "./accept.ts";
@@ -55,7 +56,7 @@ function sliceOf(queue: QueueContext, batch: Uint8Array, from: number, countMax:
   const last = from + count - 1;
   const offset = table.offset(from);
   const slice = { bytes: batch, offset, size: table.offset(last) + table.size(last) - offset, count };
-  return queue.codec.join([slice], { origin: 0, firstSequence: 0, timeMs: 0 });
+  return queue.codec.join([slice], UNSTAMPED);
 }
 
 /** How many messages from the start of a batch there is room for. */

@@ -3,6 +3,7 @@
  * the same transaction that takes them from this queue; the shell carries each outbox row to its target until the
  * target has it. Numbers rise without gaps, and the target remembers the last one it took, so nothing moves twice.
  */
+import { UNSTAMPED } from "../protocol/batch.ts";
 import type { MessageRecord } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
@@ -30,8 +31,7 @@ export class Outgoing {
   }
 
   private write(queue: QueueContext, target: string, records: readonly MessageRecord[], nowMs: number): void {
-    const header = { origin: 0, firstSequence: 0, timeMs: 0 };
-    const batch = queue.codec.encode(records, header, "broker");
+    const batch = queue.codec.encode(records, UNSTAMPED, "broker");
     assert(batch.ok, `messages for ${target} can't be encoded: ${batch.ok ? "" : batch.detail}`);
     queue.stores.work.putOutbox({
       number: queue.ledger.now.nextMove++,

@@ -1,7 +1,7 @@
 // One exchange's step: each destination once, the alternate for the rest, and what a confirm says of it all.
 import { describe, expect, it } from "vitest";
 import { ConfirmBuilder } from "../../../src/exchange/confirm.ts";
-import { shareOf } from "../../../src/exchange/shares.ts";
+import { shareOf } from "../../../src/protocol/runs.ts";
 import { ExchangeHarness, expectRefused, inBothLives, ways } from "../../support/exchange-harness.ts";
 import { must } from "../../support/queue-lives.ts";
 
