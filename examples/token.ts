@@ -1,11 +1,13 @@
 // npm run token -- --namespace default --grant publish:orders.# --expires 1h
-// Prints a token, signed with MILLRACE_SECRET from the environment or from .dev.vars.
+// Prints a token, signed with MILLRACE_SECRET from the environment or from .dev.vars. With --access-key: a pair of keys
+// for clients of AWS.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Identity, signToken } from "../src/edge/identity.ts";
+import { Identity, signAccessKey, signToken } from "../src/edge/identity.ts";
 import type { Claims, Grant, GrantVerb } from "../src/protocol/rpc.ts";
 
 const USAGE = `npm run token -- --grant <verb>:<pattern>[@<exchange>] [--grant …] [--namespace default] [--subject name] [--expires 1h] [--jti id]
+npm run --silent token -- --access-key --grant …
 
   --grant      publish, consume, subscribe or manage, and a pattern over names and topics: * is one word, # any number;
                with an exchange, over the topics of that exchange only
@@ -13,6 +15,7 @@ const USAGE = `npm run token -- --grant <verb>:<pattern>[@<exchange>] [--grant �
   --subject    who the token is for; names the consumer. Default: cli
   --expires    30s, 15m, 1h, 7d; at most 366d. Default: 1h
   --jti        an id by which the token can be revoked. Default: a random one
+  --access-key print AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=… instead, for clients that sign their requests
 
 The secret comes from MILLRACE_SECRET, or from the file .dev.vars.`;
 
@@ -60,6 +63,7 @@ function readOptions() {
         grant: { type: "string", multiple: true, default: [] },
         expires: { type: "string", default: "1h" },
         jti: { type: "string", default: crypto.randomUUID() },
+        "access-key": { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     }).values;
@@ -82,8 +86,16 @@ const claims: Claims = {
   expiresMs: Date.now() + parseExpires(options.expires),
   grants: options.grant.map(parseGrant),
 };
-const token = await signToken(claims, secret);
+const identity = new Identity({ secret });
 // What this prints, the broker takes: the same check.
-const checked = await new Identity({ secret }).verify(token, Date.now());
-if (!checked.ok) fail(checked.detail);
-console.log(token);
+if (options["access-key"]) {
+  const { accessKeyId, secretAccessKey } = await signAccessKey(claims, secret);
+  const checked = await identity.verifyAccessKey(accessKeyId, Date.now());
+  if (!checked.ok) fail(checked.detail);
+  console.log(`AWS_ACCESS_KEY_ID=${accessKeyId}\nAWS_SECRET_ACCESS_KEY=${secretAccessKey}`);
+} else {
+  const token = await signToken(claims, secret);
+  const checked = await identity.verify(token, Date.now());
+  if (!checked.ok) fail(checked.detail);
+  console.log(token);
+}

@@ -1,12 +1,13 @@
 // Tokens: JSON Web Tokens signed with the deployment's secret (HS256), or by the owner of a key pair whose public
-// half the deployment has (EdDSA).
+// half the deployment has (EdDSA). Access keys are tokens too, for protocols that sign their requests (PROTOCOL §8.6).
 import { decode, sign, verify } from "hono/jwt";
 import { JwtTokenExpired, JwtTokenNotBefore, JwtTokenSignatureMismatched } from "hono/utils/jwt/types";
 import { LIMITS } from "../protocol/limits.ts";
+import { toBase64 } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, Grant } from "../protocol/rpc.ts";
 import { check, present } from "../protocol/schemas.ts";
-import { TokenClaims, type TokenGrant } from "./parameters.ts";
+import { ACCESS_KEY_USE, TokenClaims, type TokenGrant, type TokenPayload } from "./parameters.ts";
 
 export interface IdentityKeys {
   /** MILLRACE_SECRET. */
@@ -15,10 +16,28 @@ export interface IdentityKeys {
   readonly publicKey?: string | undefined;
 }
 
+/** What a client of AWS calls its credentials. */
+export interface AccessKey {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+export interface VerifiedAccessKey {
+  readonly claims: Claims;
+  /** What the request's signature must have been made with. */
+  readonly secretAccessKey: string;
+}
+
 type Algorithm = "HS256" | "EdDSA";
+type Keys = Partial<Record<Algorithm, string | JsonWebKey>>;
+
+/** No JWT's signing input has a space or a colon, so no signature of a token is ever a secret access key. */
+const ACCESS_KEY_DOMAIN = "millrace sigv4:";
+
+const encoder = new TextEncoder();
 
 export class Identity {
-  private readonly keys: Partial<Record<Algorithm, string | JsonWebKey>> = {};
+  private readonly keys: Keys = {};
   /** Why no token can be verified though a key was given, or null. */
   private readonly misconfigured: Refusal | null = null;
 
@@ -26,7 +45,7 @@ export class Identity {
     if (keys.secret) {
       this.keys.HS256 = keys.secret;
       // A short secret is guessed offline from a single token.
-      if (new TextEncoder().encode(keys.secret).length < LIMITS.secretBytesMin) {
+      if (encoder.encode(keys.secret).length < LIMITS.secretBytesMin) {
         this.misconfigured = refuse(
           "unauthenticated",
           `MILLRACE_SECRET: must be at least ${LIMITS.secretBytesMin} bytes; no request is taken until it is`,
@@ -54,36 +73,69 @@ export class Identity {
   /** The token's claims, when its signature and times hold. Whether it is revoked is asked elsewhere. */
   async verify(token: string, nowMs: number): Promise<Result<Claims>> {
     if (this.misconfigured !== null) return this.misconfigured;
-    if (token.length > LIMITS.tokenBytesMax) {
-      return refuse("unauthenticated", `token: is over ${LIMITS.tokenBytesMax} bytes`);
+    const payload = await payloadOf(token, this.keys, nowMs);
+    if (!payload.ok) return payload;
+    // An access key's id goes over the wire and into logs in the clear: it must open nothing by itself.
+    if (payload.value.use === ACCESS_KEY_USE) {
+      return refuse("unauthenticated", "token: is the id of an access key, which only signs requests");
     }
-    let payload: unknown;
-    try {
-      const { alg } = decode(token).header;
-      // The algorithm is the token's choice only among those that a key is there for.
-      const key = alg === "HS256" || alg === "EdDSA" ? this.keys[alg] : undefined;
-      if (key === undefined) {
-        return refuse("unauthenticated", "token: its algorithm is not one of this deployment's");
-      }
-      payload = await verify(token, key, alg);
-    } catch (error) {
-      return refuse("unauthenticated", `token: ${reason(error)}`);
-    }
-    const claims = check(TokenClaims, payload, "payload");
-    if (!claims.ok) return refuse("unauthenticated", `token: ${claims.detail}`);
-    const { ns, sub, jti, exp, grants } = claims.value;
-    const expiresMs = exp * 1_000;
-    if (expiresMs > nowMs + LIMITS.tokenLifeMsMax) {
-      return refuse("unauthenticated", "token: exp: lies more than a year ahead");
-    }
-    return ok({
-      namespace: ns,
-      subject: sub,
-      expiresMs,
-      grants: grants.map((grant) => fromToken(present(grant))),
-      ...(jti === undefined ? {} : { jti }),
-    });
+    return ok(claimsOf(payload.value));
   }
+
+  /** The same for the id of an access key. It tells the secret half of it as well. */
+  async verifyAccessKey(accessKeyId: string, nowMs: number): Promise<Result<VerifiedAccessKey>> {
+    if (this.misconfigured !== null) return this.misconfigured;
+    const { HS256 } = this.keys;
+    if (typeof HS256 !== "string") {
+      return refuse(
+        "unauthenticated",
+        "access key: its secret is derived from MILLRACE_SECRET, which this deployment does not have",
+      );
+    }
+    // Whoever has only the private key of a pair can't make the secret half, so such a token is no access key.
+    const payload = await payloadOf(accessKeyId, { HS256 }, nowMs);
+    if (!payload.ok) return payload;
+    if (payload.value.use !== ACCESS_KEY_USE) {
+      return refuse("unauthenticated", "access key: is a token for bearers, which signs no requests");
+    }
+    const secretAccessKey = await secretAccessKeyOf(accessKeyId, HS256);
+    return ok({ claims: claimsOf(payload.value), secretAccessKey });
+  }
+}
+
+/** What the token says, when one of these keys signed it and its times hold. */
+async function payloadOf(token: string, keys: Keys, nowMs: number): Promise<Result<TokenPayload>> {
+  if (token.length > LIMITS.tokenBytesMax) {
+    return refuse("unauthenticated", `token: is over ${LIMITS.tokenBytesMax} bytes`);
+  }
+  let payload: unknown;
+  try {
+    const { alg } = decode(token).header;
+    // The algorithm is the token's choice only among those that a key is there for.
+    const key = alg === "HS256" || alg === "EdDSA" ? keys[alg] : undefined;
+    if (key === undefined) {
+      return refuse("unauthenticated", "token: its algorithm is not one of this deployment's");
+    }
+    payload = await verify(token, key, alg);
+  } catch (error) {
+    return refuse("unauthenticated", `token: ${reason(error)}`);
+  }
+  const checked = check(TokenClaims, payload, "payload");
+  if (!checked.ok) return refuse("unauthenticated", `token: ${checked.detail}`);
+  if (checked.value.exp * 1_000 > nowMs + LIMITS.tokenLifeMsMax) {
+    return refuse("unauthenticated", "token: exp: lies more than a year ahead");
+  }
+  return checked;
+}
+
+function claimsOf({ ns, sub, jti, exp, grants }: TokenPayload): Claims {
+  return {
+    namespace: ns,
+    subject: sub,
+    expiresMs: exp * 1_000,
+    grants: grants.map((grant) => fromToken(present(grant))),
+    ...(jti === undefined ? {} : { jti }),
+  };
 }
 
 function fromToken({ exp, ...grant }: TokenGrant): Grant {
@@ -97,18 +149,32 @@ function toToken({ expiresMs, ...grant }: Grant): TokenGrant {
 
 /** Makes a token. For the command line and tests: the broker itself issues none. */
 export async function signToken(claims: Claims, secret: string): Promise<string> {
-  const { namespace, subject, jti, expiresMs, grants } = claims;
-  return sign(
-    {
-      ns: namespace,
-      sub: subject,
-      grants: grants.map(toToken),
-      ...(jti === undefined ? {} : { jti }),
-      ...(expiresMs === undefined ? {} : { exp: Math.floor(expiresMs / 1_000) }),
-    },
-    secret,
-    "HS256",
-  );
+  return sign(payloadFrom(claims), secret, "HS256");
+}
+
+/** Makes an access key. For the command line and tests, as `signToken`. */
+export async function signAccessKey(claims: Claims, secret: string): Promise<AccessKey> {
+  const accessKeyId = await sign({ ...payloadFrom(claims), use: ACCESS_KEY_USE }, secret, "HS256");
+  return { accessKeyId, secretAccessKey: await secretAccessKeyOf(accessKeyId, secret) };
+}
+
+function payloadFrom({ namespace, subject, jti, expiresMs, grants }: Claims) {
+  return {
+    ns: namespace,
+    sub: subject,
+    grants: grants.map(toToken),
+    ...(jti === undefined ? {} : { jti }),
+    ...(expiresMs === undefined ? {} : { exp: Math.floor(expiresMs / 1_000) }),
+  };
+}
+
+/** Derived and stored nowhere: whoever has the deployment's secret makes it again (PROTOCOL §8.6). */
+async function secretAccessKeyOf(accessKeyId: string, secret: string): Promise<string> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
+  const mac = await crypto.subtle.sign("HMAC", key, encoder.encode(`${ACCESS_KEY_DOMAIN}${accessKeyId}`));
+  const base64 = toBase64(new Uint8Array(mac));
+  return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 function parsePublicKey(text: string): JsonWebKey | null {

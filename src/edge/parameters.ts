@@ -155,4 +155,10 @@ export const TokenClaims = z.object({
   jti: tokenId.optional(),
   exp: numericDate,
   grants: z.array(Grant).max(256),
+  /** What the token is for, when it is not for bearers. Other words are an issuer's own, and none of ours. */
+  use: z.unknown().optional(),
 });
+export type TokenPayload = z.output<typeof TokenClaims>;
+
+/** The `use` of a token that is the id of an access key. */
+export const ACCESS_KEY_USE = "sigv4";
