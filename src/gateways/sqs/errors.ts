@@ -73,7 +73,11 @@ export const SQS_ERRORS = {
   AccessDenied: common("AccessDeniedException", "AccessDenied", 403),
   InvalidClientTokenId: common("UnrecognizedClientException", "InvalidClientTokenId", 403),
   SignatureDoesNotMatch: common("InvalidSignatureException", "SignatureDoesNotMatch", 403),
-  MissingAuthenticationToken: common("MissingAuthenticationTokenException", "MissingAuthenticationToken", 403),
+  MissingAuthenticationToken: common(
+    "MissingAuthenticationTokenException",
+    "MissingAuthenticationToken",
+    403,
+  ),
   IncompleteSignature: common("IncompleteSignatureException", "IncompleteSignature"),
   RequestExpired: common("RequestExpiredException", "RequestExpired"),
   // Us
