@@ -5,7 +5,7 @@ import { Content } from "./content.ts";
 import { MillraceError } from "./errors.ts";
 
 /** A settlement of one message; the settler adds which. */
-export type Outcome = Pick<Settlement, "verdict" | "delayMs" | "leaseMs" | "dead" | "error">;
+export type Outcome = Pick<Settlement, "verdict" | "delayMs" | "leaseMs" | "dead" | "late" | "error">;
 
 /** Carries out what a message's methods ask for. A consumer does it over its socket, a queue over HTTP. */
 export interface Settler {

@@ -1,13 +1,15 @@
 /** One queue, as `client.queue(name)` gives it: publish, consume, look after. Makes nothing until it is used. */
 import type {
   PeekCommand,
+  PurgeOptions,
   QueueInfo,
   RedriveCommand,
   RedriveStatus,
   Settlement,
 } from "../protocol/commands.ts";
 import { formatReceipt, type DeliveredJson, type ViewJson } from "../protocol/message-json.ts";
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import type { Consumer } from "./consumer.ts";
 import { messageOfJson } from "./delivery.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
@@ -30,7 +32,7 @@ export type Handle = string | { readonly cancelKey: string };
 export interface ReceiveOptions {
   /** Messages at most, 1 to 4,096. Default 1. */
   readonly max?: number;
-  /** How long to wait for the first, up to 60 s. Default 0. */
+  /** How long to wait for the first, up to 60 s. Default: the queue's receiveWaitMs. */
   readonly waitMs?: number;
   /** Default: the queue's. */
   readonly leaseMs?: number;
@@ -156,7 +158,8 @@ export class Queue {
       `${this.path}/receive`,
       {
         json: options,
-        longerMs: options.waitMs ?? 0,
+        // The queue may have a time of its own.
+        longerMs: options.waitMs ?? LIMITS.waitMsMax,
         repeatable: options.attemptId !== undefined,
       },
     );
@@ -211,8 +214,8 @@ export class Queue {
   declare(config: Partial<QueueConfig> = {}): Promise<QueueInfo> {
     return this.ports.http.json("PUT", this.path, { json: config, repeatable: true });
   }
-  /** Changes what is named. */
-  update(changes: Partial<QueueConfig>): Promise<QueueInfo> {
+  /** Changes what is named. A label of null is taken away; others that it does not name stay. */
+  update(changes: QueueChanges): Promise<QueueInfo> {
     return this.ports.http.json("PATCH", this.path, { json: changes, repeatable: true });
   }
   inspect(): Promise<QueueInfo> {
@@ -228,7 +231,7 @@ export class Queue {
     return this.ports.http.json("DELETE", this.path, { query });
   }
   /** Removes what waits or is dead, up to and including a sequence (default: all published so far). */
-  purge(options: { upToSequence?: number } = {}): Promise<{ messages: number }> {
+  purge(options: PurgeOptions = {}): Promise<{ messages: number }> {
     return this.ports.http.json("POST", `${this.path}/purge`, { json: options });
   }
   /** Nothing is delivered until `resume`; publishing goes on. */
@@ -248,6 +251,12 @@ export class Queue {
   /** Moves dead messages back to where they died, or `to` another queue. `dryRun` only counts. */
   redrive(command: Partial<RedriveCommand> = {}): Promise<RedriveStatus> {
     return this.ports.http.json("POST", `${this.path}/redrive`, { json: command });
+  }
+  /** The last redrives of the queue, the newest first. */
+  async redrives(): Promise<RedriveStatus[]> {
+    const path = `${this.path}/redrive`;
+    return (await this.ports.http.json<{ redrives: RedriveStatus[] }>("GET", path, { repeatable: true }))
+      .redrives;
   }
   redriveStatus(task: number): Promise<RedriveStatus> {
     return this.ports.http.json("GET", `${this.path}/redrive/${task}`, { repeatable: true });

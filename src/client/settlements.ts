@@ -79,8 +79,8 @@ export class Settlements {
   }
 
   private otherGroup(lease: number, outcome: Outcome, isWhole: boolean): Group {
-    const { verdict, delayMs, leaseMs, dead, error } = outcome;
-    const key = JSON.stringify([lease, isWhole, verdict, delayMs, leaseMs, dead, error]);
+    const { verdict, delayMs, leaseMs, dead, late, error } = outcome;
+    const key = JSON.stringify([lease, isWhole, verdict, delayMs, leaseMs, dead, late, error]);
     let group = this.others.get(key);
     if (group === undefined) {
       group = { lease, outcome, sequences: isWhole ? null : [], waiters: [] };

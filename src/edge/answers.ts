@@ -5,7 +5,7 @@ import type { QueueInfo, RedriveStatus } from "../protocol/commands.ts";
 import { ERRORS, type ErrorCode } from "../protocol/errors.ts";
 import type { DeliveredJson, ViewJson } from "../protocol/message-json.ts";
 import type { NamespaceUsage } from "../protocol/rpc.ts";
-import { MessageFields, QueueChanges } from "../protocol/schemas.ts";
+import { MessageFields, QueueSettings } from "../protocol/schemas.ts";
 
 export const count = z.int().min(0);
 export const timeMs = z.int().min(0).meta({ description: "Milliseconds since 1970." });
@@ -22,7 +22,7 @@ export const Problem = z
   })
   .meta({ id: "Problem", description: "RFC 9457. Facts that help to recover are further members." });
 
-const Config = QueueChanges.required().meta({ id: "QueueConfig" });
+const Config = QueueSettings.required().meta({ id: "QueueConfig" });
 
 export const Info = z
   .object({
@@ -30,6 +30,7 @@ export const Info = z
     namespace: z.string(),
     config: Config,
     createdMs: timeMs,
+    changedMs: timeMs.meta({ description: "When its configuration was last changed." }),
     paused: z.boolean(),
     counts: z.object({
       ready: count,

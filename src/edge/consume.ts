@@ -50,7 +50,7 @@ async function receive(
   context: EdgeContext,
   request: Present<z.output<typeof ReceiveRequest>>,
 ): Promise<Result<Delivery>> {
-  const { waitMs, consumer = consumerOf(context), ...rest } = request;
+  const { waitMs: _wish, consumer = consumerOf(context), ...rest } = request;
   const command: ReceiveCommand = { ...rest, consumer };
   const taken = await callQueue(context, {
     method: "receive",
@@ -58,7 +58,9 @@ async function receive(
     repeatable: command.attemptId !== undefined,
     run: (queue) => queue.receive(command),
   });
-  if (!taken.ok || taken.value.lease !== 0 || waitMs === 0) return taken;
+  if (!taken.ok || taken.value.lease !== 0) return taken;
+  const waitMs = request.waitMs ?? taken.value.waitMs ?? 0;
+  if (waitMs === 0) return taken;
   return callQueue(context, {
     method: "wait",
     repeatable: false,

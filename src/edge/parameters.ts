@@ -115,6 +115,8 @@ export const ListQuery = z.strictObject({
   after: z.string().max(LIMITS.nameBytesMax).optional(),
 });
 
+export const QueueListQuery = ListQuery.extend({ deadLetter: Name.optional() });
+
 const MessageState = z.enum(["ready", "leased", "delayed", "parked", "dead"]);
 
 export const PeekQuery = z.strictObject({

@@ -2,12 +2,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { QUEUE_DEFAULTS, type DeadLetterTarget } from "../protocol/queue-config.ts";
 import { ok, type Refusal } from "../protocol/result.ts";
-import { present, PurgeRequest, EmptyRequest, QueueChanges, ResumeKeyRequest } from "../protocol/schemas.ts";
+import {
+  EmptyRequest,
+  present,
+  PurgeRequest,
+  QueueChanges,
+  QueueSettings,
+  ResumeKeyRequest,
+} from "../protocol/schemas.ts";
 import { Affected, answers, Info } from "./answers.ts";
 import { allowsName } from "../routing/grants.ts";
 import { lacks, needs } from "./auth.ts";
 import { call } from "./call.ts";
-import { ListQuery, RemoveQuery } from "./parameters.ts";
+import { QueueListQuery, RemoveQuery } from "./parameters.ts";
 import { callQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
@@ -32,6 +39,7 @@ function lacksTarget(context: EdgeContext, target: DeadLetterTarget | null | und
   return lacks(context, ["publish", "manage"], name);
 }
 
+const settingsBody = { content: { "application/json": { schema: QueueSettings } } };
 const changesBody = { content: { "application/json": { schema: QueueChanges } } };
 
 function addDeclare(app: EdgeApp): void {
@@ -43,7 +51,7 @@ function addDeclare(app: EdgeApp): void {
     description:
       "Makes the queue, or finds it with an equal configuration. What is left out is the default. Grant: manage.",
     middleware: [needs("manage"), jsonBody()],
-    request: { params: QueueParam, body: changesBody },
+    request: { params: QueueParam, body: settingsBody },
     responses: {
       ...answers(201, "It is new.", Info),
       200: { description: "It was there, with this configuration." },
@@ -131,8 +139,8 @@ function addList(app: EdgeApp): void {
     tags: ["Queues"],
     summary: "List queues",
     description:
-      "In the order of their names; only those the token has some grant for, so a page may be shorter than its limit. `after` goes on from a page's own `after`.",
-    request: { query: ListQuery },
+      "In the order of their names; only those the token has some grant for, so a page may be shorter than its limit. `after` goes on from a page's own `after`. `deadLetter` names a queue: only those whose dead messages go there.",
+    request: { query: QueueListQuery },
     responses: answers(
       200,
       "A page.",
@@ -140,10 +148,11 @@ function addList(app: EdgeApp): void {
     ),
   });
   app.openapi(route, async (context) => {
-    const { prefix = "", limit = LIST_LIMIT_DEFAULT, after = "" } = context.req.valid("query");
+    const { prefix = "", limit = LIST_LIMIT_DEFAULT, after = "", deadLetter } = context.req.valid("query");
+    const filter = deadLetter === undefined ? {} : { deadLetter };
     const { namespace, grants } = context.get("claims");
     const page = await call(context, { method: "listQueues", repeatable: true }, () =>
-      context.env.namespace(namespace).listQueues({ prefix, limit, after }),
+      context.env.namespace(namespace).listQueues({ prefix, limit, after, ...filter }),
     );
     if (!page.ok) return problem(context, page);
     const nowMs = context.env.now();
@@ -161,7 +170,7 @@ function addPurge(app: EdgeApp): void {
     tags: ["Queues"],
     summary: "Remove what waits",
     description:
-      "Removes what is waiting or dead, up to and including a sequence (default: all published so far). What is leased stays. Grant: manage.",
+      "Removes what is waiting or dead, up to and including a sequence (default: all published so far). What is leased stays, unless `leased` is true. Grant: manage.",
     middleware: [needs("manage"), jsonBody()],
     request: { params: QueueParam, body: { content: { "application/json": { schema: PurgeRequest } } } },
     responses: answers(200, "How many messages were removed.", Affected),

@@ -1,5 +1,6 @@
 // Sending dead messages back to work.
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
+import { ok } from "../protocol/result.ts";
 import { present, RedriveRequest } from "../protocol/schemas.ts";
 import { answers, Redrive } from "./answers.ts";
 import { lacks, needs } from "./auth.ts";
@@ -13,6 +14,7 @@ const TaskParam = QueueParam.extend({ task: TaskId });
 
 export function addRedriveRoutes(app: EdgeApp): void {
   addStart(app);
+  addList(app);
   addStatus(app);
   addCancel(app);
 }
@@ -39,6 +41,30 @@ function addStart(app: EdgeApp): void {
       run: (queue) => queue.redrive(command),
     });
     return answer(context, status);
+  });
+}
+
+/** How many are listed. */
+const LISTED_MAX = 100;
+
+function addList(app: EdgeApp): void {
+  const route = createRoute({
+    method: "get",
+    path: "/v1/queues/{queue}/redrive",
+    tags: ["Dead letters"],
+    summary: "List redrives",
+    description: `The last ${LISTED_MAX} of the queue, the newest first. Grant: manage.`,
+    middleware: [needs("manage")],
+    request: { params: QueueParam },
+    responses: answers(200, "The tasks.", z.object({ redrives: z.array(Redrive) })),
+  });
+  app.openapi(route, async (context) => {
+    const redrives = await callQueue(context, {
+      method: "redrives",
+      repeatable: true,
+      run: (queue) => queue.redrives(LISTED_MAX),
+    });
+    return redrives.ok ? answer(context, ok({ redrives: redrives.value })) : problem(context, redrives);
   });
 }
 

@@ -42,8 +42,8 @@ export function groupSettlements(asked: readonly Asked[]): Result<Group[]> {
     }
     const parsed = parseReceipt(receipt);
     if (parsed === null) return refuse("bad_request", `settlements[${index}].receipt: is not a receipt`);
-    const { verdict, delayMs, leaseMs, dead, error } = terms;
-    const key = JSON.stringify([parsed.lease, verdict, delayMs, leaseMs, dead, error]);
+    const { verdict, delayMs, leaseMs, dead, late, error } = terms;
+    const key = JSON.stringify([parsed.lease, verdict, delayMs, leaseMs, dead, late, error]);
     let group = byTerms.get(key);
     if (group === undefined) {
       group = { settlement: { ...terms, lease: parsed.lease }, members: [] };

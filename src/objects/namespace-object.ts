@@ -17,6 +17,7 @@ interface PageOptions {
   readonly prefix: string;
   readonly limit: number;
   readonly after: string;
+  readonly deadLetter?: string;
 }
 
 export class NamespaceObject extends DurableObject<Env> implements NamespaceApi {
@@ -55,6 +56,11 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
     return ok({ queues: names, ...rest });
   }
 
+  async noteDeadLetter(queue: string, deadLetter: string | null): Promise<Result<void>> {
+    this.store.setDeadLetter(queue, deadLetter);
+    return ok(undefined);
+  }
+
   /** Repeatable, as for queues. */
   async registerExchange(exchange: string): Promise<Result<{ isNew: boolean }>> {
     const name = parseName("exchange", exchange);
@@ -84,10 +90,14 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
 
   private page(kind: "queue" | "exchange", options: PageOptions): { names: string[]; after?: string } {
     // One more than asked tells whether there is a next page.
-    const found = this.store.page(kind, options.prefix, options.after, options.limit + 1);
-    const names = found.slice(0, options.limit);
+    const { prefix, after, limit, deadLetter } = options;
+    const found =
+      deadLetter === undefined
+        ? this.store.page(kind, prefix, after, limit + 1)
+        : this.store.pageOfSources(deadLetter, prefix, after, limit + 1);
+    const names = found.slice(0, limit);
     const last = names.at(-1);
-    return found.length > options.limit && last !== undefined ? { names, after: last } : { names };
+    return found.length > limit && last !== undefined ? { names, after: last } : { names };
   }
 
   /** What goes off the catalogue asks who leads to it; nothing may come to lead there after that. */

@@ -4,13 +4,17 @@
  */
 import type { Env } from "../env.ts";
 import { splitPartitionName } from "../protocol/names.ts";
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import type { QueueChanges } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { NamespaceApi } from "../protocol/rpc.ts";
-import { refuseTarget } from "../queue/config-rules.ts";
-import { exchangeOf, namespaceOf } from "./peers.ts";
+import { refuseSource, refuseTarget } from "../queue/config-rules.ts";
+import { exchangeOf, namespaceOf, queueOf } from "./peers.ts";
 
 const RETRY_MS = 1_000;
+
+function missing(field: "queue" | "exchange", name: string): Refusal {
+  return refuse("dead_letter_missing", `deadLetter.${field}: "${name}" does not exist`);
+}
 
 export class QueueCatalogue {
   readonly namespace: string;
@@ -39,6 +43,10 @@ export class QueueCatalogue {
     return this.api.unregisterQueue(this.queue);
   }
 
+  noteDeadLetter(deadLetter: string | null): Promise<Result<void>> {
+    return this.api.noteDeadLetter(this.queue, deadLetter);
+  }
+
   allotBytes(bytes: number): Promise<Result<{ bytes: number }>> {
     return this.api.allotBytes(this.queue, bytes, this.partition);
   }
@@ -47,19 +55,21 @@ export class QueueCatalogue {
     return this.api.revokedTokens();
   }
 
-  /** A dead-letter target must exist when it is named. */
-  async checkTarget({ deadLetter }: Partial<QueueConfig>): Promise<Refusal | null> {
+  /** A dead-letter target must exist when it is named, and take what dies here. */
+  async checkTarget({ deadLetter }: QueueChanges): Promise<Refusal | null> {
     if (deadLetter === null || deadLetter === undefined) return null;
     const refused = refuseTarget(this.queue, deadLetter);
     if (refused) return refused;
-    const found = await ("queue" in deadLetter
-      ? this.api.hasQueue(deadLetter.queue)
-      : this.api.hasExchange(deadLetter.exchange));
+    if ("queue" in deadLetter) return this.checkDeadLetterQueue(deadLetter.queue);
+    const found = await this.api.hasExchange(deadLetter.exchange);
     if (!found.ok) return found;
-    if (found.value) return null;
-    const [field, name] =
-      "queue" in deadLetter ? ["queue", deadLetter.queue] : ["exchange", deadLetter.exchange];
-    return refuse("dead_letter_missing", `deadLetter.${field}: "${name}" does not exist`);
+    return found.value ? null : missing("exchange", deadLetter.exchange);
+  }
+
+  private async checkDeadLetterQueue(target: string): Promise<Refusal | null> {
+    const found = await queueOf(this.env, this.namespace, target).inspect();
+    if (found.ok) return refuseSource(found.value.config, target, this.queue);
+    return found.code === "queue_not_found" ? missing("queue", target) : found;
   }
 
   async checkQueue(field: string, queue: string | undefined): Promise<Refusal | null> {

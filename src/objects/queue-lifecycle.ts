@@ -3,15 +3,16 @@
  * object, and is repeated then: a name is listed before the queue is there, and until after it is gone.
  */
 import type { QueueInfo } from "../protocol/commands.ts";
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionSetup } from "../protocol/rpc.ts";
-import { refuseChanges, refuseRedeclare } from "../queue/config-rules.ts";
+import { refuseChanges, refuseConfig, refuseRedeclare, withChanges } from "../queue/config-rules.ts";
 import { WHOLE } from "../queue/partition.ts";
 import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { QueueStores } from "../queue/stores.ts";
 import type { QueueCatalogue } from "./queue-catalogue.ts";
+import type { DeadLetterNote } from "./dead-letter-note.ts";
 import type { QueuePartitions } from "./queue-partitions.ts";
 import { Removal } from "./removal.ts";
 
@@ -19,6 +20,7 @@ import { Removal } from "./removal.ts";
 export interface LifecyclePorts {
   readonly partitions: QueuePartitions;
   readonly catalogue: QueueCatalogue;
+  readonly note: DeadLetterNote;
   readonly stores: QueueStores;
   open(): Queue | null;
   notFound(): Refusal;
@@ -67,15 +69,17 @@ export class QueueLifecycle {
   async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
     await this.removal.over();
     const { catalogue } = this.ports;
+    const misfit = refuseConfig(config);
+    if (misfit) return misfit;
     const missing = await catalogue.checkTarget(config);
     if (missing) return missing;
     const found = this.find(config);
-    if (found) return (await this.ports.partitions.spread()) ?? found;
+    if (found) return (await this.tell()) ?? found;
     const registered = await catalogue.register();
     if (!registered.ok) return registered;
     // Another declare may have come in between.
     const declared = this.find(config) ?? this.create(config);
-    return (await this.ports.partitions.spread()) ?? declared;
+    return (await this.tell()) ?? declared;
   }
 
   private find(config: QueueConfig): Result<{ created: boolean; info: QueueInfo }> | null {
@@ -103,16 +107,21 @@ export class QueueLifecycle {
     return ok({ created: true, info: this.ports.open()!.inspect(createdMs) });
   }
 
-  async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
+  /** What others must know of what is stored. */
+  private async tell(): Promise<Refusal | null> {
+    return (await this.ports.partitions.spread()) ?? (await this.ports.note.tell());
+  }
+
+  async update(changes: QueueChanges): Promise<Result<QueueInfo>> {
     const missing = await this.ports.catalogue.checkTarget(changes);
     if (missing) return missing;
-    const updated = await this.ports.whenDeclared((queue) => {
+    const updated = await this.ports.whenDeclared((queue, nowMs) => {
       const refused = refuseChanges(queue.config, changes);
       if (refused) return refused;
-      queue.store({ config: { ...queue.config, ...changes } });
-      return ok(queue.inspect(Date.now()));
+      queue.store({ config: withChanges(queue.config, changes), changedMs: nowMs });
+      return ok(queue.inspect(nowMs));
     });
-    return updated.ok ? ((await this.ports.partitions.spread()) ?? updated) : updated;
+    return updated.ok ? ((await this.tell()) ?? updated) : updated;
   }
 
   async pause(paused: boolean): Promise<Result<{ paused: boolean }>> {

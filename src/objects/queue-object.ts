@@ -10,6 +10,7 @@ import type {
   PeekCommand,
   PeekPage,
   PublishConfirm,
+  PurgeOptions,
   QueueInfo,
   ReceiveCommand,
   RedriveCommand,
@@ -17,7 +18,7 @@ import type {
   Settlement,
   SettlementResult,
 } from "../protocol/commands.ts";
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
@@ -32,6 +33,7 @@ import {
 import type { QueueRemoval } from "../queue/deletion-rules.ts";
 import { Queue } from "../queue/queue.ts";
 import { partitionOf } from "./peers.ts";
+import { DeadLetterNote } from "./dead-letter-note.ts";
 import { QueueLifecycle } from "./queue-lifecycle.ts";
 import { QueuePartitions } from "./queue-partitions.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
@@ -40,6 +42,7 @@ import { QueueTurns } from "./queue-turns.ts";
 export class QueueObject extends QueueTurns implements PartitionApi {
   private readonly lifecycle: QueueLifecycle;
   private readonly partitions: QueuePartitions;
+  private readonly note: DeadLetterNote;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -53,8 +56,14 @@ export class QueueObject extends QueueTurns implements PartitionApi {
       learn: (setup) => this.learn(setup),
       isLeaving: () => this.lifecycle.isLeaving,
     });
+    this.note = new DeadLetterNote({
+      open: () => this.open(),
+      note: (deadLetter) => this.catalogue.noteDeadLetter(deadLetter),
+      inTurn: (run) => this.group.add(() => this.withQueue(run)),
+    });
     this.lifecycle = new QueueLifecycle({
       partitions: this.partitions,
+      note: this.note,
       catalogue: this.catalogue,
       stores: this.stores,
       open: () => this.open(),
@@ -67,7 +76,8 @@ export class QueueObject extends QueueTurns implements PartitionApi {
   }
 
   protected nextTellMs(queue: Queue, nowMs: number): number | null {
-    return this.partitions.nextWakeMs(queue, nowMs);
+    const times = [this.partitions.nextWakeMs(queue, nowMs), this.note.nextWakeMs(queue, nowMs)];
+    return times.reduce((a, b) => (a === null || b === null ? (a ?? b) : Math.min(a, b)));
   }
 
   // The queue as a whole
@@ -76,7 +86,7 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     return this.lifecycle.declare(config);
   }
 
-  async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
+  async update(changes: QueueChanges): Promise<Result<QueueInfo>> {
     return this.lifecycle.update(changes);
   }
 
@@ -134,8 +144,8 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     return this.whenDeclared((queue, nowMs) => queue.replace(handle, batch, nowMs), known);
   }
 
-  async purge(options: { upToSequence?: number }, known = 1): Promise<Result<{ messages: number }>> {
-    return this.whenDeclared((queue) => ok(queue.purge(options.upToSequence)), known);
+  async purge(options: PurgeOptions, known = 1): Promise<Result<{ messages: number }>> {
+    return this.whenDeclared((queue) => ok(queue.purge(options)), known);
   }
 
   async pause(paused: boolean): Promise<Result<{ paused: boolean }>> {
@@ -150,6 +160,10 @@ export class QueueObject extends QueueTurns implements PartitionApi {
 
   async redriveStatus(task: number, known = 1): Promise<Result<RedriveStatus>> {
     return this.look((queue) => queue.redriveStatus(task), known);
+  }
+
+  async redrives(limit: number, known = 1): Promise<Result<RedriveStatus[]>> {
+    return this.look((queue) => ok(queue.redrives(limit)), known);
   }
 
   async redriveCancel(task: number, known = 1): Promise<Result<RedriveStatus>> {
@@ -233,6 +247,7 @@ export class QueueObject extends QueueTurns implements PartitionApi {
       await this.group.add(() => this.open()?.tick(Date.now()));
       await this.outbound.carryMoves();
       await this.partitions.work(Date.now());
+      if (this.note.nextWakeMs(queue, 0) !== null) await this.note.work(Date.now());
     }
     await this.outbound.collectGarbage();
   }

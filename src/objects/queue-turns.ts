@@ -77,7 +77,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
     });
   }
 
-  /** When the alarm must ring for what other partitions are to be told. */
+  /** When the alarm must ring for what other objects are to be told. */
   protected abstract nextTellMs(queue: Queue, nowMs: number): number | null;
 
   get name(): string {
@@ -225,7 +225,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
     this.remotes.tellEnded(queue.allRemotes(), "queue_deleted");
     this.transition((nowMs) => {
       queue.releaseAll(nowMs);
-      queue.purge(undefined);
+      queue.purge({});
       queue.commit(nowMs);
       this.stores.clear();
       this.queue = null;

@@ -59,8 +59,28 @@ export function mergeRedrives(answers: readonly Result<RedriveStatus>[]): Result
   const states = known.map(({ state }) => state);
   const state =
     states.find((one) => one === "running") ?? states.find((one) => one === "cancelled") ?? first.state;
-  const counts = sumAll(known.map(({ scanned, matched, moved }) => ({ scanned, matched, moved })));
-  return ok({ task: first.task, state, ...counts });
+  const counts = sumAll(
+    known.map(({ scanned, matched, moved, total }) => ({ scanned, matched, moved, total })),
+  );
+  return ok({ ...first, state, ...counts });
+}
+
+/** `answers`: each partition's, the newest first. */
+export function mergeRedriveLists(
+  answers: readonly Result<RedriveStatus[]>[],
+  limit: number,
+): Result<RedriveStatus[]> {
+  const all: RedriveStatus[] = [];
+  for (const answer of answers) {
+    if (!answer.ok) return answer;
+    all.push(...answer.value);
+  }
+  const merged: RedriveStatus[] = [];
+  for (const parts of Map.groupBy(all, ({ task }) => task ?? 0).values()) {
+    const one = mergeRedrives(parts.map((part) => ok(part)));
+    if (one.ok) merged.push(one.value);
+  }
+  return ok(merged.sort((a, b) => (b.task ?? 0) - (a.task ?? 0)).slice(0, limit));
 }
 
 /** The sum of all; the first refusal where one refused. */

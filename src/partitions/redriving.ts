@@ -1,6 +1,6 @@
 // One redrive over all partitions of a queue.
 import type { RedriveCommand, RedriveStatus } from "../protocol/commands.ts";
-import type { Result } from "../protocol/result.ts";
+import { refuse, type Result } from "../protocol/result.ts";
 import type { PartitionApi } from "../protocol/rpc.ts";
 import { mergeRedrives } from "./merge.ts";
 
@@ -10,6 +10,14 @@ export async function redriveAll(
   { limit, ratePerSecond, ...command }: RedriveCommand,
   partitions: number,
 ): Promise<Result<RedriveStatus>> {
+  if (command.alone === true) {
+    for (let i = 0; i < partitions; i++) {
+      const last = await part(i).redrives(1, partitions);
+      if (!last.ok) return last;
+      if (last.value[0]?.state === "running")
+        return refuse("redrive_running", `a redrive of partition ${i} is going on`);
+    }
+  }
   const rate = ratePerSecond === undefined ? {} : { ratePerSecond: ratePerSecond / partitions };
   const answers: Result<RedriveStatus>[] = [];
   let task: number | null = null;

@@ -11,6 +11,7 @@ import type {
   PeekPage,
   PublishCommand,
   PublishConfirm,
+  PurgeOptions,
   QueueInfo,
   ReceiveCommand,
   RedriveCommand,
@@ -20,7 +21,7 @@ import type {
 } from "../protocol/commands.ts";
 import { NAME_PATTERN } from "../protocol/names.ts";
 import { ownerOf, partitionOfLease } from "../protocol/partitions.ts";
-import type { QueueConfig } from "../protocol/queue-config.ts";
+import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import { hashBytes, hashText } from "../protocol/rendezvous.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import {
@@ -32,7 +33,7 @@ import {
   type RemoteConsumer,
   type SocketClaims,
 } from "../protocol/rpc.ts";
-import { creditOf, mergeInfos, mergeRedrives, sumMessages } from "./merge.ts";
+import { creditOf, mergeInfos, mergeRedriveLists, mergeRedrives, sumMessages } from "./merge.ts";
 import { PartSockets } from "./part-sockets.ts";
 import { Parts, type PartsPorts } from "./parts.ts";
 import { redriveAll } from "./redriving.ts";
@@ -66,7 +67,7 @@ export class WholeQueue implements QueueApi {
     return info.ok ? ok({ ...declared.value, info: info.value }) : info;
   }
 
-  async update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>> {
+  async update(changes: QueueChanges): Promise<Result<QueueInfo>> {
     const updated = await this.parts.head.update(changes);
     return updated.ok ? this.wholeInfo(updated.value) : updated;
   }
@@ -348,7 +349,7 @@ export class WholeQueue implements QueueApi {
     );
   }
 
-  purge(options: { upToSequence?: number }): Promise<Affected> {
+  purge(options: PurgeOptions): Promise<Affected> {
     return this.parts.merged(
       async (part, known) =>
         known > 1 && options.upToSequence !== undefined
@@ -371,6 +372,13 @@ export class WholeQueue implements QueueApi {
 
   redriveStatus(task: number): Promise<Result<RedriveStatus>> {
     return this.parts.merged((part, known) => part.redriveStatus(task, known), mergeRedrives);
+  }
+
+  redrives(limit: number): Promise<Result<RedriveStatus[]>> {
+    return this.parts.merged(
+      (part, known) => part.redrives(limit, known),
+      (answers) => mergeRedriveLists(answers, limit),
+    );
   }
 
   redriveCancel(task: number): Promise<Result<RedriveStatus>> {

@@ -31,6 +31,11 @@ export interface PublishCommand {
   readonly source?: BatchSource;
   /** Partitions that the caller knows of; absent: one. See QueueApi. */
   readonly known?: number;
+  /**
+   * What each message counts for against the queue's bodyBytesMax, where that is more than its body: a gateway whose
+   * limit is on body and attributes together says so.
+   */
+  readonly bodyBytes?: number;
 }
 
 export interface PublishConfirm {
@@ -77,6 +82,8 @@ export interface DeliveryRun {
 export interface Delivery {
   /** 0 when nothing was ready. */
   readonly lease: number;
+  /** When nothing was ready: how long the queue would have a receiver wait that names no time; absent for none. */
+  readonly waitMs?: number;
   readonly untilMs: number;
   readonly runs: readonly DeliveryRun[];
   /** The runs' batches, one after the other. */
@@ -100,6 +107,11 @@ export interface Settlement {
   readonly delayMs?: number;
   readonly leaseMs?: number;
   readonly dead?: boolean;
+  /**
+   * With ack: counts as well when this delivery has ended without one, as long as nobody was given the message since. For
+   * consumers that finished late.
+   */
+  readonly late?: boolean;
   /** The consumer's words on what went wrong; cut at 1,024 bytes. */
   readonly error?: string;
 }
@@ -195,6 +207,13 @@ export interface PeekPage {
 /** Which message: its id or the sender's own key. */
 export type MessageHandle = { readonly id: string } | { readonly cancelKey: string };
 
+export interface PurgeOptions {
+  /** Default: all published so far. */
+  readonly upToSequence?: number;
+  /** What consumers hold as well; default false. Their settlements count as made. */
+  readonly leased?: boolean;
+}
+
 export interface RedriveFilter {
   readonly ids?: readonly string[];
   readonly reason?: DeathReason;
@@ -216,6 +235,10 @@ export interface RedriveCommand {
   /** Absent: each message goes back to the queue it died in. */
   readonly to?: string;
   readonly dryRun: boolean;
+  /** Messages that never died as well: all of the queue. Needs `to`, for they come from nowhere. */
+  readonly all?: boolean;
+  /** Refused with `redrive_running` while another goes on. */
+  readonly alone?: boolean;
   readonly limit?: number;
   /** Messages a second; absent: as fast as it goes. */
   readonly ratePerSecond?: number;
@@ -231,6 +254,12 @@ export interface RedriveStatus {
   readonly scanned: number;
   readonly matched: number;
   readonly moved: number;
+  /** When it began, and how many messages waited or were dead here then. */
+  readonly startedMs: number;
+  readonly total: number;
+  /** As it was asked for. */
+  readonly to?: string;
+  readonly ratePerSecond?: number;
 }
 
 export interface QueueCounts {
@@ -281,6 +310,8 @@ export interface QueueInfo {
   readonly namespace: string;
   readonly config: QueueConfig;
   readonly createdMs: number;
+  /** When its configuration was last changed. */
+  readonly changedMs: number;
   readonly paused: boolean;
   readonly counts: QueueCounts;
   readonly totals: QueueTotals;

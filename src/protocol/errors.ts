@@ -17,6 +17,12 @@ export const ERRORS = {
   bad_name: { status: 400, closes: false, retry: false, title: "The name breaks the rules for names" },
   body_too_large: { status: 413, closes: false, retry: false, title: "A message's body is over the limit" },
   batch_too_large: { status: 413, closes: false, retry: false, title: "The batch is over the limit" },
+  field_required: {
+    status: 400,
+    closes: false,
+    retry: false,
+    title: "The message lacks a field that the queue wants in every message",
+  },
   unsupported_media_type: {
     status: 415,
     closes: false,
@@ -63,6 +69,13 @@ export const ERRORS = {
     retry: false,
     title: "The dead-letter queue does not exist",
   },
+  dead_letter_refused: {
+    status: 403,
+    closes: false,
+    retry: false,
+    title: "The dead-letter queue takes none from this queue",
+  },
+  redrive_running: { status: 409, closes: false, retry: true, title: "A redrive of this queue is going on" },
   exchange_not_found: { status: 404, closes: false, retry: false, title: "There is no such exchange" },
   exchange_exists: {
     status: 409,

@@ -41,6 +41,12 @@ export const LIMITS = {
   leasedMax: 100_000,
   /** Consumers' sockets on one queue. */
   consumersMax: 1_000,
+  /** Labels of one queue, the bytes of each one's text, and of all names and texts together. */
+  labelsMax: 100,
+  labelBytesMax: 16_384,
+  labelsBytesMax: 65_536,
+  /** Queues that one dead-letter queue names as those it takes from. */
+  deadLetterFromMax: 100,
   leaseMsMin: 1_000,
   leaseMsDefault: 30_000,
   leaseMsMax: 12 * 3_600_000,

@@ -1,8 +1,8 @@
 import { LIMITS } from "./limits.ts";
 import { ok, refuse, type Result } from "./result.ts";
 
-/** PROTOCOL §1.2: letters, digits, `.`, `_`, `-`; the first is a letter or digit; at most 128 bytes. */
-export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** PROTOCOL §1.2: letters, digits, `.`, `_`, `-`; the first is no `.`; at most 128 bytes. */
+export const NAME_PATTERN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 
 /** Checks a name; `field` is what the refusal calls it. */
 export function parseName(field: string, name: string): Result<string> {
@@ -10,7 +10,7 @@ export function parseName(field: string, name: string): Result<string> {
   const shown = name.length > 40 ? `${name.slice(0, 40)}…` : name;
   return refuse(
     "bad_name",
-    `${field}: "${shown}" must be 1 to ${LIMITS.nameBytesMax} letters, digits, ".", "_" or "-", the first a letter or digit`,
+    `${field}: "${shown}" must be 1 to ${LIMITS.nameBytesMax} letters, digits, ".", "_" or "-", the first not "."`,
   );
 }
 

@@ -23,13 +23,21 @@ export type OnKeyFailure = "park" | "skip" | "drain";
 export interface QueueConfig {
   /** How long a delivery is held before it counts as failed; a consumer may ask for another time. */
   readonly leaseMs: number;
-  /** A message with more failures than this is dead. */
-  readonly maxFailures: number;
+  /** A message with more failures than this is dead. Null: however often it fails, it is tried again. */
+  readonly maxFailures: number | null;
   readonly retry: RetryPolicy;
   /** The wait after a plain nack that names none, so that a message given back by all does not spin. */
   readonly nackDelayMs: number;
   /** Null: a dead message stays in this queue, in state `dead`, until it is redriven or purged. */
   readonly deadLetter: DeadLetterTarget | null;
+  /** Queues that may name this one as their dead-letter queue. Null: all of the namespace. */
+  readonly deadLetterFrom: readonly string[] | null;
+  /** What becomes of a message whose time to live is over: it goes where the dead go, or it is gone. */
+  readonly onExpiry: "deadLetter" | "drop";
+  /** The delay of a message that names none. */
+  readonly delayMs: number;
+  /** How long a receive that names no time waits for a message. */
+  readonly receiveWaitMs: number;
   /** Time to live of every message; a message's own, if lower, wins. Null: none. */
   readonly ttlMs: number | null;
   /** Null: no limit but the platform's. Counts every unsettled message that is not dead. */
@@ -41,9 +49,20 @@ export interface QueueConfig {
   readonly fifo: boolean;
   /** Messages of one key that may be out at a time. Above 1, a key's order is only that of first deliveries. */
   readonly maxPerKey: number;
+  /**
+   * A key's messages are out in one delivery at a time: it may hold up to maxPerKey of them, in their order, and the next
+   * ones go out when all of them are settled.
+   */
+  readonly oneDeliveryPerKey: boolean;
   readonly onKeyFailure: OnKeyFailure;
   /** How long a dedup id is remembered after it was accepted, whatever became of the message. */
   readonly dedupWindowMs: number;
+  /** A message without a dedup id has one all the same: the SHA-256 of its body, in hex. */
+  readonly dedupByContent: boolean;
+  /** Whether the same dedup id under another ordering key is a duplicate. */
+  readonly dedupScope: "queue" | "key";
+  /** Fields that every message must have. */
+  readonly required: readonly RequiredField[];
   /** Only one consumer at a time receives; when it goes, the next in line takes over. */
   readonly singleActiveConsumer: boolean;
   readonly bodyBytesMax: number;
@@ -52,7 +71,16 @@ export interface QueueConfig {
    * messages and bytes are shared out evenly; order, and the single active consumer, are each partition's.
    */
   readonly partitions: number;
+  /** What others note about the queue. The broker keeps it and reads nothing in it. */
+  readonly labels: Readonly<Record<string, string>>;
 }
+
+/** What an update says: a label of null is taken away, and labels that it does not name stay. */
+export type QueueChanges = Partial<Omit<QueueConfig, "labels">> & {
+  readonly labels?: Readonly<Record<string, string | null>>;
+};
+
+export type RequiredField = "orderingKey" | "dedupId";
 
 export const QUEUE_DEFAULTS: QueueConfig = {
   leaseMs: LIMITS.leaseMsDefault,
@@ -60,15 +88,24 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   retry: { kind: "exponential", baseMs: 1_000, maxMs: 300_000, jitter: 0.2 },
   nackDelayMs: 500,
   deadLetter: null,
+  deadLetterFrom: null,
+  onExpiry: "deadLetter",
+  delayMs: 0,
+  receiveWaitMs: 0,
   ttlMs: null,
   maxMessages: null,
   maxBytes: null,
   overflow: "reject",
   fifo: false,
   maxPerKey: 1,
+  oneDeliveryPerKey: false,
   onKeyFailure: "park",
   dedupWindowMs: LIMITS.dedupWindowMsDefault,
+  dedupByContent: false,
+  dedupScope: "queue",
+  required: [],
   singleActiveConsumer: false,
   bodyBytesMax: LIMITS.bodyBytesMax,
   partitions: 1,
+  labels: {},
 };

@@ -8,6 +8,7 @@ import type {
   PeekPage,
   PublishCommand,
   PublishConfirm,
+  PurgeOptions,
   QueueInfo,
   ReceiveCommand,
   RedriveCommand,
@@ -16,7 +17,7 @@ import type {
   SettlementResult,
 } from "./commands.ts";
 import type { Destination } from "./exchange-commands.ts";
-import type { QueueConfig } from "./queue-config.ts";
+import type { QueueChanges, QueueConfig } from "./queue-config.ts";
 import type { Result } from "./result.ts";
 
 /**
@@ -27,7 +28,7 @@ export interface QueueApi {
   /** Makes the queue, or finds it with an equal configuration. `queue_exists` when the configurations differ. */
   declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>>;
   /** Changes the named fields; what is waiting or leased keeps its times. */
-  update(changes: Partial<QueueConfig>): Promise<Result<QueueInfo>>;
+  update(changes: QueueChanges): Promise<Result<QueueInfo>>;
   inspect(known?: number): Promise<Result<QueueInfo>>;
   /** Deletes everything and tells the consumers. */
   remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>>;
@@ -46,12 +47,14 @@ export interface QueueApi {
   cancel(handle: MessageHandle, known?: number): Promise<Result<{ id: string }>>;
   /** Cancels and publishes the batch's one record in one step. */
   replace(handle: MessageHandle, batch: Uint8Array, known?: number): Promise<Result<PublishConfirm>>;
-  /** Removes what is waiting or dead, up to and including a sequence (default: all published so far). */
-  purge(options: { upToSequence?: number }, known?: number): Promise<Result<{ messages: number }>>;
+  /** Removes what is waiting or dead. */
+  purge(options: PurgeOptions, known?: number): Promise<Result<{ messages: number }>>;
   pause(paused: boolean): Promise<Result<{ paused: boolean }>>;
 
   redrive(command: RedriveCommand, known?: number): Promise<Result<RedriveStatus>>;
   redriveStatus(task: number, known?: number): Promise<Result<RedriveStatus>>;
+  /** The newest first. */
+  redrives(limit: number, known?: number): Promise<Result<RedriveStatus[]>>;
   redriveCancel(task: number, known?: number): Promise<Result<RedriveStatus>>;
   /** Frees a parked key: tries its message again, or treats it as the other two policies would. */
   resumeKey(
@@ -172,7 +175,11 @@ export interface NamespaceApi {
     prefix: string;
     limit: number;
     after: string;
+    /** Only those whose dead messages go to this queue. */
+    deadLetter?: string;
   }): Promise<Result<{ queues: string[]; after?: string }>>;
+  /** Where a queue's dead messages go; null: to no queue. Repeatable. */
+  noteDeadLetter(queue: string, deadLetter: string | null): Promise<Result<void>>;
   /** As for queues. */
   registerExchange(exchange: string): Promise<Result<{ isNew: boolean }>>;
   unregisterExchange(exchange: string): Promise<Result<void>>;

@@ -12,7 +12,7 @@ import type { ClientFrame } from "./frames.ts";
 import { LIMITS } from "./limits.ts";
 import type { MessageJson } from "./message-json.ts";
 import { NAME_PATTERN } from "./names.ts";
-import { QUEUE_DEFAULTS, type QueueConfig } from "./queue-config.ts";
+import { QUEUE_DEFAULTS, type QueueConfig, type QueueChanges as QueueConfigChanges } from "./queue-config.ts";
 import { ok, type Result } from "./result.ts";
 import { plainFrame } from "./plain-frames.ts";
 import { refusalOf } from "./schema-refusals.ts";
@@ -38,7 +38,7 @@ export const Name = z
   .string()
   .regex(
     NAME_PATTERN,
-    `must be 1 to ${LIMITS.nameBytesMax} letters, digits, ".", "_" or "-", the first a letter or digit`,
+    `must be 1 to ${LIMITS.nameBytesMax} letters, digits, ".", "_" or "-", the first not "."`,
   );
 
 export function whole(min: number, max: number): z.ZodNumber {
@@ -47,6 +47,10 @@ export function whole(min: number, max: number): z.ZodNumber {
 
 export const sequence = whole(1, Number.MAX_SAFE_INTEGER);
 export const leaseMs = whole(LIMITS.leaseMsMin, LIMITS.leaseMsMax);
+/** Over the pull interface a lease may be none at all: the message counts as tried, and is back at once. */
+const pullLeaseMs = whole(0, LIMITS.leaseMsMax).refine((ms) => ms === 0 || ms >= LIMITS.leaseMsMin, {
+  message: `must be 0, or at least ${LIMITS.leaseMsMin}`,
+});
 const delayMs = whole(0, LIMITS.delayMsMax);
 const SequenceRun = z.tuple([sequence, whole(1, LIMITS.leasedMax)]);
 
@@ -132,8 +136,8 @@ export const PublishRequest = z.strictObject({ messages, ...stamp }).refine(isWh
 
 export const ReceiveRequest = z.strictObject({
   max: whole(1, LIMITS.creditMax).default(1),
-  waitMs: whole(0, LIMITS.waitMsMax).default(0),
-  leaseMs: leaseMs.optional(),
+  waitMs: whole(0, LIMITS.waitMsMax).optional(),
+  leaseMs: pullLeaseMs.optional(),
   consumer: Name.optional(),
   attemptId: key.optional(),
 });
@@ -145,6 +149,7 @@ const verdictShape = {
   delayMs: delayMs.optional(),
   leaseMs: leaseMs.optional(),
   dead: z.boolean().optional(),
+  late: z.boolean().optional(),
   /** Longer words are cut by the queue, so this only bounds the request. */
   error: text(LIMITS.errorBytesMax * 8).optional(),
 } as const;
@@ -154,11 +159,12 @@ interface VerdictFields {
   readonly delayMs?: number | undefined;
   readonly leaseMs?: number | undefined;
   readonly dead?: boolean | undefined;
+  readonly late?: boolean | undefined;
 }
 
 /** A field that its verdict does not read is a misunderstanding, so it is refused like an unknown one. */
 function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
-  const { verdict, delayMs, leaseMs, dead } = context.value;
+  const { verdict, delayMs, leaseMs, dead, late } = context.value;
   const misfit =
     delayMs !== undefined && verdict !== "nack" && verdict !== "reject"
       ? "delayMs"
@@ -166,7 +172,9 @@ function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
         ? "leaseMs"
         : dead !== undefined && verdict !== "reject"
           ? "dead"
-          : null;
+          : late !== undefined && verdict !== "ack"
+            ? "late"
+            : null;
   if (misfit === null) return;
   context.issues.push({
     code: "custom",
@@ -215,10 +223,13 @@ const RetryPolicy = z.strictObject({
   jitter: z.number().min(0).max(1).default(QUEUE_DEFAULTS.retry.jitter),
 });
 
-/** What is left out keeps its default (declare) or its value (update); `retry` and `deadLetter` are one value each. */
-export const QueueChanges = z.strictObject({
-  leaseMs: leaseMs.optional(),
-  maxFailures: whole(0, 1_000).optional(),
+const label = text(LIMITS.labelBytesMax);
+const labelName = shortText.refine((name) => name !== "", { message: "must not be empty" });
+
+/** What is left out has its default; `retry` and `deadLetter` are one value each. */
+export const QueueSettings = z.strictObject({
+  leaseMs: pullLeaseMs.optional(),
+  maxFailures: whole(0, 1_000).nullable().optional(),
   retry: RetryPolicy.optional(),
   nackDelayMs: delayMs.optional(),
   deadLetter: z
@@ -231,20 +242,40 @@ export const QueueChanges = z.strictObject({
     )
     .nullable()
     .optional(),
+  deadLetterFrom: z.array(Name).max(LIMITS.deadLetterFromMax).nullable().optional(),
+  onExpiry: z.enum(["deadLetter", "drop"]).optional(),
+  delayMs: delayMs.optional(),
+  receiveWaitMs: whole(0, LIMITS.waitMsMax).optional(),
   ttlMs: whole(0, LIMITS.delayMsMax).nullable().optional(),
   maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
   maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),
   overflow: z.enum(["reject", "dropOldest"]).optional(),
   fifo: z.boolean().optional(),
   maxPerKey: whole(1, LIMITS.creditMax).optional(),
+  oneDeliveryPerKey: z.boolean().optional(),
   onKeyFailure: z.enum(["park", "skip", "drain"]).optional(),
   dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
+  dedupByContent: z.boolean().optional(),
+  dedupScope: z.enum(["queue", "key"]).optional(),
+  required: z
+    .array(z.enum(["orderingKey", "dedupId"]))
+    .max(2)
+    .optional(),
   singleActiveConsumer: z.boolean().optional(),
   bodyBytesMax: whole(1, LIMITS.bodyBytesMax).optional(),
   partitions: whole(1, LIMITS.partitionsMax).optional(),
+  labels: headersOf(labelName, label).optional(),
 });
 
-export const PurgeRequest = z.strictObject({ upToSequence: sequence.optional() });
+/** What is left out keeps its value; a label of null is taken away. */
+export const QueueChanges = QueueSettings.extend({
+  labels: headersOf(labelName, label.nullable()).optional(),
+});
+
+export const PurgeRequest = z.strictObject({
+  upToSequence: sequence.optional(),
+  leased: z.boolean().optional(),
+});
 export const EmptyRequest = z.strictObject({});
 export const ResumeKeyRequest = z.strictObject({ key, action: z.enum(["retry", "skip", "drain"]) });
 
@@ -266,6 +297,8 @@ export const RedriveRequest = z.strictObject({
   filter: RedriveFilter.default({}),
   to: Name.optional(),
   dryRun: z.boolean().default(false),
+  all: z.boolean().optional(),
+  alone: z.boolean().optional(),
   limit: whole(1, Number.MAX_SAFE_INTEGER).optional(),
   ratePerSecond: z.number().positive().max(1_000_000).optional(),
 });
@@ -291,7 +324,7 @@ const ConsumeFrame = z.strictObject({
   type: z.literal("consume"),
   consumer: Name.optional(),
   credit: whole(1, LIMITS.creditMax).optional(),
-  leaseMs: leaseMs.optional(),
+  leaseMs: pullLeaseMs.optional(),
   priority: whole(-100, 100).optional(),
   exclusive: z.boolean().optional(),
   format: z.enum(["json", "binary"]).optional(),
@@ -370,5 +403,6 @@ export type SchemasFit = [
   Fits<MessageJson, Present<z.output<typeof Message>>>,
   Fits<Settlement, Present<z.output<typeof LeaseSettlement>>>,
   Fits<RedriveCommand, Present<z.output<typeof RedriveRequest>>>,
-  Fits<Partial<QueueConfig>, Present<z.output<typeof QueueChanges>>>,
+  Fits<Partial<QueueConfig>, Present<z.output<typeof QueueSettings>>>,
+  Fits<QueueConfigChanges, Present<z.output<typeof QueueChanges>>>,
 ];

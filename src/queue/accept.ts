@@ -4,14 +4,14 @@
  *
  * First each batch is judged, with no write; then sequences are given and the segments written.
  */
-import type { RecordTable } from "../protocol/batch.ts";
+import type { BatchSource, MessageRecord, RecordTable } from "../protocol/batch.ts";
 import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
 import type { MessageHandle, PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
-import { LIMITS } from "../protocol/limits.ts";
-import { readBodyReference } from "../protocol/message-json.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { countOf } from "../protocol/runs.ts";
+import { refuseBodies } from "./body-limit.ts";
+import { complete, completesMessages, type Completed } from "./completion.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import { laneOf } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
@@ -84,19 +84,23 @@ export class Acceptance {
    * Judges one batch: a refusal or an answer that `commit` completes. Null when it fits only if what was judged
    * before it gives way: that must be committed first.
    */
-  judge(command: PublishCommand): Result<Judged | Repeated> | null {
+  judge(given: PublishCommand): Result<Judged | Repeated> | null {
     const { isMoved } = this.options;
-    const scanned = this.queue.codec.scan(command.batch, isMoved ? "broker" : (command.source ?? "client"));
+    const source = isMoved ? "broker" : (given.source ?? "client");
+    const scanned = this.queue.codec.scan(given.batch, source);
     if (!scanned.ok) return scanned;
-    const table = scanned.value;
-    const flags = table.allFlags();
     // Before every limit: what was accepted once is answered as it was, even if the limits are lower now.
-    const repeated = this.judgeProducer(command, table.count);
+    const repeated = this.judgeProducer(given, scanned.value.count);
     if (repeated !== null) return repeated;
-    if (command.needsConsumer === true && this.options.hasConsumer !== true)
+    if (given.needsConsumer === true && this.options.hasConsumer !== true)
       return refuse("no_responders", "the queue has no consumer");
-    const tooLarge = isMoved ? null : this.bodyTooLarge(command.batch, table);
+    const tooLarge = isMoved ? null : refuseBodies(configOf(this.queue), given, scanned.value);
     if (tooLarge) return tooLarge;
+    const completed = this.complete(given.batch, scanned.value, source);
+    if (!completed.ok) return completed;
+    const { batch, table } = completed.value;
+    const command = { ...given, batch };
+    const flags = table.allFlags();
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
     const known = (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
     const fresh = freshSize(table, known);
@@ -109,20 +113,12 @@ export class Acceptance {
     return ok(judged);
   }
 
-  /** A queue with a limit of its own takes no referenced body: those are all over the inline limit. */
-  private bodyTooLarge(batch: Uint8Array, table: RecordTable): Refusal | null {
-    const max = configOf(this.queue).bodyBytesMax;
-    if (max >= LIMITS.bodyBytesMax) return null;
-    for (let i = 0; i < table.count; i++) {
-      const isReference = (table.flags(i) & FIELD.bodyReference) !== 0;
-      const bytes = isReference
-        ? readBodyReference(readRecord(batch, table.offset(i)).body).bytes
-        : table.bodySize(i);
-      if (bytes > max) {
-        return refuse("body_too_large", `record ${i}: body has ${bytes} bytes, this queue takes ${max}`);
-      }
-    }
-    return null;
+  /** What an exchange held back has waited already: it is not delayed once more. */
+  private complete(batch: Uint8Array, table: RecordTable, source: BatchSource): Result<Completed> {
+    const config = configOf(this.queue);
+    if (!completesMessages(config)) return ok({ batch, table });
+    const wanted = this.options.isMoved ? { ...config, delayMs: 0 } : config;
+    return complete(wanted, this.queue.codec, { batch, table }, source);
   }
 
   /** Null: go on. Else a refusal, or the finding that the batch was accepted before. */
@@ -185,7 +181,7 @@ export class Acceptance {
       this.options.replaced && this.options.replaced.segment.first + this.options.replaced.index;
     for (let i = 0; i < table.count; i++) {
       if (!isDeduplicated(table.flags(i))) continue;
-      const id = readRecord(batch, table.offset(i)).dedupId!;
+      const id = this.dedupIdentity(readRecord(batch, table.offset(i)));
       const stored = this.queue.stores.identities.dedup(id);
       const isKnown = stored !== null && stored.untilMs > this.nowMs && stored.sequence !== replaced;
       if (isKnown) found.set(i, stored.sequence);
@@ -194,6 +190,11 @@ export class Acceptance {
       else own.add(id);
     }
     return found;
+  }
+
+  /** What two duplicates have in common. Stored. */
+  private dedupIdentity({ dedupId = "", orderingKey = "" }: MessageRecord): string {
+    return configOf(this.queue).dedupScope === "key" ? `${orderingKey}\n${dedupId}` : dedupId;
   }
 
   private place(judged: Judged, flags: number, known: Map<number, Place | number | string> | null): void {
@@ -222,7 +223,7 @@ export class Acceptance {
       const place = this.add(lane, { slice, delayMs, table: null }, table.flags(i));
       judged.places.push(place);
       if (known !== null && isDeduplicated(table.flags(i)))
-        this.dedups.set(readRecord(bytes, slice.offset).dedupId!, place);
+        this.dedups.set(this.dedupIdentity(readRecord(bytes, slice.offset)), place);
     }
     this.countDuplicates(judged.duplicates.length);
   }

@@ -27,6 +27,14 @@ export function tick(queue: QueueContext, nowMs: number): void {
   if (swept === STEP_MAX) queue.hasMoreWork = true;
 }
 
+/** Whether messages are back, or to be given back, that the alarm has not come round to yet. */
+export function isOverdue(queue: QueueContext, nowMs: number): boolean {
+  const leaseMs = queue.leases.nextUntilMs();
+  if (leaseMs !== null && leaseMs <= nowMs) return true;
+  const availableMs = queue.ledger.now.waiting > 0 ? queue.stores.returns.nextAvailableMs() : null;
+  return availableMs !== null && availableMs <= nowMs;
+}
+
 function endBackoffs(queue: QueueContext, nowMs: number): void {
   const due = queue.stores.returns.due(nowMs, STEP_MAX);
   for (const row of due) {

@@ -136,7 +136,9 @@ export class Consumers {
     const picks = new Picker(queue, Math.min(room, share), DELIVERY_BYTES_MAX, nowMs).run();
     if (picks.length === 0) return null;
     this.lastServed = consumer.id;
-    const leaseMs = consumer.leaseMs ?? configOf(queue).leaseMs;
+    const wantedMs = consumer.leaseMs ?? configOf(queue).leaseMs;
+    // One that stays would be given the message again and again.
+    const leaseMs = consumer.isOnce ? wantedMs : Math.max(wantedMs, LIMITS.leaseMsMin);
     const consumerId = consumer.isOnce ? 0 : consumer.id;
     if (consumer.isOnce) this.detach(consumer.id);
     return grant(

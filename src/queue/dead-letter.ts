@@ -30,7 +30,13 @@ export function bury(queue: QueueContext, segment: Segment, index: number, death
   const record = recordAt(segment, index);
   const earlier = record.death === undefined ? null : (JSON.parse(record.death) as DeathRecord);
   const hops = (earlier?.hops ?? 0) + 1;
-  const target = configOf(queue).deadLetter;
+  const { deadLetter: target, onExpiry } = configOf(queue);
+  const mayDrop = target === null && (death.reason === "expired" || death.reason === "overflow");
+  if (mayDrop || (death.reason === "expired" && onExpiry === "drop")) {
+    removeMessage(queue, segment, index, "delete");
+    totals.dropped++;
+    return;
+  }
   if (target !== null && hops <= LIMITS.hopsMax) {
     const redrives = (earlier?.redrives ?? 0) + (row?.redrives ?? 0);
     const told = tellDeath(queue, segment, record, death, history, hops, redrives);
@@ -40,11 +46,6 @@ export function bury(queue: QueueContext, segment: Segment, index: number, death
     );
     removeMessage(queue, segment, index, "keep");
     totals.deadLettered++;
-    return;
-  }
-  if (target === null && (death.reason === "expired" || death.reason === "overflow")) {
-    removeMessage(queue, segment, index, "delete");
-    totals.dropped++;
     return;
   }
   keepDead(queue, segment, index, row, history, death);

@@ -13,7 +13,7 @@ import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { bury, logAttempt } from "./dead-letter.ts";
 import { OUTCOME, type Lease, type LeaseRun } from "./leases.ts";
 import { putReturn, returnRow } from "./remove.ts";
-import { retryDelayMs } from "./retry.ts";
+import { isLastFailure, retryDelayMs } from "./retry.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
@@ -55,7 +55,7 @@ export function endDelivery(queue: QueueContext, message: OpenMessage, ending: E
   const expiresMs = segment.expiresMs(index);
   if (expiresMs !== null && expiresMs <= ending.nowMs && !ending.isFinal) {
     bury(queue, segment, index, { reason: "expired", nowMs: ending.nowMs, history });
-  } else if (ending.isFinal || history.failures > configOf(queue).maxFailures) {
+  } else if (ending.isFinal || isLastFailure(configOf(queue), history.failures)) {
     giveUp(queue, { segment, index, key, row, history }, ending);
   } else {
     giveBack(queue, { segment, index, key, row, history }, ending);

@@ -6,7 +6,7 @@ import { partitionOf } from "./partition.ts";
 /** Counts are exact. Reads a row for each segment of delayed messages, and nothing else that grows. */
 export function inspect(queue: QueueContext, consumers: readonly ConsumerView[], nowMs: number): QueueInfo {
   const { now } = queue.ledger;
-  const { queue: name, namespace, config, createdMs, paused } = queue.stored;
+  const { queue: name, namespace, config, createdMs, changedMs = createdMs, paused } = queue.stored;
   const delayed = delayedCount(queue, nowMs) + now.waiting;
   const leased = queue.leases.openCount;
   const counts = {
@@ -24,6 +24,7 @@ export function inspect(queue: QueueContext, consumers: readonly ConsumerView[],
     namespace,
     config,
     createdMs,
+    changedMs,
     paused,
     counts,
     totals: { ...now.totals },

@@ -14,6 +14,8 @@ const RESCAN_KEYS = 256;
 
 export class KeyLines {
   private readonly inFlight = new Map<string, number>();
+  /** Keys of the delivery that is put together now, and the sequences that came back and are in it. */
+  private readonly together = new Map<string, number[]>();
   /** Free keys that have a line, by the priority of its first message. Bounded by the keys that were in flight. */
   private readonly free = new Map<number, Set<string>>();
   /** Where the search for free keys goes on: a key, null for the start, undefined when it is over. */
@@ -40,8 +42,16 @@ export class KeyLines {
     };
   }
 
-  enter(key: string): void {
+  /** What is entered from now on goes out together. */
+  beginDelivery(): void {
+    this.together.clear();
+  }
+
+  /** `returned`: the sequence of a message that came back. */
+  enter(key: string, returned?: number): void {
     this.inFlight.set(key, (this.inFlight.get(key) ?? 0) + 1);
+    const sequences = this.together.get(key) ?? [];
+    this.together.set(key, returned === undefined ? sequences : [...sequences, returned]);
   }
 
   leave(queue: QueueContext, key: string): void {
@@ -62,7 +72,9 @@ export class KeyLines {
   }
 
   isFull(queue: QueueContext, key: string): boolean {
-    return (this.inFlight.get(key) ?? 0) >= configOf(queue).maxPerKey;
+    const { maxPerKey, oneDeliveryPerKey } = configOf(queue);
+    const out = this.inFlight.get(key) ?? 0;
+    return out >= maxPerKey || (oneDeliveryPerKey && out > 0 && !this.together.has(key));
   }
 
   /** No message of the key may be taken now. */
@@ -88,8 +100,12 @@ export class KeyLines {
     if (row.key === null) return true;
     if (this.isFull(queue, row.key)) return false;
     if (queue.ledger.now.parked > 0 && queue.stores.returns.parkedOf(row.key).length > 0) return false;
-    // With several out at a time, only the order of first deliveries is kept.
-    return configOf(queue).maxPerKey > 1 || queue.stores.returns.firstOfKey(row.key) === row.sequence;
+    const { maxPerKey, oneDeliveryPerKey } = configOf(queue);
+    // With several deliveries out at a time, only the order of first deliveries is kept.
+    if (maxPerKey > 1 && !oneDeliveryPerKey) return true;
+    const before = this.together.get(row.key) ?? [];
+    const line = queue.stores.returns.sequencesOfKey(row.key, before.length + 1);
+    return line.find((sequence) => !before.includes(sequence)) === row.sequence;
   }
 
   /** The next free key of a priority, or null. It must be offered again if its line goes on. */

@@ -129,6 +129,13 @@ export class Leases {
     }
   }
 
+  /** What became of a message after its delivery had ended. */
+  amend(lease: Lease, at: number, outcome: Outcome): void {
+    assert(lease.outcomes[at] !== OUTCOME.open, `lease ${lease.id} still holds message ${at}`);
+    lease.outcomes[at] = outcome;
+    this.changed.add(lease);
+  }
+
   extend(lease: Lease, untilMs: number): void {
     lease.untilMs = untilMs;
     this.changed.add(lease);

@@ -12,6 +12,7 @@ import { FIELD } from "../protocol/batch.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { bitmapBytes, setBit } from "./bitmap.ts";
 import { bury } from "./dead-letter.ts";
+import { isLastFailure } from "./retry.ts";
 import { firstSequenceOf, isDelayedLane, LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
 import { blockMessages, unblockMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
@@ -51,6 +52,7 @@ export class Picker {
   }
 
   run(): Pick[] {
+    this.queue.keys.beginDelivery();
     for (const priority of this.priorities()) {
       this.takeReturned(priority);
       if (this.queue.ledger.now.blocked > 0) this.takeLines(priority);
@@ -119,13 +121,13 @@ export class Picker {
     this.scansLeft--;
     const segment = queue.segments.get(row.segment);
     if (this.buryExpired(segment, row.index) || !queue.keys.mayReturn(queue, row)) return true;
-    const isLastAttempt = row.failures >= configOf(queue).maxFailures;
+    const isLastAttempt = isLastFailure(configOf(queue), row.failures + 1);
     if (isLastAttempt && this.picks.length > 0) {
       this.isClosed = true;
       return false;
     }
     if (this.take(segment, row.index, 1, row) === 0) return false;
-    if (row.key !== null) queue.keys.enter(row.key);
+    if (row.key !== null) queue.keys.enter(row.key, row.sequence);
     if (isLastAttempt) this.isClosed = true;
     return true;
   }

@@ -4,7 +4,8 @@
  */
 import { FIELD } from "../protocol/batch.ts";
 import { countBits } from "./bitmap.ts";
-import type { QueueContext } from "./context.ts";
+import { keyAt, type QueueContext } from "./context.ts";
+import { OUTCOME } from "./leases.ts";
 import { firstSequenceOf, LANE_SPAN } from "./lane.ts";
 import { removeMessage } from "./remove.ts";
 import { segmentStates } from "./states.ts";
@@ -13,8 +14,9 @@ import type { SegmentHead } from "./stores.ts";
 const READ_FIRST = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
 const PAGE = 500;
 
-export function purge(queue: QueueContext, upToSequence: number): { messages: number } {
+export function purge(queue: QueueContext, upToSequence: number, withLeased: boolean): { messages: number } {
   const before = queue.ledger.now.messages;
+  if (withLeased) purgeLeased(queue, upToSequence);
   const held = new Set<number>();
   for (const lease of queue.leases.active.values()) for (const run of lease.runs) held.add(run.segment);
   for (const lane of queue.ledger.lanes()) {
@@ -37,6 +39,18 @@ export function purge(queue: QueueContext, upToSequence: number): { messages: nu
   queue.ledger.now.totals.purged += messages;
   queue.ledger.isDirty = true;
   return { messages };
+}
+
+/** Whoever holds one is told that it is done with, whatever it says. */
+function purgeLeased(queue: QueueContext, upToSequence: number): void {
+  for (const { lease, run, index, at } of [...queue.leases.openIn()]) {
+    const segment = queue.segments.get(run.segment);
+    if (segment.first + index > upToSequence) continue;
+    const key = keyAt(queue, segment, index);
+    queue.leases.close(lease, at, OUTCOME.acked);
+    removeMessage(queue, segment, index, "delete");
+    if (key !== null) queue.keys.leave(queue, key);
+  }
 }
 
 /** Rows about single messages must be counted down one by one. */

@@ -11,51 +11,26 @@
  * anything throws, the transaction is rolled back and this object is thrown away and opened again from storage.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type {
-  Delivery,
-  MessageHandle,
-  MessageView,
-  PeekCommand,
-  PeekPage,
-  PublishCommand,
-  PublishConfirm,
-  QueueInfo,
-  ReceiveCommand,
-  RedriveCommand,
-  RedriveStatus,
-  Settlement,
-  SettlementResult,
-} from "../protocol/commands.ts";
+import type { Delivery, MessageHandle, MessageView, PeekCommand, PeekPage, PublishCommand, PublishConfirm, PurgeOptions, QueueInfo, ReceiveCommand, RedriveCommand, RedriveStatus, Settlement, SettlementResult } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { moveSender, type Move } from "../protocol/move-target.ts";
-import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
 import { Consumers, releaseConsumer, type Consumer, type Departure, type Dispatched } from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
-import { deliveryOf, DELIVERY_BYTES_MAX, EMPTY_DELIVERY, grant } from "./grant.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
 import { acceptMove, type Moved } from "./moved.ts";
-import { Picker } from "./pick.ts";
 import { postpone } from "./outgoing.ts";
-import {
-  endFence,
-  endWait,
-  learn,
-  mayDeliver,
-  noteTold,
-  partitionOf,
-  refuseLayout,
-  withChange,
-  workedOff,
-} from "./partition.ts";
+import { endFence, endWait, learn, noteTold, partitionOf, refuseLayout, withChange, workedOff } from "./partition.ts";
 import { purge } from "./purge.ts";
+import { receive } from "./receive.ts";
 import { Remotes } from "./remotes.ts";
-import { cancelRedrive, redriveStatus, startRedrive } from "./redrive.ts";
+import { cancelRedrive, lastRedrives, redriveStatus, startRedrive } from "./redrive.ts";
 import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
 import type { Fence, OutboxRow, Partition, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
@@ -180,37 +155,7 @@ export class Queue {
   // Consuming
 
   receive(command: ReceiveCommand, nowMs: number): Result<Delivery> {
-    const clockMs = this.context.ledger.tickClock(nowMs);
-    const again = this.repeatReceive(command, clockMs);
-    if (again !== null) return ok(again);
-    if (command.isRepeatOnly === true || !mayDeliver(this.context)) return ok(EMPTY_DELIVERY);
-    const other = this.consumers.keptBy(this.context, command.consumer);
-    if (other !== null && other.isExclusive) {
-      return refuse("consumer_exclusive", `consumer ${other.name} has the queue for itself`);
-    }
-    if (other !== null) return ok(EMPTY_DELIVERY);
-    if (this.context.leases.openCount >= LIMITS.leasedMax) {
-      return refuse("too_many_leases", `${LIMITS.leasedMax} messages of this queue are out unsettled`);
-    }
-    const picks = new Picker(this.context, command.max, DELIVERY_BYTES_MAX, clockMs).run();
-    if (picks.length === 0) return ok(EMPTY_DELIVERY);
-    const holder = {
-      consumer: command.consumer,
-      consumerId: 0,
-      attemptId: command.attemptId ?? null,
-      leaseMs: command.leaseMs ?? this.config.leaseMs,
-    };
-    return ok(grant(this.context, picks, holder, clockMs));
-  }
-
-  private repeatReceive(command: ReceiveCommand, nowMs: number): Delivery | null {
-    if (command.attemptId === undefined) return null;
-    for (const lease of this.context.leases.active.values()) {
-      const isSame = lease.attemptId === command.attemptId && lease.consumer === command.consumer;
-      if (isSame && lease.open === lease.outcomes.length && lease.untilMs > nowMs)
-        return deliveryOf(this.context, lease);
-    }
-    return null;
+    return receive(this.context, this.consumers, command, nowMs);
   }
 
   settle(settlements: readonly Settlement[], nowMs: number): SettlementResult[] {
@@ -315,8 +260,8 @@ export class Queue {
     return find(this.context, handle, this.context.ledger.tickClock(nowMs));
   }
 
-  purge(upToSequence: number | undefined): { messages: number } {
-    return purge(this.context, upToSequence ?? this.context.ledger.now.nextSequence - 1);
+  purge({ upToSequence, leased = false }: PurgeOptions): { messages: number } {
+    return purge(this.context, upToSequence ?? this.context.ledger.now.nextSequence - 1, leased);
   }
 
   redrive(command: RedriveCommand, nowMs: number): Result<RedriveStatus> {
@@ -325,6 +270,10 @@ export class Queue {
 
   redriveStatus(task: number): Result<RedriveStatus> {
     return redriveStatus(this.context, task);
+  }
+
+  redrives(limit: number): RedriveStatus[] {
+    return lastRedrives(this.context, limit);
   }
 
   redriveCancel(task: number): Result<RedriveStatus> {

@@ -45,16 +45,28 @@ export function startRedrive(
   command: RedriveCommand,
   nowMs: number,
 ): Result<RedriveStatus> {
+  if (command.all === true && command.to === undefined) {
+    return refuse("bad_request", "all: needs to, for what never died comes from nowhere");
+  }
+  const total = movable(queue);
+  const { to, ratePerSecond } = command;
   if (command.dryRun) {
     let scanned = 0;
     let matched = 0;
-    for (const candidate of candidates(queue, START)) {
+    for (const candidate of candidates(queue, START, command.all === true)) {
       if (scanned === DRY_SCAN_MAX) break;
       scanned++;
       if (matches(queue, candidate, command.filter)) matched++;
       if (matched === command.limit) break;
     }
-    return ok({ task: null, state: "dry_run", scanned, matched, moved: 0 });
+    const counts = { scanned, matched, moved: 0, startedMs: nowMs, total };
+    return ok({ task: null, state: "dry_run", ...counts, ...asked({ to, ratePerSecond }) });
+  }
+  if (command.alone === true && queue.stores.work.runningTasks().length > 0) {
+    return refuse(
+      "redrive_running",
+      "a redrive of this queue is going on; it must end or be cancelled first",
+    );
   }
   const task: TaskRow = {
     task: command.task ?? queue.ledger.now.nextTask,
@@ -66,6 +78,8 @@ export function startRedrive(
     matched: 0,
     moved: 0,
     nextMs: nowMs,
+    startedMs: nowMs,
+    total,
   };
   queue.ledger.now.nextTask = Math.max(queue.ledger.now.nextTask, task.task + 1);
   queue.ledger.isDirty = true;
@@ -76,9 +90,36 @@ export function startRedrive(
 
 export function redriveStatus(queue: QueueContext, task: number): Result<RedriveStatus> {
   const row = queue.stores.work.task(task);
-  if (row === null) return refuse("task_not_found", `task: there is no redrive ${task}`);
-  const { state, scanned, matched, moved } = row;
-  return ok({ task, state, scanned, matched, moved });
+  return row === null ? refuse("task_not_found", `task: there is no redrive ${task}`) : ok(statusOf(row));
+}
+
+/** The newest first. */
+export function lastRedrives(queue: QueueContext, limit: number): RedriveStatus[] {
+  return queue.stores.work.lastTasks(limit).map(statusOf);
+}
+
+function statusOf(row: TaskRow): RedriveStatus {
+  const { task, state, scanned, matched, moved, startedMs, total, command } = row;
+  return { task, state, scanned, matched, moved, startedMs, total, ...asked(command) };
+}
+
+/** What of the command a status tells again. */
+function asked({
+  to,
+  ratePerSecond,
+}: {
+  to?: string | undefined;
+  ratePerSecond?: number | undefined;
+}): Pick<RedriveStatus, "to" | "ratePerSecond"> {
+  return {
+    ...(to === undefined ? {} : { to }),
+    ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
+  };
+}
+
+/** Messages that wait or are dead here. */
+function movable({ ledger: { now }, leases }: QueueContext): number {
+  return now.messages - now.parked - leases.openCount;
 }
 
 export function cancelRedrive(queue: QueueContext, task: number): Result<RedriveStatus> {
@@ -101,7 +142,7 @@ function stepTask(queue: QueueContext, task: TaskRow, nowMs: number): TaskRow {
   let { scanned, matched, moved } = task;
   const endMoved = moved + moveMax;
   let scansLeft = STEP_SCAN_MAX;
-  for (const candidate of candidates(queue, task)) {
+  for (const candidate of candidates(queue, task, task.command.all === true)) {
     const { segment, index, resume } = candidate;
     if (scansLeft-- === 0 || moved === endMoved) {
       const isDone = limit !== undefined && moved >= limit;
@@ -124,14 +165,14 @@ function stepTask(queue: QueueContext, task: TaskRow, nowMs: number): TaskRow {
  * Messages that may be redriven, from a place on: those with a death record, then those dead in their place. Not the
  * other way round: what comes back to its place may have a death record too, and must not be met again.
  */
-function* candidates(queue: QueueContext, from: Place): Generator<Candidate> {
+function* candidates(queue: QueueContext, from: Place, all: boolean): Generator<Candidate> {
   if (from.segment !== DEAD_ROWS) {
     for (const lane of lanesFrom(queue, from.segment)) {
       const ceiling = (lane + 1) * LANE_SPAN;
       let [head] = queue.stores.segments.heads(Math.max(from.segment, lane * LANE_SPAN), ceiling, 1);
       while (head) {
-        if ((head.flags & FIELD.death) !== 0)
-          yield* withDeath(queue, head.id, head.id === from.segment ? from.index : 0);
+        if (all || (head.flags & FIELD.death) !== 0)
+          yield* waiting(queue, head.id, head.id === from.segment ? from.index : 0, all);
         [head] = queue.stores.segments.heads(head.id + 1, ceiling, 1);
       }
     }
@@ -152,18 +193,22 @@ function* deadInPlace(queue: QueueContext, afterSequence: number): Generator<Can
   }
 }
 
-function* withDeath(queue: QueueContext, id: number, from: number): Generator<Candidate> {
+function* waiting(queue: QueueContext, id: number, from: number, all: boolean): Generator<Candidate> {
   const segment = queue.segments.find(id);
   if (segment === null) return;
   const states = segmentStates(queue, segment);
   for (let index = from; index < segment.count; index++) {
-    if ((segment.table.flags(index) & FIELD.death) === 0) continue;
+    if (!all && !isDeadLetter(segment, index)) continue;
     if (states.of(index, queue.ledger.now.clockMs) !== "ready") continue;
-    // What was redriven is alive again, although it still tells how it died.
-    const { redrivenMs } = JSON.parse(recordAt(segment, index).death!) as DeathRecord;
-    if (redrivenMs !== undefined) continue;
     yield { segment, index, row: states.row(index), resume: { segment: id, index } };
   }
+}
+
+/** What was redriven is alive again, although it still tells how it died. */
+function isDeadLetter(segment: Segment, index: number): boolean {
+  if ((segment.table.flags(index) & FIELD.death) === 0) return false;
+  const { redrivenMs } = JSON.parse(recordAt(segment, index).death!) as DeathRecord;
+  return redrivenMs === undefined;
 }
 
 function matches(queue: QueueContext, { segment, index, row }: Candidate, filter: RedriveFilter): boolean {
@@ -213,11 +258,12 @@ function redriveOne(
     returnToPlace(queue, segment, index, row, nowMs);
     return true;
   }
+  const hasDied = isDeadHere || record.death !== undefined;
   // The operator has looked at it: the hop budget starts again, and the redrive is counted.
   const redriven = { ...death, hops: 0, redrives: death.redrives + 1, redrivenMs: nowMs };
   queue.outgoing.add(
     moveTarget({ queue: target }),
-    movedRecord(queue, segment, index, record, redriven, death.routingKey),
+    movedRecord(queue, segment, index, record, hasDied ? redriven : null, death.routingKey),
   );
   removeMessage(queue, segment, index, "keep");
   queue.ledger.now.totals.redriven++;

@@ -9,6 +9,7 @@ import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { endDelivery } from "./fail.ts";
 import { openMessages, OUTCOME, placeOf, sequencesOf, type Lease, type LeaseRun } from "./leases.ts";
 import { removeMessage, removePlain } from "./remove.ts";
+import { RETURN_STATE } from "./stores.ts";
 
 type Mutable = { settled: number; untilMs?: number; refused: SettlementResult["refused"][number][] };
 
@@ -104,6 +105,8 @@ function settleMessage(
     apply(queue, lease, place.run, place.index + step, place.at + step, settlement, nowMs);
   } else if (outcome === outcomeOf(settlement)) {
     result.settled++;
+  } else if (settlement.late && settlement.verdict === "ack" && ackLate(queue, lease, place, step)) {
+    result.settled++;
   } else if (settlement.verdict === "extend" && outcome !== OUTCOME.lost) {
     refuseRun(
       result,
@@ -170,6 +173,24 @@ function ack(queue: QueueContext, lease: Lease, run: LeaseRun, index: number, at
   else removePlain(queue, segment, index, "delete");
   queue.ledger.now.totals.acked++;
   if (key !== null) queue.keys.leave(queue, key);
+}
+
+/** Of a delivery that ended without an ack: while nobody was given the message since, it is done all the same. */
+function ackLate(
+  queue: QueueContext,
+  lease: Lease,
+  { run, index, at }: { run: LeaseRun; index: number; at: number },
+  step: number,
+): boolean {
+  const segment = queue.segments.find(run.segment);
+  if (segment === null) return false;
+  const row = queue.stores.returns.get(segment.first + index + step);
+  const isWaiting = row?.state === RETURN_STATE.waiting || row?.state === RETURN_STATE.ready;
+  if (!isWaiting || row.attempts !== run.attempt) return false;
+  removeMessage(queue, segment, index + step, "delete");
+  queue.leases.amend(lease, at + step, OUTCOME.acked);
+  queue.ledger.now.totals.acked++;
+  return true;
 }
 
 function refuseRun(result: Mutable, sequences: SequenceRun, code: ErrorCode, detail: string): void {

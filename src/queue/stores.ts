@@ -15,6 +15,10 @@ export interface StoredQueue {
   /** Bytes the namespace lets this queue hold. */
   readonly allottedBytes: number;
   readonly config: QueueConfig;
+  /** When the configuration was last changed; absent: never. */
+  readonly changedMs?: number;
+  /** The dead-letter queue that the catalogue knows of; absent: none. */
+  readonly notedDeadLetter?: string | null;
   /** Absent: the queue has one partition and never had more. */
   readonly partition?: Partition;
 }
@@ -154,7 +158,7 @@ export interface ReturnStore {
   hasLiveBelow(sequence: number): boolean;
   hasKey(key: string): boolean;
   /** The first, in the queue's order, of a key's rows that are not leased. */
-  firstOfKey(key: string): number | null;
+  sequencesOfKey(key: string, limit: number): number[];
   parkedOf(key: string): ReturnRow[];
 }
 
@@ -248,6 +252,9 @@ export interface TaskRow {
   readonly matched: number;
   readonly moved: number;
   readonly nextMs: number;
+  readonly startedMs: number;
+  /** Messages that were there when it began. */
+  readonly total: number;
 }
 
 export interface WorkStore {
@@ -260,6 +267,8 @@ export interface WorkStore {
   putTask(row: TaskRow): void;
   task(task: number): TaskRow | null;
   runningTasks(): TaskRow[];
+  /** The newest first. */
+  lastTasks(limit: number): TaskRow[];
   /** References of bodies in a bucket whose messages are gone. */
   putGarbage(reference: string): void;
   garbage(limit: number): string[];

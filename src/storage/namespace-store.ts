@@ -53,6 +53,13 @@ const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID`,
     ],
   },
+  {
+    number: 4,
+    sql: [
+      "ALTER TABLE queue ADD COLUMN dead_letter TEXT", // the queue that its dead messages go to; null: none
+      "CREATE INDEX queue_by_dead_letter ON queue (dead_letter, name) WHERE dead_letter IS NOT NULL",
+    ],
+  },
 ];
 
 // `name` compares as bytes (BINARY), the order in which pages go on.
@@ -70,6 +77,10 @@ const SELECT_PAGE = {
   exchange: `
   SELECT name FROM exchange WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`,
 };
+// queue_by_dead_letter
+const SELECT_SOURCES = `SELECT name FROM queue WHERE dead_letter = ? AND name > ? AND name >= ?
+  AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?`;
+const UPDATE_DEAD_LETTER = "UPDATE queue SET dead_letter = ? WHERE name = ?";
 const SELECT_EXCHANGE = "SELECT 1 FROM exchange WHERE name = ?";
 const INSERT_EXCHANGE = "INSERT INTO exchange (name) VALUES (?)";
 const DELETE_EXCHANGE = "DELETE FROM exchange WHERE name = ?";
@@ -141,6 +152,19 @@ export class NamespaceStore {
   page(kind: "queue" | "exchange", prefix: string, after: string, limit: number): string[] {
     const rows = this.sql.exec<{ name: string }>(SELECT_PAGE[kind], after, prefix, prefix, prefix, limit);
     return rows.toArray().map((row) => row.name);
+  }
+
+  /** Queues whose dead messages go to one. */
+  pageOfSources(deadLetter: string, prefix: string, after: string, limit: number): string[] {
+    const arguments_ = [deadLetter, after, prefix, prefix, prefix, limit];
+    return this.sql
+      .exec<{ name: string }>(SELECT_SOURCES, ...arguments_)
+      .toArray()
+      .map((row) => row.name);
+  }
+
+  setDeadLetter(queue: string, deadLetter: string | null): void {
+    this.sql.exec(UPDATE_DEAD_LETTER, deadLetter, queue);
   }
 
   totals(): { queues: number; exchanges: number; bytes: number } {

@@ -1,4 +1,5 @@
 // A queue's tables, put together as the core wants them.
+import { QUEUE_DEFAULTS } from "../protocol/queue-config.ts";
 import type { QueueStores, StoredQueue } from "../queue/stores.ts";
 import { SqlIdentityStore } from "./identity-store.ts";
 import { SqlKeyStore } from "./key-store.ts";
@@ -45,8 +46,8 @@ export class SqlQueueStores implements QueueStores {
     const row = this.sql.first<{ stored: string }>(READ_QUEUE);
     if (row === null) return null;
     const stored = JSON.parse(row.stored) as StoredQueue;
-    // Queues of before partitions have none.
-    return { ...stored, config: { ...stored.config, partitions: stored.config.partitions ?? 1 } };
+    // What an earlier version did not know is as it was then: the default.
+    return { ...stored, config: { ...QUEUE_DEFAULTS, ...stored.config } };
   }
 
   writeQueue(queue: StoredQueue): void {

@@ -20,8 +20,8 @@ const LIVE_BELOW = "SELECT 1 AS value FROM returned WHERE sequence < ? AND state
 const BETWEEN = `SELECT ${COLUMNS} FROM returned WHERE sequence BETWEEN ? AND ?`;
 // by returned_key
 const HAS_KEY = "SELECT 1 AS value FROM returned WHERE key = ? AND state <> 2 LIMIT 1";
-const FIRST_OF_KEY = `SELECT sequence AS value FROM returned WHERE key = ? AND state <> 2
-  ORDER BY priority DESC, rank_ms, sequence LIMIT 1`;
+const SEQUENCES_OF_KEY = `SELECT sequence FROM returned WHERE key = ? AND state <> 2
+  ORDER BY priority DESC, rank_ms, sequence LIMIT ?`;
 const PARKED_OF = `SELECT ${COLUMNS} FROM returned WHERE key = ? AND state = 3 ORDER BY sequence`;
 
 interface Row {
@@ -115,8 +115,8 @@ export class SqlReturnStore implements ReturnStore {
     return this.sql.value(HAS_KEY, key) !== null;
   }
 
-  firstOfKey(key: string): number | null {
-    return this.sql.value(FIRST_OF_KEY, key);
+  sequencesOfKey(key: string, limit: number): number[] {
+    return this.sql.all<{ sequence: number }>(SEQUENCES_OF_KEY, key, limit).map(({ sequence }) => sequence);
   }
 
   parkedOf(key: string): ReturnRow[] {

@@ -14,6 +14,7 @@ const REMOVE_OUTBOX = "DELETE FROM outbox WHERE number = ?";
 const PUT_TASK = "INSERT OR REPLACE INTO task (task, state, row) VALUES (?, ?, ?)";
 const TASK = "SELECT row FROM task WHERE task = ?";
 const RUNNING = "SELECT row FROM task WHERE state = 'running'";
+const LAST_TASKS = "SELECT row FROM task ORDER BY task DESC LIMIT ?";
 /** Ended tasks that are remembered. */
 const SWEEP_TASKS = "DELETE FROM task WHERE state <> 'running' AND task < ? - 100";
 const PUT_GARBAGE = "INSERT OR IGNORE INTO garbage (reference) VALUES (?)";
@@ -27,6 +28,12 @@ interface Row {
   not_before_ms: number;
   tries: number;
   batch: ArrayBuffer;
+}
+
+/** Tasks of earlier versions do not tell when they began. */
+function taskOf({ row }: { row: string }): TaskRow {
+  const { startedMs = 0, total = 0, ...rest } = JSON.parse(row) as Partial<TaskRow> & TaskRow;
+  return { ...rest, startedMs, total };
 }
 
 export class SqlWorkStore implements WorkStore {
@@ -70,11 +77,15 @@ export class SqlWorkStore implements WorkStore {
 
   task(task: number): TaskRow | null {
     const row = this.sql.first<{ row: string }>(TASK, task);
-    return row && (JSON.parse(row.row) as TaskRow);
+    return row && taskOf(row);
   }
 
   runningTasks(): TaskRow[] {
-    return this.sql.all<{ row: string }>(RUNNING).map((row) => JSON.parse(row.row) as TaskRow);
+    return this.sql.all<{ row: string }>(RUNNING).map(taskOf);
+  }
+
+  lastTasks(limit: number): TaskRow[] {
+    return this.sql.all<{ row: string }>(LAST_TASKS, limit).map(taskOf);
   }
 
   putGarbage(reference: string): void {

@@ -172,6 +172,8 @@ export function workTests(open: Make, claim: Claim): void {
       matched: 0,
       moved: 0,
       nextMs: 5,
+      startedMs: 1,
+      total: 3,
     };
     work.putTask(task);
     work.putTask({ ...task, task: 2, state: "done" });

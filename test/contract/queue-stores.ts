@@ -293,9 +293,9 @@ function returnTests(open: Make, claim: Claim): void {
     expect([returns.hasKey("a"), returns.hasKey("b"), returns.hasKey("c")]).toEqual([true, true, false]);
     returns.put(returned(4, { key: "a", rankMs: 5_000, state: RETURN_STATE.ready }));
     returns.put(returned(5, { key: "a", rankMs: 9_000, priority: 3, state: RETURN_STATE.ready }));
-    expect([returns.firstOfKey("a"), returns.firstOfKey("c")]).toEqual([5, null]);
+    expect([returns.sequencesOfKey("a", 1), returns.sequencesOfKey("c", 1)]).toEqual([[5], []]);
     returns.remove(5);
-    expect(returns.firstOfKey("a")).toBe(2);
+    expect(returns.sequencesOfKey("a", 1)).toEqual([2]);
     expect(returns.parkedOf("a").map(({ sequence }) => sequence)).toEqual([2]);
     expect(returns.parkedOf("b")).toEqual([]);
   });

@@ -218,7 +218,7 @@ export function purge(world: World, site: Site, upTo: number | undefined, random
   world.turn({
     site,
     random,
-    work: (queue) => queue.purge(upTo),
+    work: (queue) => queue.purge(upTo === undefined ? {} : { upToSequence: upTo }),
     apply: ({ messages }) => {
       const expected = site.model.purge(upTo ?? Number.POSITIVE_INFINITY);
       world.log(`${site.name} purge up to ${upTo ?? "the end"}: ${messages}`);

@@ -184,7 +184,7 @@ export class ModelQueue {
       message.failures++;
     }
     if (this.isExpired(message) && !ending.isFinal) return this.bury(message, "expired");
-    if (ending.isFinal || message.failures > this.config.maxFailures) {
+    if (ending.isFinal || message.failures > (this.config.maxFailures ?? Number.POSITIVE_INFINITY)) {
       return this.giveUp(message, ending.isFinal ? "rejected" : "failed");
     }
     const policyMs =

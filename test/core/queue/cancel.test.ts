@@ -91,7 +91,7 @@ describe("cancelling", () => {
     must(q.publish({ cancelKey: "a" }, { cancelKey: "b" }, { cancelKey: "c" }));
     cancelKey(q, "a");
     settleMessage(q, q.take()[0]!, "ack");
-    q.run((queue) => queue.purge(undefined));
+    q.run((queue) => queue.purge({}));
     for (const table of ["handle", "segment", "progress"]) {
       expect([table, q.counted.value(`SELECT count(*) AS value FROM ${table}`)]).toEqual([table, 0]);
     }

@@ -122,7 +122,7 @@ describe("a dead message", () => {
     const view = must(q.run((queue, nowMs) => queue.find({ id }, nowMs)));
     expect(view).toMatchObject({ state: "dead", attempts: 1, failures: 1 });
     expect(view.log).toMatchObject([{ outcome: "reject", error: "broken" }]);
-    expect(q.run((queue) => queue.purge(undefined))).toEqual({ messages: 1 });
+    expect(q.run((queue) => queue.purge({}))).toEqual({ messages: 1 });
     expect(q.info().counts).toMatchObject({ dead: 0, bytes: 0 });
   });
 

@@ -52,7 +52,7 @@ describe("a message with a dedup id", () => {
     const confirm = publish(q, "acked");
     drain(q);
     publish(q, "purged");
-    q.run((queue) => queue.purge(undefined));
+    q.run((queue) => queue.purge({}));
     must(q.publish({ dedupId: "cancelled", cancelKey: "k" }));
     must(q.run((queue) => queue.cancel({ cancelKey: "k" })));
     expect(publish(q, "acked")).toEqual({ ...confirm, duplicates: [0] });

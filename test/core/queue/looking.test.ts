@@ -164,7 +164,7 @@ describe("a purge", () => {
 
   inBothLives("removes what waits or is dead, and leaves what a consumer holds", (make) => {
     const q = makeZoo(make);
-    expect(q.run((queue) => queue.purge(undefined))).toEqual({ messages: 7 });
+    expect(q.run((queue) => queue.purge({}))).toEqual({ messages: 7 });
     expect(q.info().counts).toMatchObject({ ...EMPTY, leased: 2 });
     expect(q.info().totals.purged).toBe(7);
     const lease = peekAll(q, "leased")[0]!;
@@ -177,7 +177,7 @@ describe("a purge", () => {
     const q = make();
     for (let i = 0; i < 5; i++) must(q.publish(`${i}a`, `${i}b`, { text: `${i}c`, delayMs: 1_000 }));
     const upTo = 7;
-    const { messages } = q.run((queue) => queue.purge(upTo));
+    const { messages } = q.run((queue) => queue.purge(upTo === undefined ? {} : { upToSequence: upTo }));
     expect(messages).toBe(upTo);
     q.advance(1_000);
     const rest = drain(q);
@@ -188,9 +188,9 @@ describe("a purge", () => {
   inBothLives("takes away the timers, keys and handles of what it removes", (make) => {
     const q = makeZoo(make);
     must(q.publish({ cancelKey: "k", ttlMs: 100, delayMs: 50 }, { orderingKey: "k" }));
-    q.run((queue) => queue.purge(undefined));
+    q.run((queue) => queue.purge({}));
     q.advance(60_000);
-    q.run((queue) => queue.purge(undefined));
+    q.run((queue) => queue.purge({}));
     for (const table of ["segment", "progress", "returned", "delayed", "expiry", "blocked", "handle"]) {
       expect([table, q.counted.value(`SELECT count(*) AS value FROM ${table}`)]).toEqual([table, 0]);
     }
@@ -202,7 +202,7 @@ describe("a purge", () => {
     const q = make();
     must(q.publish("1", "2"));
     const one = takeOne(q, "1");
-    expect(q.run((queue) => queue.purge(undefined))).toEqual({ messages: 1 });
+    expect(q.run((queue) => queue.purge({}))).toEqual({ messages: 1 });
     settleMessage(q, one, "nack", { delayMs: 0 });
     expect(takeOne(q, "1")).toMatchObject({ attempt: 2 });
   });

@@ -144,7 +144,7 @@ describe("a queue with a million messages", () => {
     const records = Array.from({ length: LIMITS.recordsMax }, () => "m");
     for (let i = 0; i < 50; i++) must(q.publish(...records));
     q.evict();
-    expect(q.run((queue) => queue.purge(undefined))).toEqual({ messages: 50 * LIMITS.recordsMax });
+    expect(q.run((queue) => queue.purge({}))).toEqual({ messages: 50 * LIMITS.recordsMax });
     expect(q.info().counts).toMatchObject({ ready: 0, bytes: 0 });
     expect(q.counted.value("SELECT count(*) AS value FROM segment")).toBe(0);
   });

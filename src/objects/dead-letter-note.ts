@@ -1,0 +1,71 @@
+/**
+ * The catalogue knows where each queue's dead messages go, so that a dead-letter queue can tell whose it is. It is told
+ * after the queue has stored it; what is cut short in between is told by alarm.
+ */
+import type { Refusal, Result } from "../protocol/result.ts";
+import { deadLetterQueue } from "../queue/config-rules.ts";
+import type { Queue } from "../queue/queue.ts";
+
+export interface NotePorts {
+  open(): Queue | null;
+  /** Tells the catalogue. Null: dead messages go to no queue. */
+  note(deadLetter: string | null): Promise<Result<void>>;
+  /** Runs a change as a part of the turn's transaction. */
+  inTurn(run: (queue: Queue) => void): Promise<void>;
+}
+
+/** When a catalogue that could not be reached is tried again. */
+const RETRY_MS = 1_000;
+
+export class DeadLetterNote {
+  private readonly ports: NotePorts;
+  private telling: Promise<Refusal | null> = Promise.resolve(null);
+  private retryAtMs = 0;
+
+  constructor(ports: NotePorts) {
+    this.ports = ports;
+  }
+
+  /** One after the other, so that the catalogue's last word is the newest. */
+  tell(): Promise<Refusal | null> {
+    const told = this.telling.catch(() => null).then(() => this.tellNow());
+    this.telling = told;
+    return told;
+  }
+
+  private async tellNow(): Promise<Refusal | null> {
+    const queue = this.ports.open();
+    if (queue === null || !isUntold(queue)) return null;
+    const { origin } = queue.stored;
+    const target = deadLetterQueue(queue.config);
+    const noted = await this.ports.note(target);
+    if (!noted.ok) return noted;
+    // The queue may be another one by now, or lead elsewhere: then it is still to be told.
+    await this.ports.inTurn((current) => {
+      if (current.stored.origin === origin) current.store({ notedDeadLetter: target });
+    });
+    return null;
+  }
+
+  /** When the alarm must ring; null: the catalogue knows. */
+  nextWakeMs(queue: Queue, nowMs: number): number | null {
+    return isUntold(queue) ? Math.max(nowMs, this.retryAtMs) : null;
+  }
+
+  /** What the alarm does. */
+  async work(nowMs: number): Promise<void> {
+    this.retryAtMs = nowMs + RETRY_MS;
+    try {
+      const refused = await this.tell();
+      if (refused === null) this.retryAtMs = 0;
+      else console.error("the catalogue was not told of a dead-letter queue", refused);
+    } catch (error) {
+      console.error("the catalogue was not told of a dead-letter queue", { error: String(error) });
+    }
+  }
+}
+
+/** The head speaks for all partitions. */
+function isUntold({ stored, partition, config }: Queue): boolean {
+  return partition.index === 0 && deadLetterQueue(config) !== (stored.notedDeadLetter ?? null);
+}
