@@ -18,6 +18,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   queue: ["protocol"],
   // An outbox is the same thing in both, and so is what two configurations differ in.
   exchange: ["protocol", "routing", "queue"],
+  // A protocol of others on one side, commands of ours on the other.
+  gateways: ["protocol", "routing"],
   hub: ["protocol", "routing"],
   storage: ["protocol", "routing", "queue", "exchange", "hub"],
   // Between every caller and the objects of a queue.
@@ -39,6 +41,11 @@ const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readon
   },
   { name: /^(@hono\/|hono)/, where: /^src\/edge\//, instead: "only the edge knows HTTP" },
   { name: /^cloudflare:/, where: /^src\/objects\//, instead: "only objects know the platform" },
+  {
+    name: /^@noble\/hashes\//,
+    where: /^src\/(queue\/completion\.ts|gateways\/)/,
+    instead: "use crypto.subtle; only the core must not wait for a digest",
+  },
   {
     name: /^node:/,
     where: /^src\/edge\/site\//,
