@@ -36,7 +36,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readonly instead: string }[] = [
   {
     name: /^zod/,
-    where: /^src\/(protocol\/(exchange-schemas|schemas|schema-refusals)\.ts|edge\/)/,
+    where: /^src\/(protocol\/(exchange-schemas|queue-schemas|schemas|schema-refusals)\.ts|edge\/)/,
     instead: "validate with protocol/schemas.ts",
   },
   { name: /^(@hono\/|hono)/, where: /^src\/edge\//, instead: "only the edge knows HTTP" },

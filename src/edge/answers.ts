@@ -5,7 +5,8 @@ import type { QueueInfo, RedriveStatus } from "../protocol/commands.ts";
 import { ERRORS, type ErrorCode } from "../protocol/errors.ts";
 import type { DeliveredJson, ViewJson } from "../protocol/message-json.ts";
 import type { NamespaceUsage } from "../protocol/rpc.ts";
-import { MessageFields, QueueSettings } from "../protocol/schemas.ts";
+import { QueueSettings } from "../protocol/queue-schemas.ts";
+import { MessageFields } from "../protocol/schemas.ts";
 
 export const count = z.int().min(0);
 export const timeMs = z.int().min(0).meta({ description: "Milliseconds since 1970." });
@@ -151,6 +152,10 @@ export const Redrive = z
     scanned: count,
     matched: count,
     moved: count,
+    startedMs: timeMs,
+    total: count.meta({ description: "Messages that waited or were dead in the queue when it began." }),
+    to: z.string().optional(),
+    ratePerSecond: z.number().optional(),
   })
   .meta({ id: "RedriveStatus" });
 

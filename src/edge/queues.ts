@@ -1,15 +1,9 @@
 // Queues as things: declare, look at, change, delete, list; and what is done to one as a whole.
 import { createRoute, z } from "@hono/zod-openapi";
 import { QUEUE_DEFAULTS, type DeadLetterTarget } from "../protocol/queue-config.ts";
+import { PurgeRequest, QueueChanges, QueueSettings, ResumeKeyRequest } from "../protocol/queue-schemas.ts";
 import { ok, type Refusal } from "../protocol/result.ts";
-import {
-  EmptyRequest,
-  present,
-  PurgeRequest,
-  QueueChanges,
-  QueueSettings,
-  ResumeKeyRequest,
-} from "../protocol/schemas.ts";
+import { EmptyRequest, present } from "../protocol/schemas.ts";
 import { Affected, answers, Info } from "./answers.ts";
 import { allowsName } from "../routing/grants.ts";
 import { lacks, needs } from "./auth.ts";

@@ -1,7 +1,8 @@
 // Sending dead messages back to work.
 import { createRoute, z } from "@hono/zod-openapi";
+import { RedriveRequest } from "../protocol/queue-schemas.ts";
 import { ok } from "../protocol/result.ts";
-import { present, RedriveRequest } from "../protocol/schemas.ts";
+import { present } from "../protocol/schemas.ts";
 import { answers, Redrive } from "./answers.ts";
 import { lacks, needs } from "./auth.ts";
 import { TaskId } from "./parameters.ts";

@@ -7,12 +7,11 @@
  * ignored loses what the sender meant.
  */
 import { z } from "zod";
-import type { RedriveCommand, Settlement } from "./commands.ts";
+import type { Settlement } from "./commands.ts";
 import type { ClientFrame } from "./frames.ts";
 import { LIMITS } from "./limits.ts";
 import type { MessageJson } from "./message-json.ts";
 import { NAME_PATTERN } from "./names.ts";
-import { QUEUE_DEFAULTS, type QueueConfig, type QueueChanges as QueueConfigChanges } from "./queue-config.ts";
 import { ok, type Result } from "./result.ts";
 import { plainFrame } from "./plain-frames.ts";
 import { refusalOf } from "./schema-refusals.ts";
@@ -48,10 +47,10 @@ export function whole(min: number, max: number): z.ZodNumber {
 export const sequence = whole(1, Number.MAX_SAFE_INTEGER);
 export const leaseMs = whole(LIMITS.leaseMsMin, LIMITS.leaseMsMax);
 /** Over the pull interface a lease may be none at all: the message counts as tried, and is back at once. */
-const pullLeaseMs = whole(0, LIMITS.leaseMsMax).refine((ms) => ms === 0 || ms >= LIMITS.leaseMsMin, {
+export const pullLeaseMs = whole(0, LIMITS.leaseMsMax).refine((ms) => ms === 0 || ms >= LIMITS.leaseMsMin, {
   message: `must be 0, or at least ${LIMITS.leaseMsMin}`,
 });
-const delayMs = whole(0, LIMITS.delayMsMax);
+export const delayMs = whole(0, LIMITS.delayMsMax);
 const SequenceRun = z.tuple([sequence, whole(1, LIMITS.leasedMax)]);
 
 /** Headers by their names. Zod's own record drops the name `__proto__` without a word; here it is refused. */
@@ -216,92 +215,7 @@ export const SettleRequest = z.strictObject({
   settlements: z.array(HttpSettlement).min(1).max(LIMITS.settlementsMax),
 });
 
-const RetryPolicy = z.strictObject({
-  kind: z.enum(["fixed", "linear", "exponential"]).default(QUEUE_DEFAULTS.retry.kind),
-  baseMs: whole(0, LIMITS.delayMsMax).default(QUEUE_DEFAULTS.retry.baseMs),
-  maxMs: whole(0, LIMITS.delayMsMax).default(QUEUE_DEFAULTS.retry.maxMs),
-  jitter: z.number().min(0).max(1).default(QUEUE_DEFAULTS.retry.jitter),
-});
-
-const label = text(LIMITS.labelBytesMax);
-const labelName = shortText.refine((name) => name !== "", { message: "must not be empty" });
-
-/** What is left out has its default; `retry` and `deadLetter` are one value each. */
-export const QueueSettings = z.strictObject({
-  leaseMs: pullLeaseMs.optional(),
-  maxFailures: whole(0, 1_000).nullable().optional(),
-  retry: RetryPolicy.optional(),
-  nackDelayMs: delayMs.optional(),
-  deadLetter: z
-    .union(
-      [
-        z.strictObject({ queue: Name, routingKey: shortText.optional() }),
-        z.strictObject({ exchange: Name, routingKey: shortText.optional() }),
-      ],
-      { error: "must name a queue or an exchange, and may name a routingKey" },
-    )
-    .nullable()
-    .optional(),
-  deadLetterFrom: z.array(Name).max(LIMITS.deadLetterFromMax).nullable().optional(),
-  onExpiry: z.enum(["deadLetter", "drop"]).optional(),
-  delayMs: delayMs.optional(),
-  receiveWaitMs: whole(0, LIMITS.waitMsMax).optional(),
-  ttlMs: whole(0, LIMITS.delayMsMax).nullable().optional(),
-  maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
-  maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),
-  overflow: z.enum(["reject", "dropOldest"]).optional(),
-  fifo: z.boolean().optional(),
-  maxPerKey: whole(1, LIMITS.creditMax).optional(),
-  oneDeliveryPerKey: z.boolean().optional(),
-  onKeyFailure: z.enum(["park", "skip", "drain"]).optional(),
-  dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
-  dedupByContent: z.boolean().optional(),
-  dedupScope: z.enum(["queue", "key"]).optional(),
-  required: z
-    .array(z.enum(["orderingKey", "dedupId"]))
-    .max(2)
-    .optional(),
-  singleActiveConsumer: z.boolean().optional(),
-  bodyBytesMax: whole(1, LIMITS.bodyBytesMax).optional(),
-  partitions: whole(1, LIMITS.partitionsMax).optional(),
-  labels: headersOf(labelName, label).optional(),
-});
-
-/** What is left out keeps its value; a label of null is taken away. */
-export const QueueChanges = QueueSettings.extend({
-  labels: headersOf(labelName, label.nullable()).optional(),
-});
-
-export const PurgeRequest = z.strictObject({
-  upToSequence: sequence.optional(),
-  leased: z.boolean().optional(),
-});
 export const EmptyRequest = z.strictObject({});
-export const ResumeKeyRequest = z.strictObject({ key, action: z.enum(["retry", "skip", "drain"]) });
-
-export const DeathReason = z.enum(["failed", "expired", "overflow", "rejected"]);
-
-const RedriveFilter = z.strictObject({
-  ids: z.array(key).min(1).max(1_000).optional(),
-  reason: DeathReason.optional(),
-  queue: Name.optional(),
-  routingKey: shortText.optional(),
-  orderingKey: key.optional(),
-  headers: headersOf(shortText, z.string()).optional(),
-  diedBeforeMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
-  diedAfterMs: whole(0, Number.MAX_SAFE_INTEGER).optional(),
-  errorIncludes: text(LIMITS.errorBytesMax).optional(),
-});
-
-export const RedriveRequest = z.strictObject({
-  filter: RedriveFilter.default({}),
-  to: Name.optional(),
-  dryRun: z.boolean().default(false),
-  all: z.boolean().optional(),
-  alone: z.boolean().optional(),
-  limit: whole(1, Number.MAX_SAFE_INTEGER).optional(),
-  ratePerSecond: z.number().positive().max(1_000_000).optional(),
-});
 
 export const QuotaRequest = z.strictObject({
   queuesMax: whole(0, LIMITS.queuesMax).optional(),
@@ -402,7 +316,4 @@ export type Fits<T, U extends T> = U;
 export type SchemasFit = [
   Fits<MessageJson, Present<z.output<typeof Message>>>,
   Fits<Settlement, Present<z.output<typeof LeaseSettlement>>>,
-  Fits<RedriveCommand, Present<z.output<typeof RedriveRequest>>>,
-  Fits<Partial<QueueConfig>, Present<z.output<typeof QueueSettings>>>,
-  Fits<QueueConfigChanges, Present<z.output<typeof QueueChanges>>>,
 ];

@@ -11,7 +11,22 @@
  * anything throws, the transaction is rolled back and this object is thrown away and opened again from storage.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { Delivery, MessageHandle, MessageView, PeekCommand, PeekPage, PublishCommand, PublishConfirm, PurgeOptions, QueueInfo, ReceiveCommand, RedriveCommand, RedriveStatus, Settlement, SettlementResult } from "../protocol/commands.ts";
+import type {
+  Delivery,
+  MessageHandle,
+  MessageView,
+  PeekCommand,
+  PeekPage,
+  PublishCommand,
+  PublishConfirm,
+  PurgeOptions,
+  QueueInfo,
+  ReceiveCommand,
+  RedriveCommand,
+  RedriveStatus,
+  Settlement,
+  SettlementResult,
+} from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { moveSender, type Move } from "../protocol/move-target.ts";
@@ -26,7 +41,16 @@ import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
 import { acceptMove, type Moved } from "./moved.ts";
 import { postpone } from "./outgoing.ts";
-import { endFence, endWait, learn, noteTold, partitionOf, refuseLayout, withChange, workedOff } from "./partition.ts";
+import {
+  endFence,
+  endWait,
+  learn,
+  noteTold,
+  partitionOf,
+  refuseLayout,
+  withChange,
+  workedOff,
+} from "./partition.ts";
 import { purge } from "./purge.ts";
 import { receive } from "./receive.ts";
 import { Remotes } from "./remotes.ts";

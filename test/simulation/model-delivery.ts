@@ -50,7 +50,9 @@ export function eligible(queue: ModelQueue): ModelMessage[] {
 
 /** A message back from an earlier attempt whose next failure is its end: it goes out alone. */
 export function isLastAttempt(queue: ModelQueue, message: ModelMessage): boolean {
-  return message.state === "ready" && message.failures >= (queue.config.maxFailures ?? Number.POSITIVE_INFINITY);
+  return (
+    message.state === "ready" && message.failures >= (queue.config.maxFailures ?? Number.POSITIVE_INFINITY)
+  );
 }
 
 /** Something that had to go out before this message, or null. Across keys only the priority counts. */

@@ -87,10 +87,10 @@ describe("declaring an exchange", () => {
 
   it("refuses a name that is none", async () => {
     for (const [method, path] of [
-      ["PUT", "/v1/exchanges/-x"],
-      ["POST", "/v1/exchanges/-x/bindings"],
-      ["POST", "/v1/exchanges/-x/messages"],
-      ["GET", "/v1/exchanges/-x/presence"],
+      ["PUT", "/v1/exchanges/.x"],
+      ["POST", "/v1/exchanges/.x/bindings"],
+      ["POST", "/v1/exchanges/.x/messages"],
+      ["GET", "/v1/exchanges/.x/presence"],
     ] as const) {
       const response = await open().request(method, path);
       expect(await problemOf(response)).toMatchObject({ code: "bad_name" });
@@ -144,7 +144,7 @@ describe("bindings", () => {
   });
 
   it("lead to one queue or one exchange", async () => {
-    for (const destination of [{}, { queue: "a", exchange: "b" }, { queue: "-" }, undefined]) {
+    for (const destination of [{}, { queue: "a", exchange: "b" }, { queue: "." }, undefined]) {
       expect(await problemOf(await bind(open(), { destination }))).toMatchObject({ code: "bad_request" });
     }
   });

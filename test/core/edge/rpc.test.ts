@@ -269,7 +269,7 @@ describe("a reply", () => {
   it.each([
     ["~4.9.short", "bad_request", "Millrace-Reply-To: is neither an inbox nor a queue's name"],
     ["~64.9.0123456789a", "bad_request", "Millrace-Reply-To: is neither an inbox nor a queue's name"],
-    ["-answers", "bad_name", 'Millrace-Reply-To: "-answers" must be'],
+    [".answers", "bad_name", 'Millrace-Reply-To: ".answers" must be'],
   ])("is refused to %s", async (to, code, detail) => {
     const broker = new FakeBroker();
     const problem = await problemOf(await reply(broker, to));

@@ -57,7 +57,7 @@ describe("a redrive", () => {
   inBothLives("in a dry run counts and moves nothing", (make) => {
     const { dlq } = makeDeadLetters(make);
     const dry = redrive(dlq, { dryRun: true, filter: { reason: "failed" } });
-    expect(dry).toEqual({ task: null, state: "dry_run", scanned: 5, matched: 2, moved: 0 });
+    expect(dry).toMatchObject({ task: null, state: "dry_run", scanned: 5, matched: 2, moved: 0, total: 5 });
     expect(redrive(dlq, { dryRun: true, limit: 3 })).toMatchObject({ matched: 3 });
     expect(dlq.info().counts).toMatchObject({ ready: 5, deadLettering: 0 });
   });
