@@ -16,8 +16,8 @@ export interface IdentityKeys {
   readonly publicKey?: string | undefined;
 }
 
-/** What a client of AWS calls its credentials. */
-export interface AccessKey {
+/** What a client of AWS is given to sign with. */
+export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
@@ -153,7 +153,7 @@ export async function signToken(claims: Claims, secret: string): Promise<string>
 }
 
 /** Makes an access key. For the command line and tests, as `signToken`. */
-export async function signAccessKey(claims: Claims, secret: string): Promise<AccessKey> {
+export async function signAccessKey(claims: Claims, secret: string): Promise<Credentials> {
   const accessKeyId = await sign({ ...payloadFrom(claims), use: ACCESS_KEY_USE }, secret, "HS256");
   return { accessKeyId, secretAccessKey: await secretAccessKeyOf(accessKeyId, secret) };
 }
