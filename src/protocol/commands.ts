@@ -108,8 +108,8 @@ export interface Settlement {
   readonly leaseMs?: number;
   readonly dead?: boolean;
   /**
-   * With ack: counts as well when this delivery has ended without one, as long as nobody was given the message since. For
-   * consumers that finished late.
+   * With ack and extend: counts as well when this delivery has ended without an ack, as long as nobody was given the
+   * message since. For consumers that are late. A message that its key holds back can't be extended late.
    */
   readonly late?: boolean;
   /** The consumer's words on what went wrong; cut at 1,024 bytes. */
@@ -212,6 +212,8 @@ export interface PurgeOptions {
   readonly upToSequence?: number;
   /** What consumers hold as well; default false. Their settlements count as made. */
   readonly leased?: boolean;
+  /** Dedup ids are forgotten as well; default false. */
+  readonly dedup?: boolean;
 }
 
 export interface RedriveFilter {

@@ -50,8 +50,8 @@ export interface QueueConfig {
   /** Messages of one key that may be out at a time. Above 1, a key's order is only that of first deliveries. */
   readonly maxPerKey: number;
   /**
-   * A key's messages are out in one delivery at a time: it may hold up to maxPerKey of them, in their order, and the next
-   * ones go out when all of them are settled.
+   * A key's messages are out in one delivery at a time: it may hold up to maxPerKey of them, in their order. Nothing goes
+   * out behind a message that is out; one that came back may go before those that still are.
    */
   readonly oneDeliveryPerKey: boolean;
   readonly onKeyFailure: OnKeyFailure;

@@ -171,7 +171,7 @@ function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
         ? "leaseMs"
         : dead !== undefined && verdict !== "reject"
           ? "dead"
-          : late !== undefined && verdict !== "ack"
+          : late !== undefined && verdict !== "ack" && verdict !== "extend"
             ? "late"
             : null;
   if (misfit === null) return;

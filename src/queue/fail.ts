@@ -60,7 +60,7 @@ export function endDelivery(queue: QueueContext, message: OpenMessage, ending: E
   } else {
     giveBack(queue, { segment, index, key, row, history }, ending);
   }
-  if (key !== null) queue.keys.leave(queue, key);
+  if (key !== null) queue.keys.leave(queue, key, segment.first + index);
 }
 
 function historyAfter({ lease, run }: OpenMessage, row: ReturnRow | null, ending: Ending): History {

@@ -13,9 +13,10 @@ import type { ReturnRow } from "./stores.ts";
 const RESCAN_KEYS = 256;
 
 export class KeyLines {
-  private readonly inFlight = new Map<string, number>();
-  /** Keys of the delivery that is put together now, and the sequences that came back and are in it. */
-  private readonly together = new Map<string, number[]>();
+  /** Keys with messages out, and the sequences of these. */
+  private readonly inFlight = new Map<string, Set<number>>();
+  /** The same of the delivery that is put together now. */
+  private readonly together = new Map<string, Set<number>>();
   /** Free keys that have a line, by the priority of its first message. Bounded by the keys that were in flight. */
   private readonly free = new Map<number, Set<string>>();
   /** Where the search for free keys goes on: a key, null for the start, undefined when it is over. */
@@ -23,8 +24,9 @@ export class KeyLines {
 
   restore(queue: QueueContext): void {
     for (const { run, index } of queue.leases.openIn()) {
-      const key = keyAt(queue, queue.segments.get(run.segment), index);
-      if (key !== null) this.enter(key);
+      const segment = queue.segments.get(run.segment);
+      const key = keyAt(queue, segment, index);
+      if (key !== null) this.enter(key, segment.first + index);
     }
     this.searchAgain(queue);
   }
@@ -47,17 +49,15 @@ export class KeyLines {
     this.together.clear();
   }
 
-  /** `returned`: the sequence of a message that came back. */
-  enter(key: string, returned?: number): void {
-    this.inFlight.set(key, (this.inFlight.get(key) ?? 0) + 1);
-    const sequences = this.together.get(key) ?? [];
-    this.together.set(key, returned === undefined ? sequences : [...sequences, returned]);
+  enter(key: string, sequence: number): void {
+    addTo(this.inFlight, key, sequence);
+    addTo(this.together, key, sequence);
   }
 
-  leave(queue: QueueContext, key: string): void {
-    const count = this.inFlight.get(key) ?? 0;
-    if (count > 1) this.inFlight.set(key, count - 1);
-    else this.inFlight.delete(key);
+  leave(queue: QueueContext, key: string, sequence: number): void {
+    const out = this.inFlight.get(key);
+    out?.delete(sequence);
+    if (out?.size === 0) this.inFlight.delete(key);
     this.offer(queue, key);
   }
 
@@ -71,10 +71,21 @@ export class KeyLines {
     else this.free.set(priority, new Set([key]));
   }
 
+  /** No fresh message of the key may be taken now. */
   isFull(queue: QueueContext, key: string): boolean {
+    return this.isShut(queue, key, Number.POSITIVE_INFINITY);
+  }
+
+  /** Whether a message of the key may not go out for those that are out already. */
+  private isShut(queue: QueueContext, key: string, sequence: number): boolean {
     const { maxPerKey, oneDeliveryPerKey } = configOf(queue);
-    const out = this.inFlight.get(key) ?? 0;
-    return out >= maxPerKey || (oneDeliveryPerKey && out > 0 && !this.together.has(key));
+    const out = this.inFlight.get(key);
+    if (out === undefined) return false;
+    if (out.size >= maxPerKey) return true;
+    if (!oneDeliveryPerKey) return false;
+    const own = this.together.get(key);
+    for (const other of out) if (other < sequence && !own?.has(other)) return true;
+    return false;
   }
 
   /** No message of the key may be taken now. */
@@ -98,14 +109,14 @@ export class KeyLines {
   /** Whether a message that came back may go out: nothing of its key that came back stands before it. */
   mayReturn(queue: QueueContext, row: ReturnRow): boolean {
     if (row.key === null) return true;
-    if (this.isFull(queue, row.key)) return false;
+    if (this.isShut(queue, row.key, row.sequence)) return false;
     if (queue.ledger.now.parked > 0 && queue.stores.returns.parkedOf(row.key).length > 0) return false;
     const { maxPerKey, oneDeliveryPerKey } = configOf(queue);
     // With several deliveries out at a time, only the order of first deliveries is kept.
     if (maxPerKey > 1 && !oneDeliveryPerKey) return true;
-    const before = this.together.get(row.key) ?? [];
-    const line = queue.stores.returns.sequencesOfKey(row.key, before.length + 1);
-    return line.find((sequence) => !before.includes(sequence)) === row.sequence;
+    const own = this.together.get(row.key);
+    const line = queue.stores.returns.sequencesOfKey(row.key, (own?.size ?? 0) + 1);
+    return line.find((sequence) => !own?.has(sequence)) === row.sequence;
   }
 
   /** The next free key of a priority, or null. It must be offered again if its line goes on. */
@@ -160,6 +171,12 @@ export class KeyLines {
     }
     queue.hasMoreWork = true;
   }
+}
+
+function addTo(keys: Map<string, Set<number>>, key: string, sequence: number): void {
+  const known = keys.get(key);
+  if (known) known.add(sequence);
+  else keys.set(key, new Set([sequence]));
 }
 
 function linePriority(queue: QueueContext, key: string): number | null {

@@ -35,7 +35,9 @@ export interface Lease {
   readonly attemptId: string | null;
   readonly grantedMs: number;
   untilMs: number;
-  readonly runs: readonly LeaseRun[];
+  /** When it ends for messages whose time was changed on its own, by their place. */
+  readonly untils: Map<number, number>;
+  runs: readonly LeaseRun[];
   /** An Outcome a message, run after run. */
   readonly outcomes: Uint8Array;
   open: number;
@@ -67,6 +69,7 @@ export class Leases {
         ...row,
         id: row.lease,
         runs,
+        untils: new Map(row.untils === null ? [] : (JSON.parse(row.untils) as [number, number][])),
         outcomes,
         open: 0,
         deviates: row.outcomes !== null,
@@ -98,11 +101,12 @@ export class Leases {
     return this.active.get(id) ?? this.ended.get(id) ?? null;
   }
 
-  grant(lease: Omit<Lease, "slot" | "outcomes" | "open" | "deviates">): Lease {
+  grant(lease: Omit<Lease, "slot" | "untils" | "outcomes" | "open" | "deviates">): Lease {
     const count = lease.runs.reduce((sum, run) => sum + run.count, 0);
     const granted: Lease = {
       ...lease,
       slot: this.takeSlot(),
+      untils: new Map(),
       outcomes: new Uint8Array(count),
       open: count,
       deviates: false,
@@ -136,20 +140,43 @@ export class Leases {
     this.changed.add(lease);
   }
 
-  extend(lease: Lease, untilMs: number): void {
-    lease.untilMs = untilMs;
+  /** `places`: which of its open messages. */
+  extend(lease: Lease, untilMs: number, places: ReadonlySet<number>): void {
+    if (places.size === lease.open) {
+      lease.untilMs = untilMs;
+      lease.untils.clear();
+    } else {
+      for (const at of places) lease.untils.set(at, untilMs);
+    }
+    this.changed.add(lease);
+  }
+
+  /** Gives a message that is nobody's back to the lease it was under. It has a row among the returned now. */
+  reopen(lease: Lease, at: number, untilMs: number): void {
+    assert(lease.outcomes[at] !== OUTCOME.open, `lease ${lease.id} still holds message ${at}`);
+    lease.outcomes[at] = OUTCOME.open;
+    lease.runs = withReturned(lease.runs, at);
+    lease.untils.set(at, untilMs);
+    lease.deviates = true;
+    lease.open++;
+    this.count(lease.consumerId, 1);
+    this.ended.delete(lease.id);
+    this.active.set(lease.id, lease);
     this.changed.add(lease);
   }
 
   /** The earliest end of a lease, or null. */
   nextUntilMs(): number | null {
     let next: number | null = null;
-    for (const lease of this.active.values()) if (next === null || lease.untilMs < next) next = lease.untilMs;
+    for (const lease of this.active.values()) {
+      const untilMs = endOf(lease);
+      if (next === null || untilMs < next) next = untilMs;
+    }
     return next;
   }
 
   overdue(nowMs: number): Lease[] {
-    return [...this.active.values()].filter((lease) => lease.untilMs <= nowMs);
+    return [...this.active.values()].filter((lease) => endOf(lease) <= nowMs);
   }
 
   /** Calls back with each open message that lies in a segment, or in all. */
@@ -217,6 +244,35 @@ export class Leases {
   }
 }
 
+/** When a message's stay under its lease ends. */
+export function untilOf(lease: Lease, at: number): number {
+  return lease.untils.get(at) ?? lease.untilMs;
+}
+
+/** When the first of its open messages ends its stay. */
+export function endOf(lease: Lease): number {
+  if (lease.untils.size === 0) return lease.untilMs;
+  let first = Number.POSITIVE_INFINITY;
+  for (const { at } of openMessages(lease)) first = Math.min(first, untilOf(lease, at));
+  return first;
+}
+
+/** The runs with one message of them a run of its own, which has a row among the returned. */
+function withReturned(runs: readonly LeaseRun[], place: number): LeaseRun[] {
+  let at = 0;
+  return runs.flatMap((run) => {
+    const inside = place - at;
+    at += run.count;
+    if (inside < 0 || inside >= run.count || run.isReturned) return [run];
+    const parts = [
+      { ...run, count: inside },
+      { ...run, index: run.index + inside, count: 1, isReturned: true as const },
+      { ...run, index: run.index + inside + 1, count: run.count - inside - 1 },
+    ];
+    return parts.filter(({ count }) => count > 0);
+  });
+}
+
 export function* openMessages(
   lease: Lease,
   segmentId?: number,
@@ -259,6 +315,7 @@ function rowOf(lease: Lease): LeaseRow {
     attemptId: lease.attemptId,
     grantedMs: lease.grantedMs,
     untilMs: lease.untilMs,
+    untils: lease.untils.size === 0 ? null : JSON.stringify([...lease.untils]),
     runs: JSON.stringify(lease.runs),
     outcomes: lease.deviates ? lease.outcomes : null,
   };

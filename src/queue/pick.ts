@@ -146,7 +146,7 @@ export class Picker {
           return;
         }
         unblockMessage(this.queue, segment, index);
-        this.queue.keys.enter(key);
+        this.queue.keys.enter(key, segment.first + index);
       }
       this.queue.keys.offer(this.queue, key);
     }
@@ -232,7 +232,7 @@ export class Picker {
         const key = keyAt(this.queue, segment, index);
         if (key !== null && this.setAside(segment, index, key, aside)) continue;
         if (this.take(segment, index, 1, null) === 0) break;
-        if (key !== null) this.queue.keys.enter(key);
+        if (key !== null) this.queue.keys.enter(key, segment.first + index);
       }
       for (const [key, indexes] of aside) blockMessages(this.queue, key, segment, indexes);
     }

@@ -3,6 +3,7 @@
  * holds stays with it. Whole segments go without being read, unless something outside them refers to their messages.
  */
 import { FIELD } from "../protocol/batch.ts";
+import type { PurgeOptions } from "../protocol/commands.ts";
 import { countBits } from "./bitmap.ts";
 import { keyAt, type QueueContext } from "./context.ts";
 import { OUTCOME } from "./leases.ts";
@@ -14,9 +15,11 @@ import type { SegmentHead } from "./stores.ts";
 const READ_FIRST = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
 const PAGE = 500;
 
-export function purge(queue: QueueContext, upToSequence: number, withLeased: boolean): { messages: number } {
+export function purge(queue: QueueContext, options: PurgeOptions): { messages: number } {
+  const { upToSequence = queue.ledger.now.nextSequence - 1, leased = false, dedup = false } = options;
   const before = queue.ledger.now.messages;
-  if (withLeased) purgeLeased(queue, upToSequence);
+  if (leased) purgeLeased(queue, upToSequence);
+  if (dedup) queue.stores.identities.removeDedups();
   const held = new Set<number>();
   for (const lease of queue.leases.active.values()) for (const run of lease.runs) held.add(run.segment);
   for (const lane of queue.ledger.lanes()) {
@@ -49,7 +52,7 @@ function purgeLeased(queue: QueueContext, upToSequence: number): void {
     const key = keyAt(queue, segment, index);
     queue.leases.close(lease, at, OUTCOME.acked);
     removeMessage(queue, segment, index, "delete");
-    if (key !== null) queue.keys.leave(queue, key);
+    if (key !== null) queue.keys.leave(queue, key, segment.first + index);
   }
 }
 

@@ -284,8 +284,8 @@ export class Queue {
     return find(this.context, handle, this.context.ledger.tickClock(nowMs));
   }
 
-  purge({ upToSequence, leased = false }: PurgeOptions): { messages: number } {
-    return purge(this.context, upToSequence ?? this.context.ledger.now.nextSequence - 1, leased);
+  purge(options: PurgeOptions): { messages: number } {
+    return purge(this.context, options);
   }
 
   redrive(command: RedriveCommand, nowMs: number): Result<RedriveStatus> {

@@ -50,8 +50,8 @@ function repeat(queue: QueueContext, command: ReceiveCommand, nowMs: number): De
   if (command.attemptId === undefined) return null;
   for (const lease of queue.leases.active.values()) {
     const isSame = lease.attemptId === command.attemptId && lease.consumer === command.consumer;
-    if (isSame && lease.open === lease.outcomes.length && lease.untilMs > nowMs)
-      return deliveryOf(queue, lease);
+    const isUntouched = lease.open === lease.outcomes.length && lease.untils.size === 0;
+    if (isSame && isUntouched && lease.untilMs > nowMs) return deliveryOf(queue, lease);
   }
   return null;
 }

@@ -7,11 +7,26 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
 import { endDelivery } from "./fail.ts";
-import { openMessages, OUTCOME, placeOf, sequencesOf, type Lease, type LeaseRun } from "./leases.ts";
-import { removeMessage, removePlain } from "./remove.ts";
+import {
+  endOf,
+  openMessages,
+  OUTCOME,
+  placeOf,
+  sequencesOf,
+  untilOf,
+  type Lease,
+  type LeaseRun,
+} from "./leases.ts";
+import { putReturn, removeMessage, removePlain } from "./remove.ts";
 import { RETURN_STATE } from "./stores.ts";
 
-type Mutable = { settled: number; untilMs?: number; refused: SettlementResult["refused"][number][] };
+type Mutable = {
+  settled: number;
+  untilMs?: number;
+  refused: SettlementResult["refused"][number][];
+  /** Places of messages that are to be extended. */
+  extended: Set<number>;
+};
 
 export function settleAll(
   queue: QueueContext,
@@ -23,32 +38,42 @@ export function settleAll(
 }
 
 function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): SettlementResult {
-  const result: Mutable = { settled: 0, refused: [] };
+  const result: Mutable = { settled: 0, refused: [], extended: new Set() };
   const lease = queue.leases.find(settlement.lease);
-  if (lease === null || lease.untilMs <= nowMs) {
-    // A lease whose time is up is over, even if the alarm has not come round to it yet.
-    if (lease !== null) endOverdue(queue, lease, nowMs);
-    if (lease === null) {
-      for (const run of settlement.sequences ?? [[0, 0] as const])
-        refuseRun(result, run, "lease_lost", "no such lease, or it ended long ago");
-      return result;
-    }
+  if (lease === null) {
+    for (const run of settlement.sequences ?? [[0, 0] as const])
+      refuseRun(result, run, "lease_lost", "no such lease, or it ended long ago");
+    return result;
   }
+  // A lease whose time is up is over, even if the alarm has not come round to it yet.
+  endOverdue(queue, lease, nowMs);
   // Once nothing is open, the whole delivery is being settled again: each message is judged as if it were named.
   const named = settlement.sequences ?? (lease.open > 0 ? null : sequencesOf(lease));
   if (named === null) settleOpen(queue, lease, settlement, nowMs, result);
   else for (const run of named) settleRun(queue, lease, run, settlement, nowMs, result);
-  if (settlement.verdict === "extend" && result.settled > 0) {
-    const untilMs = nowMs + (settlement.leaseMs ?? configOf(queue).leaseMs);
-    queue.leases.extend(lease, Math.min(untilMs, lease.grantedMs + LIMITS.leaseMsMax));
-    result.untilMs = lease.untilMs;
+  if (result.extended.size > 0) {
+    const untilMs = extendedUntilMs(queue, lease, settlement, nowMs);
+    queue.leases.extend(lease, untilMs, result.extended);
+    result.untilMs = untilMs;
   }
-  return result;
+  const { extended: _places, ...told } = result;
+  return told;
 }
 
-/** Every message still open under a lease whose time is up counts as failed. */
+function extendedUntilMs(
+  queue: QueueContext,
+  lease: Lease,
+  { leaseMs = configOf(queue).leaseMs }: Settlement,
+  nowMs: number,
+): number {
+  return Math.min(nowMs + leaseMs, lease.grantedMs + LIMITS.leaseMsMax);
+}
+
+/** Every message still open under a lease whose time is up for it counts as failed. */
 export function endOverdue(queue: QueueContext, lease: Lease, nowMs: number): void {
+  if (lease.open === 0 || endOf(lease) > nowMs) return;
   for (const message of openMessages(lease)) {
+    if (untilOf(lease, message.at) > nowMs) continue;
     endDelivery(queue, message, { outcome: "lease_expired", nowMs, isFailure: true });
   }
 }
@@ -63,6 +88,7 @@ function settleOpen(
   for (const message of openMessages(lease)) {
     result.settled++;
     apply(queue, lease, message.run, message.index, message.at, settlement, nowMs);
+    if (settlement.verdict === "extend") result.extended.add(message.at);
   }
 }
 
@@ -103,9 +129,10 @@ function settleMessage(
   if (outcome === OUTCOME.open) {
     result.settled++;
     apply(queue, lease, place.run, place.index + step, place.at + step, settlement, nowMs);
+    if (settlement.verdict === "extend") result.extended.add(place.at + step);
   } else if (outcome === outcomeOf(settlement)) {
     result.settled++;
-  } else if (settlement.late && settlement.verdict === "ack" && ackLate(queue, lease, place, step)) {
+  } else if (settlement.late && settleLate(queue, lease, place, step, settlement, nowMs, result)) {
     result.settled++;
   } else if (settlement.verdict === "extend" && outcome !== OUTCOME.lost) {
     refuseRun(
@@ -172,24 +199,39 @@ function ack(queue: QueueContext, lease: Lease, run: LeaseRun, index: number, at
   if (run.isReturned) removeMessage(queue, segment, index, "delete");
   else removePlain(queue, segment, index, "delete");
   queue.ledger.now.totals.acked++;
-  if (key !== null) queue.keys.leave(queue, key);
+  if (key !== null) queue.keys.leave(queue, key, segment.first + index);
 }
 
-/** Of a delivery that ended without an ack: while nobody was given the message since, it is done all the same. */
-function ackLate(
+/** Of a delivery that ended without an ack, as long as nobody was given the message since. False when it can't be. */
+function settleLate(
   queue: QueueContext,
   lease: Lease,
-  { run, index, at }: { run: LeaseRun; index: number; at: number },
+  { run, index: from, at }: { run: LeaseRun; index: number; at: number },
   step: number,
+  settlement: Settlement,
+  nowMs: number,
+  result: Mutable,
 ): boolean {
   const segment = queue.segments.find(run.segment);
   if (segment === null) return false;
-  const row = queue.stores.returns.get(segment.first + index + step);
+  const index = from + step;
+  const row = queue.stores.returns.get(segment.first + index);
   const isWaiting = row?.state === RETURN_STATE.waiting || row?.state === RETURN_STATE.ready;
   if (!isWaiting || row.attempts !== run.attempt) return false;
-  removeMessage(queue, segment, index + step, "delete");
-  queue.leases.amend(lease, at + step, OUTCOME.acked);
-  queue.ledger.now.totals.acked++;
+  if (settlement.verdict === "ack") {
+    removeMessage(queue, segment, index, "delete");
+    queue.leases.amend(lease, at + step, OUTCOME.acked);
+    queue.ledger.now.totals.acked++;
+    return true;
+  }
+  const untilMs = extendedUntilMs(queue, lease, settlement, nowMs);
+  // Its key's order may have gone on without it.
+  if (settlement.verdict !== "extend" || row.key !== null || untilMs <= nowMs) return false;
+  // The attempt goes on: its failure is taken back.
+  const leased = { ...row, state: RETURN_STATE.leased, failures: run.failures, availableMs: 0 };
+  putReturn(queue, row, leased, segment.table.size(index));
+  queue.leases.reopen(lease, at + step, untilMs);
+  result.untilMs = untilMs;
   return true;
 }
 

@@ -93,6 +93,8 @@ export interface LeaseRow {
   readonly attemptId: string | null;
   readonly grantedMs: number;
   readonly untilMs: number;
+  /** JSON of Lease.untils, null when there are none. */
+  readonly untils: string | null;
   /** JSON of LeaseRun[] without outcomes. */
   readonly runs: string;
   /** A byte a message (Outcome), null while every message is open or acked. */
@@ -218,6 +220,8 @@ export interface IdentityStore {
   putDedup(id: string, sequence: number, untilMs: number): void;
   removeDedupBefore(nowMs: number, limit: number): number;
   nextDedupMs(): number | null;
+  /** Forgets all dedup ids. */
+  removeDedups(): void;
   /** The message that has a cancel key, or an id brought from elsewhere. */
   handle(kind: "id" | "cancelKey", value: string): { sequence: number; segment: number } | null;
   putHandle(kind: "id" | "cancelKey", value: string, sequence: number, segment: number): void;

@@ -6,6 +6,7 @@ const PUT_DEDUP = "INSERT OR REPLACE INTO dedup (id, sequence, until_ms) VALUES 
 // by dedup_until
 const SWEEP_DEDUP = `DELETE FROM dedup WHERE id IN
   (SELECT id FROM dedup WHERE until_ms <= ? ORDER BY until_ms LIMIT ?) RETURNING 1`;
+const CLEAR_DEDUP = "DELETE FROM dedup";
 const NEXT_DEDUP = "SELECT min(until_ms) AS value FROM dedup";
 const HANDLE = "SELECT sequence, segment FROM handle WHERE kind = ? AND value = ?";
 const PUT_HANDLE = "INSERT OR REPLACE INTO handle (kind, value, sequence, segment) VALUES (?, ?, ?, ?)";
@@ -38,6 +39,10 @@ export class SqlIdentityStore implements IdentityStore {
 
   nextDedupMs(): number | null {
     return this.sql.value(NEXT_DEDUP);
+  }
+
+  removeDedups(): void {
+    this.sql.run(CLEAR_DEDUP);
   }
 
   handle(kind: "id" | "cancelKey", value: string): { sequence: number; segment: number } | null {

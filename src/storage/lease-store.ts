@@ -1,15 +1,15 @@
 import type { LeaseRow, LeaseStore } from "../queue/stores.ts";
 import { bytesOf, type Sql } from "./sql.ts";
 
-const READ_ALL = `SELECT slot, lease, consumer, consumer_id, attempt_id, granted_ms, until_ms, runs, outcomes
+const READ_ALL = `SELECT slot, lease, consumer, consumer_id, attempt_id, granted_ms, until_ms, untils, runs, outcomes
   FROM lease WHERE slot > 0`;
 const NEWEST = "SELECT snapshot FROM lease ORDER BY version DESC LIMIT 1";
 const WRITE = `INSERT INTO lease
-  (slot, lease, consumer, consumer_id, attempt_id, granted_ms, until_ms, runs, outcomes, version, snapshot)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  (slot, lease, consumer, consumer_id, attempt_id, granted_ms, until_ms, untils, runs, outcomes, version, snapshot)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (slot) DO UPDATE SET lease = excluded.lease, consumer = excluded.consumer,
     consumer_id = excluded.consumer_id, attempt_id = excluded.attempt_id, granted_ms = excluded.granted_ms,
-    until_ms = excluded.until_ms, runs = excluded.runs, outcomes = excluded.outcomes,
+    until_ms = excluded.until_ms, untils = excluded.untils, runs = excluded.runs, outcomes = excluded.outcomes,
     version = excluded.version, snapshot = excluded.snapshot`;
 
 interface Row {
@@ -20,6 +20,7 @@ interface Row {
   attempt_id: string | null;
   granted_ms: number;
   until_ms: number;
+  untils: string | null;
   runs: string;
   outcomes: ArrayBuffer | null;
 }
@@ -40,6 +41,7 @@ export class SqlLeaseStore implements LeaseStore {
       attemptId: row.attempt_id,
       grantedMs: row.granted_ms,
       untilMs: row.until_ms,
+      untils: row.untils,
       runs: row.runs,
       outcomes: row.outcomes === null ? null : bytesOf(row.outcomes),
     }));
@@ -47,7 +49,7 @@ export class SqlLeaseStore implements LeaseStore {
   }
 
   write(row: LeaseRow, version: number, snapshot: string): void {
-    const { slot, lease, consumer, consumerId, attemptId, grantedMs, untilMs, runs, outcomes } = row;
+    const { slot, lease, consumer, consumerId, attemptId, grantedMs, untilMs, untils, runs, outcomes } = row;
     this.sql.run(
       WRITE,
       slot,
@@ -57,6 +59,7 @@ export class SqlLeaseStore implements LeaseStore {
       attemptId,
       grantedMs,
       untilMs,
+      untils,
       runs,
       outcomes,
       version,
@@ -65,6 +68,6 @@ export class SqlLeaseStore implements LeaseStore {
   }
 
   writeSnapshot(version: number, snapshot: string): void {
-    this.sql.run(WRITE, 0, 0, "", 0, null, 0, 0, "[]", null, version, snapshot);
+    this.sql.run(WRITE, 0, 0, "", 0, null, 0, 0, null, "[]", null, version, snapshot);
   }
 }

@@ -139,6 +139,11 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       ) STRICT`,
     ],
   },
+  {
+    number: 3,
+    // JSON: when a lease ends for messages whose time was changed on its own, by their place in it.
+    sql: ["ALTER TABLE lease ADD COLUMN untils TEXT"],
+  },
 ];
 
 /** What the common path touches not, and looks into all the same. */

@@ -172,6 +172,7 @@ function leaseTests(open: Make, claim: Claim): void {
     attemptId: null,
     grantedMs: 1,
     untilMs: 2,
+    untils: null,
     runs: "[]",
     outcomes: null,
   };
