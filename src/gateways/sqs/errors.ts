@@ -66,7 +66,7 @@ export const SQS_ERRORS = {
   MissingParameter: common("MissingRequiredParameterException", "MissingParameter"),
   InvalidAction: common("UnknownOperationException", "InvalidAction"),
   MissingAction: common("MissingActionException", "MissingAction"),
-  MalformedQueryString: common("MalformedQueryStringException", "MalformedQueryString"),
+  MalformedQueryString: common("MalformedQueryStringException", "MalformedQueryString", 404),
   SerializationException: common("SerializationException", "MalformedInput"),
   RequestEntityTooLarge: common("RequestEntityTooLargeException", "RequestEntityTooLarge", 413),
   // Who asks

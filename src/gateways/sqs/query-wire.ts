@@ -108,10 +108,13 @@ const reader: Reader<ParameterNode> = {
     );
   },
 
-  /** `X.1`, or `X.member.1` as in services whose lists are not flat, or `X` alone as boto's first version writes it. */
+  /**
+   * `X.1`, or `X.member.1` as in services whose lists are not flat. `X` alone is how boto's first version writes one
+   * item, and with nothing in it how the second writes an empty list.
+   */
   items(node) {
     const items = (node.child("member") ?? node).numbered();
-    return answered(items.length === 0 && node.value !== undefined ? [node] : items);
+    return answered(items.length === 0 && (node.value ?? "") !== "" ? [node] : items);
   },
 
   entries(node, shape, path) {
