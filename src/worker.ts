@@ -5,6 +5,7 @@ import { Identity } from "./edge/identity.ts";
 import type { EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
 import type { ExchangeApi } from "./protocol/exchange-rpc.ts";
+import { SqsGateway } from "./gateways/sqs/gateway.ts";
 import { queueOf } from "./objects/peers.ts";
 import { objectName } from "./protocol/names.ts";
 import { WasmBatchCodec } from "./protocol/wasm-batch-codec.ts";
@@ -14,7 +15,7 @@ export { HubObject } from "./objects/hub-object.ts";
 export { NamespaceObject } from "./objects/namespace-object.ts";
 export { QueueObject } from "./objects/queue-object.ts";
 
-const app = createApp();
+const app = createApp([new SqsGateway()]);
 const codec = new WasmBatchCodec(kernels);
 
 /** One per isolate: env does not change while an isolate lives. */
@@ -31,6 +32,7 @@ function servicesOf(env: Env): EdgeServices {
     codec,
     identity: new Identity({ secret: env.MILLRACE_SECRET, publicKey: env.MILLRACE_PUBLIC_KEY }),
     bodies: env.BODIES ?? null,
+    site: (request) => env.ASSETS.fetch(request),
     now: () => Date.now(),
     log: (level, event, facts) => console[level](JSON.stringify({ event, ...facts })),
   };

@@ -3,6 +3,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { methodNotAllowed } from "hono/method-not-allowed";
+import type { Gateway } from "../protocol/gateway.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import { refusalOf } from "../protocol/schema-refusals.ts";
 import { authenticate, isLoopbackOrigin, isUpgrade } from "./auth.ts";
@@ -11,6 +12,7 @@ import { addBodyRoutes } from "./bodies.ts";
 import { addConsumeRoutes } from "./consume.ts";
 import { addEventRoutes } from "./events.ts";
 import { addExchangeRoutes } from "./exchanges.ts";
+import { hostGateways } from "./gateways.ts";
 import { addHubRoutes } from "./hubs.ts";
 import { remember } from "./isolate-memory.ts";
 import { addMessageRoutes } from "./messages.ts";
@@ -27,14 +29,15 @@ import type { EdgeApp, EdgeContext, EdgeEnv, EdgeMiddleware } from "./services.t
 import { addSocketRoute } from "./socket.ts";
 import { addTokenRoutes } from "./tokens.ts";
 
-export function createApp(): EdgeApp {
+/** `gateways`: other protocols, asked in their order before any route. */
+export function createApp(gateways: readonly Gateway[] = []): EdgeApp {
   const app: EdgeApp = new OpenAPIHono<EdgeEnv>({
     defaultHook: (result, context) =>
       result.success
         ? undefined
         : problem(context, refusalOf(result.error, dataOf(result), WHERE[result.target] ?? result.target)),
   });
-  app.use(allowOrigins());
+  app.use(allowOrigins(), remember(), hostGateways(gateways));
   app.use(
     methodNotAllowed({
       app,
@@ -47,7 +50,7 @@ export function createApp(): EdgeApp {
         ),
     }),
   );
-  app.use("/v1/*", remember(), authenticate());
+  app.use("/v1/*", authenticate());
   addQueueRoutes(app);
   addPublishRoutes(app);
   addConsumeRoutes(app);
@@ -65,6 +68,7 @@ export function createApp(): EdgeApp {
   addReplyRoutes(app);
   addNamespaceRoutes(app);
   addTokenRoutes(app);
+  app.get("/", (context) => context.env.site(context.req.raw));
   app.get("/health", (context) => context.json({ ok: true }));
   addReference(app);
   app.notFound((context) => problem(context, refuse("no_route", `path: ${context.req.path} is no address`)));

@@ -1,12 +1,11 @@
 // Who asks. With a key, every request under /v1 needs a token; without one, only loopback is served.
 import { BEARER_PREFIX, SUBPROTOCOL } from "../protocol/frames.ts";
-import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
 import { lacksGrant, managesAll } from "../routing/grants.ts";
-import { call } from "./call.ts";
 import { problem } from "./refuse.ts";
+import { refuseRevoked } from "./revocations.ts";
 import type { EdgeContext, EdgeMiddleware } from "./services.ts";
 
 /** Chooses the namespace in open mode. With tokens, the token names it. */
@@ -19,11 +18,10 @@ const EVERY_VERB: readonly GrantVerb[] = ["publish", "consume", "subscribe", "ma
 
 /** Puts the caller's claims into the context, or refuses. */
 export function authenticate(): EdgeMiddleware {
-  const revocations = new Revocations();
   let openWasSaid = false;
   return async (context, next) => {
     const { identity, log } = context.env;
-    const claims = identity.isOpen ? openClaims(context.req.raw) : await tokenClaims(context, revocations);
+    const claims = identity.isOpen ? openClaims(context.req.raw) : await tokenClaims(context);
     if (!claims.ok) return problem(context, claims);
     if (identity.isOpen && !openWasSaid) {
       openWasSaid = true;
@@ -34,16 +32,14 @@ export function authenticate(): EdgeMiddleware {
   };
 }
 
-async function tokenClaims(context: EdgeContext, revocations: Revocations): Promise<Result<Claims>> {
+async function tokenClaims(context: EdgeContext): Promise<Result<Claims>> {
   const token = tokenOf(context.req.raw);
   if (token === null) {
     return refuse("unauthenticated", "Authorization: is missing; send Bearer and a token");
   }
   const claims = await context.env.identity.verify(token, context.env.now());
-  if (!claims.ok || claims.value.jti === undefined) return claims;
-  const revoked = await revocations.has(context, claims.value.namespace, claims.value.jti);
-  if (!revoked.ok) return revoked;
-  return revoked.value ? refuse("unauthenticated", "token: has been revoked") : claims;
+  if (!claims.ok) return claims;
+  return (await refuseRevoked(context, claims.value)) ?? claims;
 }
 
 /**
@@ -85,7 +81,7 @@ function offeredProtocols(request: Request): string[] {
  * page whose name was rebound to 127.0.0.1, the second a broker that listens on all interfaces. A page from elsewhere
  * may open sockets and send simple requests to loopback without asking, so its Origin is refused.
  */
-function openClaims(request: Request): Result<Claims> {
+export function openClaims(request: Request): Result<Claims> {
   const address = request.headers.get("CF-Connecting-IP");
   if (!isLoopback(new URL(request.url).hostname) || (address !== null && !isLoopback(address))) {
     return refuse(
@@ -116,31 +112,6 @@ export function isLoopbackOrigin(origin: string): boolean {
 /** A host or an address: localhost, 127.0.0.0/8, ::1. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || /^127(?:\.\d{1,3}){3}$/.test(host) || host === "[::1]" || host === "::1";
-}
-
-/**
- * Which tokens are revoked, per namespace. An isolate asks at most once in LIMITS.revocationLagMs, so a revoked token
- * is taken that much longer at most. When the list can't be had, the token is not taken either.
- */
-class Revocations {
-  private readonly lists = new Map<
-    string,
-    { readonly askedMs: number; readonly jtis: ReadonlySet<string> }
-  >();
-
-  async has(context: EdgeContext, namespace: string, jti: string): Promise<Result<boolean>> {
-    const nowMs = context.env.now();
-    let list = this.lists.get(namespace);
-    if (list === undefined || nowMs - list.askedMs >= LIMITS.revocationLagMs) {
-      const answer = await call(context, { method: "revokedTokens", repeatable: true }, () =>
-        context.env.namespace(namespace).revokedTokens(),
-      );
-      if (!answer.ok) return answer;
-      list = { askedMs: nowMs, jtis: new Set(answer.value) };
-      this.lists.set(namespace, list);
-    }
-    return ok(list.jtis.has(jti));
-  }
 }
 
 /** The route's queue has a proper name, and the token one of these verbs for it. */

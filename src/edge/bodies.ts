@@ -74,7 +74,8 @@ export async function inlineBodies<T extends Referring>(
   return out;
 }
 
-async function fetchInline(
+/** A body from the bucket; null when there is none, or it is over the budget. */
+export async function fetchInline(
   context: EdgeContext,
   reference: string,
   budget: number,

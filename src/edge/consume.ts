@@ -1,22 +1,19 @@
 // Receiving and settling over HTTP.
 import { createRoute } from "@hono/zod-openapi";
-import { z } from "zod";
-import type { Delivery, ReceiveCommand } from "../protocol/commands.ts";
+import type { Delivery } from "../protocol/commands.ts";
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
-import { NAME_PATTERN } from "../protocol/names.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
-import { present, ReceiveRequest, SettleRequest, type Present } from "../protocol/schemas.ts";
+import { ok, refuse } from "../protocol/result.ts";
+import { present, ReceiveRequest, SettleRequest } from "../protocol/schemas.ts";
 import { answers, Received, Settled } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { inlineBodies } from "./bodies.ts";
-import { waitForDelivery } from "./long-poll.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
+import { receive } from "./receive.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
-import type { EdgeApp, EdgeContext } from "./services.ts";
+import type { EdgeApp } from "./services.ts";
 import { groupSettlements, outcomes } from "./settlements.ts";
-import { socketClaims } from "./socket.ts";
 
 export const DELIVERY_TYPE = "application/vnd.millrace.delivery";
 
@@ -38,55 +35,13 @@ function addReceive(app: EdgeApp): void {
   });
   app.openapi(route, async (context) => {
     const request = present(context.req.valid("json"));
-    const delivery = await receive(context, request);
+    const { waitMs, ...command } = request;
+    const delivery = await receive(context, pathQueue(context), command, waitMs, context.req.raw.signal);
     if (!delivery.ok) return problem(context, delivery);
     if (context.req.header("Accept")?.includes(DELIVERY_TYPE)) return binaryAnswer(delivery.value);
     const messages = deliveryToJson(delivery.value, context.env.codec);
     return answer(context, ok({ messages: await inlineBodies(context, messages) }));
   });
-}
-
-async function receive(
-  context: EdgeContext,
-  request: Present<z.output<typeof ReceiveRequest>>,
-): Promise<Result<Delivery>> {
-  const { waitMs: _wish, consumer = consumerOf(context), ...rest } = request;
-  const command: ReceiveCommand = { ...rest, consumer };
-  const taken = await callQueue(context, {
-    method: "receive",
-    // Without an attempt id a second call would lease other messages, and the first ones wait for their lease to end.
-    repeatable: command.attemptId !== undefined,
-    run: (queue) => queue.receive(command),
-  });
-  if (!taken.ok || taken.value.lease !== 0) return taken;
-  const waitMs = request.waitMs ?? taken.value.waitMs ?? 0;
-  if (waitMs === 0) return taken;
-  return callQueue(context, {
-    method: "wait",
-    repeatable: false,
-    run: (queue) =>
-      waitForDelivery({
-        queue,
-        claims: socketClaims(context),
-        frame: {
-          type: "consume",
-          once: true,
-          format: "binary",
-          credit: command.max,
-          consumer,
-          ...(command.leaseMs === undefined ? {} : { leaseMs: command.leaseMs }),
-          ...(command.attemptId === undefined ? {} : { attemptId: command.attemptId }),
-        },
-        waitMs,
-        signal: context.req.raw.signal,
-      }),
-  });
-}
-
-/** The token's subject names the consumer when the request does not, where it can be a name. */
-function consumerOf(context: EdgeContext): string {
-  const { subject } = context.get("claims");
-  return NAME_PATTERN.test(subject) ? subject : "http";
 }
 
 function binaryAnswer(delivery: Delivery): Response {

@@ -2,15 +2,21 @@
 // isolate knows nothing of it.
 import { FullHubs } from "./full-hubs.ts";
 import { Rates } from "./rates.ts";
+import { Revocations } from "./revocations.ts";
 import type { EdgeMiddleware } from "./services.ts";
 
 export interface IsolateMemory {
   readonly rates: Rates;
   readonly fullHubs: FullHubs;
+  readonly revocations: Revocations;
 }
 
 export function remember(): EdgeMiddleware {
-  const memory: IsolateMemory = { rates: new Rates(), fullHubs: new FullHubs() };
+  const memory: IsolateMemory = {
+    rates: new Rates(),
+    fullHubs: new FullHubs(),
+    revocations: new Revocations(),
+  };
   return (context, next) => {
     context.set("memory", memory);
     return next();

@@ -1,6 +1,7 @@
 // What every route of a queue needs: its path parameter, and calls to the object behind it.
 import { z } from "@hono/zod-openapi";
-import type { Result } from "../protocol/result.ts";
+import { ok, type Result } from "../protocol/result.ts";
+import { allowsName } from "../routing/grants.ts";
 import type { QueueApi } from "../protocol/rpc.ts";
 import { Name } from "../protocol/schemas.ts";
 import { call } from "./call.ts";
@@ -25,6 +26,30 @@ export function callQueue<T>(context: EdgeContext, command: QueueCall<T>): Promi
   return call(context, { method: command.method, repeatable: command.repeatable, queue }, () =>
     command.run(context.env.queue(namespace, queue)),
   );
+}
+
+interface ListOptions {
+  readonly prefix: string;
+  readonly limit: number;
+  readonly after: string;
+  readonly deadLetter?: string;
+}
+
+/** Only queues over which the caller has some grant. */
+export async function listQueues(
+  context: EdgeContext,
+  options: ListOptions,
+): Promise<Result<{ queues: string[]; after?: string }>> {
+  const { namespace, grants } = context.get("claims");
+  const page = await call(context, { method: "listQueues", repeatable: true }, () =>
+    context.env.namespace(namespace).listQueues(options),
+  );
+  if (!page.ok) return page;
+  const nowMs = context.env.now();
+  const queues = page.value.queues.filter((queue) =>
+    allowsName(grants, ["publish", "consume", "manage"], queue, nowMs),
+  );
+  return ok({ ...page.value, queues });
 }
 
 /** The queue that the path names; `needs` has checked it. */

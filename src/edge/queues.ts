@@ -5,11 +5,9 @@ import { PurgeRequest, QueueChanges, QueueSettings, ResumeKeyRequest } from "../
 import { ok, type Refusal } from "../protocol/result.ts";
 import { EmptyRequest, present } from "../protocol/schemas.ts";
 import { Affected, answers, Info } from "./answers.ts";
-import { allowsName } from "../routing/grants.ts";
 import { lacks, needs } from "./auth.ts";
-import { call } from "./call.ts";
 import { QueueListQuery, RemoveQuery } from "./parameters.ts";
-import { callQueue, QueueParam } from "./queue-calls.ts";
+import { callQueue, listQueues, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
@@ -144,16 +142,8 @@ function addList(app: EdgeApp): void {
   app.openapi(route, async (context) => {
     const { prefix = "", limit = LIST_LIMIT_DEFAULT, after = "", deadLetter } = context.req.valid("query");
     const filter = deadLetter === undefined ? {} : { deadLetter };
-    const { namespace, grants } = context.get("claims");
-    const page = await call(context, { method: "listQueues", repeatable: true }, () =>
-      context.env.namespace(namespace).listQueues({ prefix, limit, after, ...filter }),
-    );
-    if (!page.ok) return problem(context, page);
-    const nowMs = context.env.now();
-    const queues = page.value.queues.filter((queue) =>
-      allowsName(grants, ["publish", "consume", "manage"], queue, nowMs),
-    );
-    return answer(context, ok({ ...page.value, queues }));
+    const page = await listQueues(context, { prefix, limit, after, ...filter });
+    return answer(context, page);
   });
 }
 

@@ -37,6 +37,8 @@ export interface EdgeServices {
   readonly identity: Identity;
   /** Null when no bucket is bound. */
   readonly bodies: BodyStore | null;
+  /** The start page, which shares its address with gateways. */
+  readonly site: (request: Request) => Promise<Response>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly log: Log;

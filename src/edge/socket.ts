@@ -13,9 +13,8 @@ import { problem, refusalOfResponse } from "./refuse.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 
 /** What the queue's object needs of the claims: the rights to this queue, and when the first of them ends. */
-export function socketClaims(context: EdgeContext): SocketClaims {
+export function socketClaims(context: EdgeContext, queue: string): SocketClaims {
   const { subject, jti, grants, expiresMs } = context.get("claims");
-  const queue = pathQueue(context);
   const nowMs = context.env.now();
   const endMs = rightsEndMs(grants, ["publish", "consume"], queue, nowMs);
   const publish = allowsName(grants, ["publish"], queue, nowMs);
@@ -93,7 +92,7 @@ export function addSocketRoute(app: EdgeApp): void {
       socketOf(
         await context.env
           .queue(context.get("claims").namespace, queue)
-          .fetch(socketRequest(socketClaims(context), { offersProtocol })),
+          .fetch(socketRequest(socketClaims(context, queue), { offersProtocol })),
       ),
     );
     return opened.ok ? passOn(opened.value, offersProtocol) : problem(context, opened);

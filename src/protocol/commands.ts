@@ -121,6 +121,8 @@ export interface SettlementResult {
   readonly settled: number;
   /** With extend: when the lease now ends. */
   readonly untilMs?: number;
+  /** With extend: it ends earlier than was asked for, because no lease runs longer than leaseMsMax in all. */
+  readonly isCut?: true;
   /** Messages that were not, and why: `lease_lost` or `already_settled`. */
   readonly refused: readonly {
     readonly sequences: SequenceRun;

@@ -2,16 +2,9 @@
  * Messages as JSON, for people and for clients without the batch format (PROTOCOL §4). Pure: the edge and the
  * queue's object both turn batches into JSON and back with these, once.
  */
-import { assert } from "./assert.ts";
-import {
-  messageId,
-  readBatchHeader,
-  type BatchCodec,
-  type HeaderValue,
-  type MessageRecord,
-} from "./batch.ts";
-import type { AttemptLogEntry, Delivery, DeliveryRun, MessageState, MessageView } from "./commands.ts";
-import { readRecord } from "./record.ts";
+import type { BatchCodec, HeaderValue, MessageRecord } from "./batch.ts";
+import type { AttemptLogEntry, Delivery, MessageState, MessageView } from "./commands.ts";
+import { deliveredRecords } from "./delivered.ts";
 import type { EventJson } from "./session-frames.ts";
 import { ok, refuse, type Result } from "./result.ts";
 import { isUtf8, readText } from "./utf8.ts";
@@ -138,44 +131,22 @@ function headersFromJson(
   return ok(entries.length === 0 ? undefined : Object.fromEntries(entries));
 }
 
-/** The messages of a delivery, in the order of its payload. The payload is the broker's own, so it is valid. */
+/** The messages of a delivery, in the order of its payload. */
 export function deliveryToJson(delivery: Delivery, codec: BatchCodec): DeliveredJson[] {
-  const messages: DeliveredJson[] = [];
-  let at = 0;
-  for (const run of delivery.runs) {
-    const bytes = delivery.payload.subarray(at, at + run.bytes);
-    at += run.bytes;
-    messages.push(...runToJson(bytes, run, delivery, codec));
-  }
-  return messages;
-}
-
-function runToJson(
-  bytes: Uint8Array,
-  run: DeliveryRun,
-  { lease, untilMs }: Pick<Delivery, "lease" | "untilMs">,
-  codec: BatchCodec,
-): DeliveredJson[] {
-  const table = codec.scan(bytes, "broker");
-  assert(table.ok, "a delivery holds a damaged batch");
-  const { origin, firstSequence, timeMs } = readBatchHeader(bytes);
-  return Array.from({ length: table.value.count }, (_, index) => {
-    const record = readRecord(bytes, table.value.offset(index));
-    const sequence = firstSequence + index;
-    return {
-      id: record.id ?? messageId(origin, sequence),
-      sequence,
-      receipt: formatReceipt(lease, sequence),
-      attempt: run.attempt,
-      failures: run.failures,
-      timeMs: record.timeMs ?? timeMs,
-      firstSentMs: run.firstSentMs,
-      leaseUntilMs: untilMs,
-      ...metadataToJson(record),
-      ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
-      ...(record.death === undefined ? {} : { death: JSON.parse(record.death) as unknown }),
-    };
-  });
+  const { lease, untilMs } = delivery;
+  return Array.from(deliveredRecords(delivery, codec), ({ id, sequence, timeMs, record, run }) => ({
+    id,
+    sequence,
+    receipt: formatReceipt(lease, sequence),
+    attempt: run.attempt,
+    failures: run.failures,
+    timeMs,
+    firstSentMs: run.firstSentMs,
+    leaseUntilMs: untilMs,
+    ...metadataToJson(record),
+    ...(record.ttlMs === undefined ? {} : { ttlMs: record.ttlMs }),
+    ...(record.death === undefined ? {} : { death: JSON.parse(record.death) as unknown }),
+  }));
 }
 
 export function viewToJson(view: MessageView): ViewJson {

@@ -20,7 +20,9 @@ export function refuseBodies(
       ? readBodyReference(readRecord(batch, table.offset(i)).body).bytes
       : Math.max(table.bodySize(i), bodyBytes);
     if (bytes > max) {
-      return refuse("body_too_large", `record ${i}: body has ${bytes} bytes, this queue takes ${max}`);
+      return refuse("body_too_large", `record ${i}: body has ${bytes} bytes, this queue takes ${max}`, {
+        bytesMax: max,
+      });
     }
   }
   return null;

@@ -46,7 +46,7 @@ export function purge(queue: QueueContext, options: PurgeOptions): { messages: n
 
 /** Whoever holds one is told that it is done with, whatever it says. */
 function purgeLeased(queue: QueueContext, upToSequence: number): void {
-  for (const { lease, run, index, at } of [...queue.leases.openIn()]) {
+  for (const { lease, run, index, at } of queue.leases.openIn()) {
     const segment = queue.segments.get(run.segment);
     if (segment.first + index > upToSequence) continue;
     const key = keyAt(queue, segment, index);

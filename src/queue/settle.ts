@@ -23,6 +23,7 @@ import { RETURN_STATE } from "./stores.ts";
 type Mutable = {
   settled: number;
   untilMs?: number;
+  isCut?: true;
   refused: SettlementResult["refused"][number][];
   /** Places of messages that are to be extended. */
   extended: Set<number>;
@@ -52,21 +53,24 @@ function settleOne(queue: QueueContext, settlement: Settlement, nowMs: number): 
   if (named === null) settleOpen(queue, lease, settlement, nowMs, result);
   else for (const run of named) settleRun(queue, lease, run, settlement, nowMs, result);
   if (result.extended.size > 0) {
-    const untilMs = extendedUntilMs(queue, lease, settlement, nowMs);
-    queue.leases.extend(lease, untilMs, result.extended);
-    result.untilMs = untilMs;
+    const end = extendedUntilMs(queue, lease, settlement, nowMs);
+    queue.leases.extend(lease, end.untilMs, result.extended);
+    Object.assign(result, end);
   }
   const { extended: _places, ...told } = result;
   return told;
 }
 
+/** When an extended message's stay ends: no lease runs longer than the longest in all. */
 function extendedUntilMs(
   queue: QueueContext,
   lease: Lease,
-  { leaseMs = configOf(queue).leaseMs }: Settlement,
+  // Where the queue's own is none, it would end the lease.
+  { leaseMs = Math.max(configOf(queue).leaseMs, LIMITS.leaseMsMin) }: Settlement,
   nowMs: number,
-): number {
-  return Math.min(nowMs + leaseMs, lease.grantedMs + LIMITS.leaseMsMax);
+): { untilMs: number; isCut?: true } {
+  const lastMs = lease.grantedMs + LIMITS.leaseMsMax;
+  return nowMs + leaseMs > lastMs ? { untilMs: lastMs, isCut: true } : { untilMs: nowMs + leaseMs };
 }
 
 /** Every message still open under a lease whose time is up for it counts as failed. */
@@ -224,14 +228,14 @@ function settleLate(
     queue.ledger.now.totals.acked++;
     return true;
   }
-  const untilMs = extendedUntilMs(queue, lease, settlement, nowMs);
+  const end = extendedUntilMs(queue, lease, settlement, nowMs);
   // Its key's order may have gone on without it.
-  if (settlement.verdict !== "extend" || row.key !== null || untilMs <= nowMs) return false;
+  if (settlement.verdict !== "extend" || row.key !== null || end.untilMs <= nowMs) return false;
   // The attempt goes on: its failure is taken back.
   const leased = { ...row, state: RETURN_STATE.leased, failures: run.failures, availableMs: 0 };
   putReturn(queue, row, leased, segment.table.size(index));
-  queue.leases.reopen(lease, at + step, untilMs);
-  result.untilMs = untilMs;
+  queue.leases.reopen(lease, at + step, end.untilMs);
+  Object.assign(result, end);
   return true;
 }
 

@@ -30,9 +30,11 @@ interface Row {
   batch: ArrayBuffer;
 }
 
+type StoredTask = Omit<TaskRow, "startedMs" | "total"> & Partial<TaskRow>;
+
 /** Tasks of earlier versions do not tell when they began. */
 function taskOf({ row }: { row: string }): TaskRow {
-  const { startedMs = 0, total = 0, ...rest } = JSON.parse(row) as Partial<TaskRow> & TaskRow;
+  const { startedMs = 0, total = 0, ...rest } = JSON.parse(row) as StoredTask;
   return { ...rest, startedMs, total };
 }
 

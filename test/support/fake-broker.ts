@@ -53,6 +53,7 @@ export class FakeBroker {
       codec,
       identity: new Identity({ secret: options.secret, publicKey: options.publicKey }),
       bodies: options.bodies ?? null,
+      site: async () => new Response("the start page"),
       now: options.nowMs ?? (() => Date.now()),
       log: (_level, event, facts) => this.logged.push({ ...facts, event }),
     };

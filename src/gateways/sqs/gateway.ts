@@ -1,0 +1,118 @@
+/**
+ * Amazon SQS, as its own clients speak it: the JSON protocol and the older Query protocol, on the deployment's root and
+ * on the queues' URLs. A request becomes commands to the broker; no rule of a queue is here.
+ */
+import type { Gateway, GatewayHost } from "../../protocol/gateway.ts";
+import type { Refusal } from "../../protocol/result.ts";
+import type { Claims } from "../../protocol/rpc.ts";
+import { deadLetterActions } from "./actions/dead-letters.ts";
+import { permissionActions } from "./actions/permissions.ts";
+import { queueActions } from "./actions/queues.ts";
+import { receiveActions } from "./actions/receive.ts";
+import { sendActions } from "./actions/send.ts";
+import { settleActions } from "./actions/settle.ts";
+import { authenticate } from "./authentication.ts";
+import type { Action, Actions, Caller } from "./caller.ts";
+import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
+import type { AttributeValue } from "./message-attributes.ts";
+import { sqsRefusalOf } from "./refusals.ts";
+import type { ActionName, Call, OutputOf } from "./shapes.ts";
+import { wireOf, type Wire } from "./wire.ts";
+
+const ACTIONS: Actions = {
+  ...queueActions,
+  ...permissionActions,
+  ...sendActions,
+  ...receiveActions,
+  ...settleActions,
+  ...deadLetterActions,
+};
+
+/** The root, and queues' URLs. */
+const PATH = /^\/(?:\d+\/[^/]+)?$/;
+
+/** A batch of 1 MiB whose every byte is written as three, and what stands around it. */
+const BODY_BYTES_MAX = 4 * 1024 ** 2;
+
+export class SqsGateway implements Gateway {
+  takes(request: Request): boolean {
+    return PATH.test(new URL(request.url).pathname) && wireOf(request) !== null;
+  }
+
+  async answer(request: Request, host: GatewayHost): Promise<Response> {
+    const wire = wireOf(request)!;
+    const requestId = crypto.randomUUID();
+    const response = await this.respond(request, wire, requestId, host);
+    // SDKs set their clocks by it.
+    response.headers.set("Date", new Date(host.now()).toUTCString());
+    return response;
+  }
+
+  private async respond(
+    request: Request,
+    wire: Wire,
+    requestId: string,
+    host: GatewayHost,
+  ): Promise<Response> {
+    try {
+      const call = await this.read(request, wire, host);
+      if (!call.ok) return wire.refuse(call, requestId);
+      const { action, input } = call.value.call;
+      const output = await perform(action, input, call.value.caller);
+      return output.ok ? wire.answer(action, output.value, requestId) : wire.refuse(output, requestId);
+    } catch (error) {
+      host.log("error", "sqs_failed", {
+        requestId,
+        error: error instanceof Error ? (error.stack ?? "") : String(error),
+      });
+      const message = "We encountered an internal error. Please try again.";
+      return wire.refuse(sqsRefusal("InternalFailure", message), requestId);
+    }
+  }
+
+  /** Who calls comes first: what a request says is told to nobody who may not say it. */
+  private async read(
+    request: Request,
+    wire: Wire,
+    host: GatewayHost,
+  ): Promise<Answer<{ readonly call: Call; readonly caller: Caller }>> {
+    const body = await host.readBody(BODY_BYTES_MAX);
+    if (!body.ok) return refusedBody(body);
+    const identity = await authenticate(request, body.value, host);
+    if (!identity.ok) return identity;
+    const call = wire.decode(request, body.value);
+    if (!call.ok) return call;
+    const { claims, region } = identity.value;
+    return answered({ call: call.value, caller: callerOf(request, host, claims, region) });
+  }
+}
+
+function refusedBody(refusal: Refusal): SqsRefusal {
+  return refusal.code === "batch_too_large"
+    ? sqsRefusal("RequestEntityTooLarge", `The request is over ${BODY_BYTES_MAX} bytes.`)
+    : sqsRefusalOf(refusal);
+}
+
+function callerOf(request: Request, host: GatewayHost, claims: Claims, region: string): Caller {
+  return {
+    broker: host.broker(claims),
+    codec: host.codec,
+    origin: new URL(request.url).origin,
+    region,
+    trace: traceOf(request),
+    signal: request.signal,
+  };
+}
+
+function traceOf(request: Request): AttributeValue | undefined {
+  const trace = request.headers.get("X-Amzn-Trace-Id");
+  return trace === null ? undefined : { DataType: "String", StringValue: trace };
+}
+
+function perform<A extends ActionName>(
+  action: A,
+  input: Parameters<Action<A>>[0],
+  caller: Caller,
+): Promise<Answer<OutputOf<A>>> {
+  return (ACTIONS[action] as Action<A>)(input, caller);
+}

@@ -1,0 +1,122 @@
+/**
+ * A message of SQS as a record of the broker's, and back. Its attributes are headers, for everyone to read. What SQS knows
+ * beyond that lies in headers that no attribute may be called by:
+ *
+ *   AWS.SenderId     who sent it
+ *   AWS.TraceHeader  the system attribute
+ *   AWS.Types        JSON: the types of attributes that their header does not tell, by name
+ *   AWS.Spilled      JSON: [name, type, bytes] of attributes too large for headers; their values lie, in this order, in
+ *                    front of the body
+ */
+import { concatBytes } from "@noble/hashes/utils.js";
+import type { Headers, HeaderValue, MessageRecord } from "../../protocol/batch.ts";
+import { LIMITS } from "../../protocol/limits.ts";
+import { toBase64 } from "../../protocol/message-json.ts";
+import { isUtf8, readText } from "../../protocol/utf8.ts";
+import { bytesOf, hasForbiddenCharacters, isBinary, type AttributeValue } from "./message-attributes.ts";
+
+const SENDER = "AWS.SenderId";
+const TRACE = "AWS.TraceHeader";
+const TYPES = "AWS.Types";
+const SPILLED = "AWS.Spilled";
+const RESERVED = new Set([SENDER, TRACE, TYPES, SPILLED]);
+
+/** What values take of the room for headers; the rest is for ten names and types, which may have 256 bytes each. */
+const HEADER_VALUES_BYTES_MAX = LIMITS.headersBytesMax - 9_384;
+
+/** Said of a body that SQS could not carry as text: it comes in base64. */
+const ENCODING_ATTRIBUTE = "Millrace.BodyEncoding";
+
+type Attributes = Readonly<Record<string, AttributeValue>>;
+type Spilled = readonly [name: string, type: string, bytes: number];
+
+export interface SqsContent {
+  readonly body: string;
+  readonly attributes: Attributes;
+  readonly trace?: AttributeValue;
+  readonly sender: string;
+}
+
+const encoder = new TextEncoder();
+
+export function contentToRecord(content: SqsContent): Pick<MessageRecord, "headers" | "body"> {
+  const headers: [string, HeaderValue][] = [];
+  const types: [string, string][] = [];
+  const spilled: Spilled[] = [];
+  const parts: Uint8Array[] = [];
+  let room = HEADER_VALUES_BYTES_MAX;
+  const put = (name: string, value: AttributeValue): void => {
+    const bytes = bytesOf(value);
+    if (bytes.length > room || encoder.encode(name).length > LIMITS.textBytesMax) {
+      spilled.push([name, value.DataType, bytes.length]);
+      parts.push(bytes);
+      return;
+    }
+    room -= bytes.length;
+    headers.push([name, isBinary(value) ? bytes : value.StringValue!]);
+    if (value.DataType !== (isBinary(value) ? "Binary" : "String")) types.push([name, value.DataType]);
+  };
+  for (const [name, value] of Object.entries(content.attributes)) put(name, value);
+  if (content.trace !== undefined) put(TRACE, content.trace);
+  headers.push([SENDER, content.sender.slice(0, LIMITS.textBytesMax)]);
+  if (types.length > 0) headers.push([TYPES, JSON.stringify(Object.fromEntries(types))]);
+  if (spilled.length > 0) headers.push([SPILLED, JSON.stringify(spilled)]);
+  return { headers: Object.fromEntries(headers), body: concatBytes(...parts, encoder.encode(content.body)) };
+}
+
+/** Of a message that came by another door, too: its headers are attributes, as far as they can be. */
+export function recordToContent(
+  headers: Headers = {},
+  bytes: Uint8Array,
+): Omit<SqsContent, "sender"> & { sender?: string } {
+  const attributes: [string, AttributeValue][] = [];
+  const types = new Map(Object.entries(JSON.parse(textOf(headers[TYPES]) ?? "{}") as Record<string, string>));
+  for (const [name, value] of Object.entries(headers)) {
+    if (!RESERVED.has(name)) attributes.push([name, attributeOf(value, types.get(name))]);
+  }
+  let at = 0;
+  for (const [name, type, size] of JSON.parse(textOf(headers[SPILLED]) ?? "[]") as Spilled[]) {
+    attributes.push([name, valueOf(type, bytes.slice(at, at + size))]);
+    at += size;
+  }
+  const [body, isEncoded] = bodyText(bytes.subarray(at));
+  if (isEncoded) attributes.push([ENCODING_ATTRIBUTE, { DataType: "String", StringValue: "base64" }]);
+  const trace = attributes.find(([name]) => name === TRACE)?.[1] ?? traceOf(headers[TRACE]);
+  const sender = textOf(headers[SENDER]);
+  return {
+    body,
+    attributes: Object.fromEntries(attributes.filter(([name]) => name !== TRACE)),
+    ...(trace === undefined ? {} : { trace }),
+    ...(sender === undefined ? {} : { sender }),
+  };
+}
+
+function traceOf(value: HeaderValue | undefined): AttributeValue | undefined {
+  return typeof value === "string" ? { DataType: "String", StringValue: value } : undefined;
+}
+
+function textOf(value: HeaderValue | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function valueOf(type: string, bytes: Uint8Array): AttributeValue {
+  return isBinary({ DataType: type })
+    ? { DataType: type, BinaryValue: bytes }
+    : { DataType: type, StringValue: readText(bytes, 0, bytes.length) };
+}
+
+function attributeOf(value: HeaderValue, type: string | undefined): AttributeValue {
+  if (value instanceof Uint8Array) return { DataType: type ?? "Binary", BinaryValue: value };
+  const text = String(value);
+  // XML could not carry it.
+  if (hasForbiddenCharacters(text)) return { DataType: "Binary", BinaryValue: encoder.encode(text) };
+  return { DataType: type ?? (typeof value === "number" ? "Number" : "String"), StringValue: text };
+}
+
+function bodyText(bytes: Uint8Array): readonly [text: string, isEncoded: boolean] {
+  if (isUtf8(bytes, 0, bytes.length)) {
+    const text = readText(bytes, 0, bytes.length);
+    if (!hasForbiddenCharacters(text)) return [text, false];
+  }
+  return [toBase64(bytes), true];
+}
