@@ -3,12 +3,11 @@
  * may run again without harm, so that an alarm that comes twice, late, or in pieces changes nothing.
  */
 import type { QueueContext } from "./context.ts";
-import { bury } from "./dead-letter.ts";
 import { putReturn } from "./remove.ts";
 import { endOverdue } from "./settle.ts";
 import { RETURN_STATE } from "./stores.ts";
 import { stepTasks } from "./redrive.ts";
-import { segmentStates } from "./states.ts";
+import { buryExpired } from "./retention.ts";
 
 const STEP_MAX = 1_000;
 const SEGMENTS_MAX = 16;
@@ -18,7 +17,8 @@ export function tick(queue: QueueContext, nowMs: number): void {
   const clockMs = queue.ledger.tickClock(nowMs);
   for (const lease of queue.leases.overdue(clockMs)) endOverdue(queue, lease, clockMs);
   endBackoffs(queue, clockMs);
-  buryExpired(queue, clockMs);
+  buryListed(queue, clockMs);
+  queue.retention.tick(queue, clockMs);
   stepTasks(queue, clockMs);
   const swept = queue.stores.identities.removeDedupBefore(clockMs, STEP_MAX);
   queue.ledger.sweepProducers(queue.stores.identities);
@@ -49,23 +49,14 @@ function endBackoffs(queue: QueueContext, nowMs: number): void {
   if (due.length === STEP_MAX) queue.hasMoreWork = true;
 }
 
-function buryExpired(queue: QueueContext, nowMs: number): void {
+/** Those whose time is in a row. */
+function buryListed(queue: QueueContext, nowMs: number): void {
   const due = queue.stores.timers.expired(nowMs, SEGMENTS_MAX);
   for (const id of due) {
     queue.stores.timers.removeExpiry(id);
     const segment = queue.segments.find(id);
-    if (segment === null) continue;
-    const states = segmentStates(queue, segment);
-    let next = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < segment.count; i++) {
-      const expiresMs = segment.expiresMs(i);
-      const state = states.of(i, nowMs);
-      // A leased message does not expire while it is out; when it comes back its age is looked at again.
-      if (expiresMs === null || state === null || state === "leased" || state === "dead") continue;
-      if (expiresMs > nowMs) next = Math.min(next, expiresMs);
-      else bury(queue, segment, i, { reason: "expired", nowMs });
-    }
-    if (next < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(id, next);
+    const nextMs = segment === null ? null : buryExpired(queue, segment, nowMs);
+    if (nextMs !== null) queue.stores.timers.putExpiry(id, nextMs);
   }
   if (due.length === SEGMENTS_MAX) queue.hasMoreWork = true;
 }
@@ -87,6 +78,7 @@ export function nextWakeMs(queue: QueueContext, nowMs: number): number | null {
     queue.ledger.now.waiting > 0 ? returns.nextAvailableMs() : null,
     timers.nextDelayedAfter(nowMs),
     timers.nextExpiryMs(),
+    queue.retention.nextMs,
     work.nextOutboxMs(),
     work.garbage(1).length > 0 ? nowMs : null,
     nextSweepMs(identities.nextDedupMs()),

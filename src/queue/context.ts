@@ -8,6 +8,7 @@ import { KeyLines } from "./key-lines.ts";
 import { Leases } from "./leases.ts";
 import { Ledger } from "./ledger.ts";
 import { Outgoing } from "./outgoing.ts";
+import { Retention } from "./retention.ts";
 import { Segments, type Segment } from "./segments.ts";
 import type { QueueStores, StoredQueue } from "./stores.ts";
 
@@ -21,6 +22,7 @@ export interface QueueContext {
   readonly leases: Leases;
   readonly keys: KeyLines;
   readonly outgoing: Outgoing;
+  readonly retention: Retention;
   stored: StoredQueue;
   /** A bound was reached before the work was done: the shell calls again at once. */
   hasMoreWork: boolean;
@@ -42,6 +44,7 @@ export function openContext(
   leases.restore(saved.leases, segments);
   const keys = new KeyLines();
   const outgoing = new Outgoing();
+  const retention = new Retention();
   const queue = {
     stores,
     codec,
@@ -51,10 +54,12 @@ export function openContext(
     leases,
     keys,
     outgoing,
+    retention,
     stored,
     hasMoreWork: false,
   };
   if (stored.config.fifo) keys.restore(queue);
+  retention.restore(queue);
   return queue;
 }
 

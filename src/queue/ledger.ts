@@ -8,7 +8,7 @@ import type { QueueTotals, SequenceRun } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { LANE_SPAN, segmentId } from "./lane.ts";
-import type { IdentityStore, SegmentStore } from "./stores.ts";
+import type { IdentityStore, SegmentHead, SegmentStore } from "./stores.ts";
 
 /** A publish as a producer may repeat it: `[first producer sequence, count, sequences in the batch's order]`. */
 export type ProducerBatch = readonly [first: number, count: number, sequences: readonly SequenceRun[]];
@@ -52,12 +52,27 @@ interface Snapshot {
   deadBytes: number;
   blocked: number;
   drains: number;
+  /** When the last of all segments dies that have died or will, by the queue's time to live: see Retention. */
+  lastDeathMs: number;
+  /** Sequences, by lane, below which every segment was looked at when its time had come. */
+  aged: Record<string, number>;
   /** When idle producers were last looked for. */
   sweptMs: number;
   totals: Mutable<QueueTotals>;
   cursors: Record<string, number>;
   producers: Record<string, ProducerState>;
 }
+
+/** When a segment dies that does not. */
+export const NEVER = Number.MAX_SAFE_INTEGER;
+
+/** When the queue's time to live ends for all of a segment. */
+export function diesMs({ timeMs, ttlMs }: Pick<SegmentHead, "timeMs" | "ttlMs">): number {
+  return ttlMs > 0 ? timeMs + ttlMs : NEVER;
+}
+
+/** What snapshots of earlier versions do not tell: then what is written later has its time in a row, as before. */
+const UNTOLD: Partial<Snapshot> = { lastDeathMs: NEVER };
 
 function emptySnapshot(firstSequence: number): Snapshot {
   return {
@@ -76,6 +91,8 @@ function emptySnapshot(firstSequence: number): Snapshot {
     deadBytes: 0,
     blocked: 0,
     drains: 0,
+    lastDeathMs: 0,
+    aged: {},
     sweptMs: 0,
     totals: {
       published: 0,
@@ -109,7 +126,7 @@ export class Ledger {
   }
 
   restore(snapshot: string | null, segments: SegmentStore): void {
-    if (snapshot !== null) Object.assign(this.now, JSON.parse(snapshot) as Snapshot);
+    if (snapshot !== null) Object.assign(this.now, UNTOLD, JSON.parse(snapshot) as Snapshot);
     for (const [id, producer] of Object.entries(this.now.producers)) this.cache.set(id, producer);
     const savedNext = this.now.nextSequence;
     for (const lane of this.lanes()) {
@@ -119,6 +136,7 @@ export class Ledger {
       for (const head of heads) {
         this.addSegment(head.id % LANE_SPAN, head.count, head.recordBytes);
         this.now.clockMs = Math.max(this.now.clockMs, head.timeMs);
+        this.now.lastDeathMs = Math.max(this.now.lastDeathMs, diesMs(head));
         if (head.producers !== null) this.foldProducers(head.producers);
       }
     }

@@ -90,7 +90,8 @@ function writeTimers(queue: QueueContext, segment: Segment): void {
       remaining: segment.count,
     });
   }
-  if (!segment.mayExpire) return;
+  const isInOrder = queue.retention.take(queue, segment);
+  if (isInOrder || !segment.mayExpire) return;
   let first = Number.POSITIVE_INFINITY;
   for (let i = 0; i < segment.count; i++) first = Math.min(first, segment.expiresMs(i) ?? first);
   if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
