@@ -114,9 +114,8 @@ const reader: Reader<unknown> = {
   },
 
   member(node, name) {
-    const from = node as Readonly<Record<string, unknown>>;
     // Null says absent, as in every AWS JSON protocol.
-    return Object.hasOwn(from, name) ? (from[name] ?? undefined) : undefined;
+    return (node as Readonly<Record<string, unknown>>)[name] ?? undefined;
   },
 };
 

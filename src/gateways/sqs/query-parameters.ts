@@ -8,8 +8,8 @@ import { answered, sqsRefusal, type Answer } from "./errors.ts";
 
 /** Most parameters in a request. The largest batch that passes has less than a tenth. */
 export const PARAMETER_COUNT_MAX = 10_000;
-/** Deeper names belong to no member. */
-const DEPTH_MAX = 10;
+/** Deeper names belong to no member, and neither does what is left of them when they are cut here. */
+const DEPTH_MAX = 11;
 /** As far as a position counts. Positions are labels here: nothing is made as long as the largest of them. */
 const POSITION = /^[1-9]\d{0,8}$/;
 
@@ -59,8 +59,7 @@ export function addParameters(text: string, root: ParameterNode): Answer<Paramet
       if (pair === "") continue;
       const equals = pair.indexOf("=");
       const name = unescapeForm(equals < 0 ? pair : pair.slice(0, equals));
-      const path = name.split(".", DEPTH_MAX + 1);
-      if (path.length <= DEPTH_MAX) root.add(path, equals < 0 ? "" : unescapeForm(pair.slice(equals + 1)));
+      root.add(name.split(".", DEPTH_MAX), equals < 0 ? "" : unescapeForm(pair.slice(equals + 1)));
     }
   } catch {
     return malformed("A parameter is not escaped UTF-8.");

@@ -123,11 +123,10 @@ const reader: Reader<ParameterNode> = {
     for (const [index, entry] of entryNodes(node, shape).entries()) {
       const key = (entry.child(shape.key) ?? entry.child("key"))?.value;
       if (key === undefined) return missing(`${path}.${index + 1}.${shape.key}`);
-      const value = entry.child("Value") ?? entry.child("value") ?? absentValue(shape);
-      if (value === null) return missing(`${path}.${index + 1}.Value`);
       if (seen.has(key)) return twice(key, `${path}.${index + 1}.${shape.key}`);
       seen.add(key);
-      entries.push([key, value]);
+      // Without a value there is nothing in it: an attribute that has only a name, or a text that is missing.
+      entries.push([key, entry.child("Value") ?? entry.child("value") ?? new ParameterNode()]);
     }
     return answered(entries);
   },
@@ -148,11 +147,6 @@ function entryNodes(node: ParameterNode, shape: MapShape): readonly ParameterNod
   return entries.length === 0 && node.child(shape.key) !== undefined ? [node] : entries;
 }
 
-/** An attribute of which only the name is said has nothing else; a text that is not said is missing. */
-function absentValue(shape: MapShape): ParameterNode | null {
-  return shape.value.kind === "structure" ? new ParameterNode() : null;
-}
-
 function twice(key: string, path: string): Answer<never> {
   return sqsRefusal(
     "InvalidParameterValue",
@@ -161,8 +155,8 @@ function twice(key: string, path: string): Answer<never> {
 }
 
 /** This protocol has no way to write an empty list. A batch without entries is an empty one, not a missing one. */
-function isBatch({ shape, required }: Member): boolean {
-  return required && shape.kind === "list" && shape.item.kind === "structure";
+function isBatch({ shape }: Member): boolean {
+  return shape.kind === "list" && shape.item.kind === "structure";
 }
 
 /** Null when the text is not of the kind. */
