@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   edge: ["protocol", "routing"],
   client: ["protocol"],
   "env.ts": ["objects"],
-  "worker.ts": ["edge", "objects", "protocol", "env.ts"],
+  "worker.ts": ["edge", "gateways", "objects", "protocol", "env.ts"],
 };
 
 /** Packages and platform modules, by the files that may import them. */

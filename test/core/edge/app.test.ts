@@ -39,9 +39,14 @@ describe("a refusal", () => {
     expect(response.headers.get("Allow")).toBe("POST");
   });
 
-  it.each(["/", "/v1", "/v1/queue", "/v1/queues/orders/nothing"])("%s is no address", async (path) => {
+  it.each(["/nothing", "/v1", "/v1/queue", "/v1/queues/orders/nothing"])("%s is no address", async (path) => {
     expect(await problemOf(await new FakeBroker().request("GET", path))).toMatchObject({ code: "no_route" });
   });
+});
+
+it("shows the start page at its root", async () => {
+  const page = await new FakeBroker().request("GET", "/");
+  expect([page.status, await page.text()]).toEqual([200, "the start page"]);
 });
 
 describe("declaring", () => {
