@@ -48,6 +48,8 @@ export interface SettleResult {
   readonly settled: number;
   /** With extend: when the lease now ends, in ms since 1970 by the broker's clock. */
   readonly untilMs?: number;
+  /** With extend: that is earlier than was asked for, because no lease runs longer than twelve hours in all. */
+  readonly isCut?: true;
   /** Why it was not: `lease_lost` or `already_settled`. */
   readonly code?: string;
   readonly detail?: string;

@@ -137,6 +137,7 @@ export const Settled = z
         ok: z.boolean(),
         settled: count,
         untilMs: timeMs.optional(),
+        isCut: z.literal(true).optional(),
         code: z.string().optional(),
         detail: z.string().optional(),
         refused: z.array(RefusedRun).optional(),

@@ -20,8 +20,10 @@ interface Member {
   readonly sequence: number | null;
 }
 
+type End = Pick<SettlementResult, "untilMs" | "isCut">;
+
 export type Outcome =
-  | { readonly ok: true; readonly settled: number; readonly untilMs?: number }
+  | ({ readonly ok: true; readonly settled: number } & End)
   | {
       readonly ok: false;
       readonly settled: number;
@@ -100,7 +102,7 @@ function ofLease(result: SettlementResult): Outcome {
       refused: result.refused,
     };
   }
-  return { ok: true, settled: result.settled, ...(result.untilMs && { untilMs: result.untilMs }) };
+  return { ok: true, settled: result.settled, ...endOf(result) };
 }
 
 function ofReceipt(result: SettlementResult, sequence: number): Outcome {
@@ -108,5 +110,9 @@ function ofReceipt(result: SettlementResult, sequence: number): Outcome {
     ({ sequences: [first, count] }) => sequence >= first && sequence < first + count,
   );
   if (refusal !== undefined) return { ok: false, settled: 0, code: refusal.code, detail: refusal.detail };
-  return { ok: true, settled: 1, ...(result.untilMs && { untilMs: result.untilMs }) };
+  return { ok: true, settled: 1, ...endOf(result) };
+}
+
+function endOf({ untilMs, isCut }: SettlementResult): End {
+  return { ...(untilMs && { untilMs }), ...(isCut && { isCut }) };
 }

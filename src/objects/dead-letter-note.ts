@@ -14,6 +14,9 @@ export interface NotePorts {
   inTurn(run: (queue: Queue) => void): Promise<void>;
 }
 
+/** No queue's name, so that whatever is to be noted differs from it. */
+const UNKNOWN = "";
+
 /** When a catalogue that could not be reached is tried again. */
 const RETRY_MS = 1_000;
 
@@ -45,6 +48,14 @@ export class DeadLetterNote {
       if (current.stored.origin === origin) current.store({ notedDeadLetter: target });
     });
     return null;
+  }
+
+  /**
+   * What goes with a change: what is being told now may reach the catalogue or not, so that nothing is known to be noted
+   * there, not even what was noted before.
+   */
+  whileTold(queue: Queue): { notedDeadLetter?: string } {
+    return isUntold(queue) ? { notedDeadLetter: UNKNOWN } : {};
   }
 
   /** When the alarm must ring; null: the catalogue knows. */

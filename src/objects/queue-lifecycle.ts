@@ -79,6 +79,8 @@ export class QueueLifecycle {
     if (!registered.ok) return registered;
     // Another declare may have come in between.
     const declared = this.find(config) ?? this.create(config);
+    // A turn sets the alarm: should this be cut short now, what is to be told is told all the same.
+    await this.ports.whenDeclared(() => ok(undefined));
     return (await this.tell()) ?? declared;
   }
 
@@ -118,7 +120,11 @@ export class QueueLifecycle {
     const updated = await this.ports.whenDeclared((queue, nowMs) => {
       const refused = refuseChanges(queue.config, changes);
       if (refused) return refused;
-      queue.store({ config: withChanges(queue.config, changes), changedMs: nowMs });
+      queue.store({
+        config: withChanges(queue.config, changes),
+        changedMs: nowMs,
+        ...this.ports.note.whileTold(queue),
+      });
       return ok(queue.inspect(nowMs));
     });
     return updated.ok ? ((await this.tell()) ?? updated) : updated;

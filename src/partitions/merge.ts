@@ -62,7 +62,10 @@ export function mergeRedrives(answers: readonly Result<RedriveStatus>[]): Result
   const counts = sumAll(
     known.map(({ scanned, matched, moved, total }) => ({ scanned, matched, moved, total })),
   );
-  return ok({ ...first, state, ...counts });
+  // Each has its share of the rate. What sharing it out has rounded off is not told.
+  const rate = known.reduce((sum, { ratePerSecond = 0 }) => sum + ratePerSecond, 0);
+  const asked = rate === 0 ? {} : { ratePerSecond: Number(rate.toPrecision(12)) };
+  return ok({ ...first, state, ...counts, ...asked });
 }
 
 /** `answers`: each partition's, the newest first. */

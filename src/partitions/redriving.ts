@@ -1,6 +1,6 @@
 // One redrive over all partitions of a queue.
 import type { RedriveCommand, RedriveStatus } from "../protocol/commands.ts";
-import { refuse, type Result } from "../protocol/result.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionApi } from "../protocol/rpc.ts";
 import { mergeRedrives } from "./merge.ts";
 
@@ -10,14 +10,9 @@ export async function redriveAll(
   { limit, ratePerSecond, ...command }: RedriveCommand,
   partitions: number,
 ): Promise<Result<RedriveStatus>> {
-  if (command.alone === true) {
-    for (let i = 0; i < partitions; i++) {
-      const last = await part(i).redrives(1, partitions);
-      if (!last.ok) return last;
-      if (last.value[0]?.state === "running")
-        return refuse("redrive_running", `a redrive of partition ${i} is going on`);
-    }
-  }
+  // Before any begins: where a later one refused, the earlier would be under way.
+  const refused = command.alone === true && !command.dryRun ? await refuseBeside(part, partitions) : null;
+  if (refused) return refused;
   const rate = ratePerSecond === undefined ? {} : { ratePerSecond: ratePerSecond / partitions };
   const answers: Result<RedriveStatus>[] = [];
   let task: number | null = null;
@@ -40,4 +35,20 @@ export async function redriveAll(
     answers.push(answer);
   }
   return mergeRedrives(answers);
+}
+
+/** More than a partition has under way, but for one that is asked for much. */
+const LOOKED_AT_MAX = 100;
+
+async function refuseBeside(
+  part: (partition: number) => PartitionApi,
+  partitions: number,
+): Promise<Refusal | null> {
+  for (let i = 0; i < partitions; i++) {
+    const tasks = await part(i).redrives(LOOKED_AT_MAX, partitions);
+    if (!tasks.ok) return tasks;
+    if (tasks.value.some(({ state }) => state === "running"))
+      return refuse("redrive_running", `a redrive of partition ${i} is going on`);
+  }
+  return null;
 }

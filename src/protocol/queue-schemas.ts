@@ -76,6 +76,7 @@ export const QueueChanges = QueueSettings.extend({
 export const PurgeRequest = z.strictObject({
   upToSequence: sequence.optional(),
   leased: z.boolean().optional(),
+  dedup: z.boolean().optional(),
 });
 
 export const ResumeKeyRequest = z.strictObject({ key, action: z.enum(["retry", "skip", "drain"]) });

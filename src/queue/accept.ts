@@ -113,11 +113,14 @@ export class Acceptance {
     return ok(judged);
   }
 
-  /** What an exchange held back has waited already: it is not delayed once more. */
+  /**
+   * What an exchange held back has waited already: it is not delayed once more. And it was confirmed: it is taken, even
+   * if it lacks what the queue wants by now.
+   */
   private complete(batch: Uint8Array, table: RecordTable, source: BatchSource): Result<Completed> {
     const config = configOf(this.queue);
     if (!completesMessages(config)) return ok({ batch, table });
-    const wanted = this.options.isMoved ? { ...config, delayMs: 0 } : config;
+    const wanted = this.options.isMoved ? { ...config, delayMs: 0, required: [] } : config;
     return complete(wanted, this.queue.codec, { batch, table }, source);
   }
 
@@ -192,9 +195,10 @@ export class Acceptance {
     return found;
   }
 
-  /** What two duplicates have in common. Stored. */
+  /** What two duplicates have in common. Stored. Its length tells where a key ends, whatever is in it. */
   private dedupIdentity({ dedupId = "", orderingKey = "" }: MessageRecord): string {
-    return configOf(this.queue).dedupScope === "key" ? `${orderingKey}\n${dedupId}` : dedupId;
+    if (configOf(this.queue).dedupScope === "queue") return dedupId;
+    return `${orderingKey.length}:${orderingKey}${dedupId}`;
   }
 
   private place(judged: Judged, flags: number, known: Map<number, Place | number | string> | null): void {

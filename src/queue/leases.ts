@@ -31,7 +31,7 @@ export interface Lease {
   readonly id: number;
   slot: number;
   readonly consumer: string;
-  readonly consumerId: number;
+  consumerId: number;
   readonly attemptId: string | null;
   readonly grantedMs: number;
   untilMs: number;
@@ -154,6 +154,8 @@ export class Leases {
   /** Gives a message that is nobody's back to the lease it was under. It has a row among the returned now. */
   reopen(lease: Lease, at: number, untilMs: number): void {
     assert(lease.outcomes[at] !== OUTCOME.open, `lease ${lease.id} still holds message ${at}`);
+    // Its socket may be gone by now: then nobody but the clock would end the lease.
+    if (lease.open === 0) lease.consumerId = 0;
     lease.outcomes[at] = OUTCOME.open;
     lease.runs = withReturned(lease.runs, at);
     lease.untils.set(at, untilMs);

@@ -1,7 +1,8 @@
 /**
  * Taking what comes through another's outbox: a queue's dead or redriven messages, and what an exchange held back
  * until it was due. The latter have no id yet: they are published here, with all that goes with it. Repeatable: the last
- * move of each sender is remembered. A move that has more messages than this queue may ever hold is taken in parts, as there is room.
+ * move of each sender is remembered. A move that has more messages than this queue may ever hold, or that is too large with
+ * what the queue adds to its messages, is taken in parts, as there is room.
  */
 import { UNSTAMPED } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
@@ -38,14 +39,16 @@ export function acceptMove(
     return ok({ accepted: answered - duplicates.length, isDone: true });
   }
   if (whole.code !== "batch_too_large") return whole;
-  const count = fitting(queue, rest);
-  if (count === 0) return whole;
-  const part = acceptAll(queue, [{ batch: sliceOf(queue, batch, taken, count) }], nowMs, {
-    isMoved: true,
-  })[0]!;
-  if (!part.ok) return part;
-  identities.putInbound(from, number, taken + count);
-  return ok({ accepted: count, isDone: false });
+  for (let count = fitting(queue, rest); count > 0; count = Math.floor(count / 2)) {
+    const share = { batch: sliceOf(queue, batch, taken, count) };
+    const part = acceptAll(queue, [share], nowMs, { isMoved: true })[0]!;
+    // With what is added to them they may be more than there is room for.
+    if (!part.ok && part.code === "batch_too_large") continue;
+    if (!part.ok) return part;
+    identities.putInbound(from, number, taken + count);
+    return ok({ accepted: count, isDone: false });
+  }
+  return whole;
 }
 
 function sliceOf(queue: QueueContext, batch: Uint8Array, from: number, countMax: number): Uint8Array {
@@ -59,15 +62,16 @@ function sliceOf(queue: QueueContext, batch: Uint8Array, from: number, countMax:
   return queue.codec.join([slice], UNSTAMPED);
 }
 
-/** How many messages from the start of a batch there is room for. */
+/** How many messages from the start of a batch there is room for; not all, for they were refused together. */
 function fitting(queue: QueueContext, batch: Uint8Array): number {
   const scanned = queue.codec.scan(batch, "broker");
   assert(scanned.ok, "a move that was judged is damaged now");
   const room = capacity(queue);
   let bytes = 0;
-  for (let i = 0; i < scanned.value.count; i++) {
+  const last = scanned.value.count - 1;
+  for (let i = 0; i < last; i++) {
     bytes += scanned.value.size(i);
     if (i + 1 > room.messages || bytes > room.bytes) return i;
   }
-  return scanned.value.count;
+  return last;
 }

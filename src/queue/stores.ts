@@ -17,7 +17,7 @@ export interface StoredQueue {
   readonly config: QueueConfig;
   /** When the configuration was last changed; absent: never. */
   readonly changedMs?: number;
-  /** The dead-letter queue that the catalogue knows of; absent: none. */
+  /** The dead-letter queue that the catalogue knows of; null or absent: none; empty: that is not certain. */
   readonly notedDeadLetter?: string | null;
   /** Absent: the queue has one partition and never had more. */
   readonly partition?: Partition;
