@@ -2,6 +2,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it } from "vitest";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
+import type { QueueConfig } from "../../src/protocol/queue-config.ts";
 import { batchOf, declare, must, TestSocket, type QueueStub } from "../support/queue-client.ts";
 
 afterEach(async () => {
@@ -19,8 +20,9 @@ async function lifeCost(
   name: string,
   size: number,
   producer: boolean,
+  config: Partial<QueueConfig> = {},
 ): Promise<{ read: number; written: number }> {
-  const stub = await declare(name);
+  const stub = await declare(name, config);
   const texts = Array.from({ length: size }, (_, i) => `message ${i}`);
   must(await stub.publish({ batch: batchOf("the allotment is made once") }));
   must(await stub.purge({}));
@@ -57,6 +59,10 @@ describe("the rows of a message's full life", () => {
       expect((await lifeCost("singly", 1, producer)).written).toBeLessThanOrEqual(4);
     });
   }
+
+  it("are no more where the queue lets its messages live for a time", async () => {
+    expect((await lifeCost("mortal", 1, false, { ttlMs: 345_600_000 })).written).toBeLessThanOrEqual(4);
+  });
 
   it("are fewer still when a consumer is attached, because one turn settles and leases", async () => {
     const stub = await declare("pushed");
