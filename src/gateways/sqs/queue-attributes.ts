@@ -213,6 +213,18 @@ function refuseTogether(attributes: Readonly<Record<string, string>>): SqsRefusa
   return null;
 }
 
+/** The limit by group takes duplicates that are known by group, whichever of the two was said first. */
+function refuseLimit(attributes: Readonly<Record<string, string>>, before?: QueueInfo): SqsRefusal | null {
+  const now = (name: string): string | undefined => before && ATTRIBUTES[name]?.read(before, "");
+  const limit = attributes["FifoThroughputLimit"] ?? now("FifoThroughputLimit");
+  const scope = attributes["DeduplicationScope"] ?? now("DeduplicationScope");
+  if (limit !== "perMessageGroupId" || scope === "messageGroup") return null;
+  return sqsRefusal(
+    "InvalidAttributeValue",
+    "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup",
+  );
+}
+
 export function unknownAttribute(name: string): SqsRefusal {
   return sqsRefusal("InvalidAttributeName", `Unknown Attribute ${name}.`);
 }
@@ -251,5 +263,5 @@ export function writeAttributes(
     if (!changes.ok) return changes;
     all = { ...all, ...changes.value, labels: { ...all.labels, ...changes.value.labels } };
   }
-  return answered(all);
+  return refuseLimit(attributes, before) ?? answered(all);
 }
