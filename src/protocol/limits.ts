@@ -47,6 +47,8 @@ export const LIMITS = {
   labelsBytesMax: 65_536,
   /** Queues that one dead-letter queue names as those it takes from. */
   deadLetterFromMax: 100,
+  /** Lanes of a fair queue: it has as many as there are priorities. */
+  fairLanesMax: 32,
   leaseMsMin: 1_000,
   leaseMsDefault: 30_000,
   leaseMsMax: 12 * 3_600_000,

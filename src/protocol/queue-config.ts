@@ -55,6 +55,12 @@ export interface QueueConfig {
    */
   readonly oneDeliveryPerKey: boolean;
   readonly onKeyFailure: OnKeyFailure;
+  /**
+   * Lanes that messages with an ordering key are spread over, by their key; deliveries take from the lanes in turn, so that
+   * a key with a long backlog holds up those of its own lane only. Such a queue knows no priorities, and order only within
+   * a lane. 0: one line for all. Not in FIFO queues.
+   */
+  readonly fairLanes: number;
   /** How long a dedup id is remembered after it was accepted, whatever became of the message. */
   readonly dedupWindowMs: number;
   /** A message without a dedup id has one all the same: the SHA-256 of its body, in hex. */
@@ -100,6 +106,7 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   maxPerKey: 1,
   oneDeliveryPerKey: false,
   onKeyFailure: "park",
+  fairLanes: 0,
   dedupWindowMs: LIMITS.dedupWindowMsDefault,
   dedupByContent: false,
   dedupScope: "queue",

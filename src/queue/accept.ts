@@ -9,6 +9,8 @@ import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
 import type { MessageHandle, PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { ownerOf } from "../protocol/partitions.ts";
+import { hashBytes } from "../protocol/rendezvous.ts";
 import { countOf } from "../protocol/runs.ts";
 import { refuseBodies } from "./body-limit.ts";
 import { complete, completesMessages, type Completed } from "./completion.ts";
@@ -204,7 +206,8 @@ export class Acceptance {
   private place(judged: Judged, flags: number, known: Map<number, Place | number | string> | null): void {
     const { table, command } = judged;
     const bytes = command.batch;
-    const isUniform = (flags & (FIELD.priority | FIELD.delayMs)) === 0 && known === null;
+    const ranked = configOf(this.queue).fairLanes > 0 ? FIELD.orderingKey : FIELD.priority;
+    const isUniform = (flags & (ranked | FIELD.delayMs)) === 0 && known === null;
     if (isUniform) {
       const size = bytes.byteLength - BATCH_HEADER_BYTES;
       const slice = { bytes, offset: BATCH_HEADER_BYTES, size, count: table.count };
@@ -222,7 +225,7 @@ export class Acceptance {
         continue;
       }
       const delayMs = table.delayMs(i);
-      const lane = laneOf(table.priority(i), delayMs > 0);
+      const lane = laneOf(this.rankOf(bytes, table, i), delayMs > 0);
       const slice = { bytes, offset: table.offset(i), size: table.size(i), count: 1 };
       const place = this.add(lane, { slice, delayMs, table: null }, table.flags(i));
       judged.places.push(place);
@@ -230,6 +233,14 @@ export class Acceptance {
         this.dedups.set(this.dedupIdentity(readRecord(bytes, slice.offset)), place);
     }
     this.countDuplicates(judged.duplicates.length);
+  }
+
+  /** The message's priority; in a fair queue the lane of its key. */
+  private rankOf(bytes: Uint8Array, table: RecordTable, index: number): number {
+    const { fairLanes } = configOf(this.queue);
+    if (fairLanes === 0) return table.priority(index);
+    const size = table.keySize(index);
+    return size === 0 ? 0 : ownerOf(hashBytes(bytes, table.keyOffset(index), size), fairLanes);
   }
 
   /** No segment tells of them. */

@@ -9,7 +9,7 @@ import type {
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { idAt, recordAt, type QueueContext } from "./context.ts";
 import { deathOf } from "./dead-letter.ts";
-import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
+import { firstSequenceOf, LANE_SPAN, segmentId } from "./lane.ts";
 import { locate } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { segmentStates, type SegmentStates } from "./states.ts";
@@ -124,7 +124,7 @@ export function viewOf(
     sequence: segment.first + index,
     state,
     timeMs: timeMs ?? segment.timeMs,
-    priority: priorityOfLane(segment.lane),
+    priority: segment.table.priority(index),
     attempts: row?.attempts ?? (lease === null ? 0 : 1),
     failures: row?.failures ?? 0,
     bodyBytes: segment.table.bodySize(index),

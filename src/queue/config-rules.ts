@@ -19,7 +19,7 @@ export function differingFields<T extends object>(known: T, wanted: T): string[]
 
 /** What does not go together, or is more than a queue keeps. */
 export function refuseConfig(config: QueueConfig): Refusal | null {
-  const { dedupByContent, dedupScope, fifo, partitions, labels } = config;
+  const { dedupByContent, dedupScope, fairLanes, fifo, partitions, labels } = config;
   // Only by its key is a message led to where an equal one lies.
   if (dedupByContent && partitions > 1 && !(fifo && dedupScope === "key")) {
     return refuse(
@@ -27,6 +27,7 @@ export function refuseConfig(config: QueueConfig): Refusal | null {
       'dedupByContent: on several partitions goes with fifo and dedupScope "key" only',
     );
   }
+  if (fairLanes > 0 && fifo) return refuse("bad_request", "fairLanes: does not go with fifo");
   const texts = Object.entries(labels).flat();
   const bytes = texts.reduce((sum, text) => sum + encoder.encode(text).length, 0);
   if (texts.length > 2 * LIMITS.labelsMax || bytes > LIMITS.labelsBytesMax) {

@@ -6,7 +6,8 @@
  *     52        47 46                                     0
  *     ├─ lane (6) ─┼─ first sequence (47) ────────────────┤
  *
- * Lanes of a higher priority come first. Stored: never renumber.
+ * Lanes of a higher priority come first. A fair queue has no priorities: there the number tells lanes of keys apart.
+ * Stored: never renumber.
  */
 import { LIMITS } from "../protocol/limits.ts";
 

@@ -56,6 +56,8 @@ interface Snapshot {
   lastDeathMs: number;
   /** Sequences, by lane, below which every segment was looked at when its time had come. */
   aged: Record<string, number>;
+  /** The lane of a fair queue, as its priority, that was served last. */
+  lastServed: number;
   /** When idle producers were last looked for. */
   sweptMs: number;
   totals: Mutable<QueueTotals>;
@@ -93,6 +95,7 @@ function emptySnapshot(firstSequence: number): Snapshot {
     drains: 0,
     lastDeathMs: 0,
     aged: {},
+    lastServed: 0,
     sweptMs: 0,
     totals: {
       published: 0,

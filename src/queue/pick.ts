@@ -53,14 +53,48 @@ export class Picker {
 
   run(): Pick[] {
     this.queue.keys.beginDelivery();
+    if (configOf(this.queue).fairLanes > 0) this.takeInTurn();
+    else this.takeByPriority();
+    if (this.scansLeft <= 0) this.queue.hasMoreWork = true;
+    return this.picks;
+  }
+
+  private takeByPriority(): void {
     for (const priority of this.priorities()) {
       this.takeReturned(priority);
       if (this.queue.ledger.now.blocked > 0) this.takeLines(priority);
       this.takeFresh(priority);
       if (this.isFull()) break;
     }
-    if (this.scansLeft <= 0) this.queue.hasMoreWork = true;
-    return this.picks;
+  }
+
+  /** Of each lane an equal part, and again while some have more; the lane after the one that was last begins. */
+  private takeInTurn(): void {
+    const { now } = this.queue.ledger;
+    const all = this.priorities();
+    let line = [
+      ...all.filter((lane) => lane < now.lastServed),
+      ...all.filter((lane) => lane >= now.lastServed),
+    ];
+    while (!this.isFull() && line.length > 0) {
+      const share = Math.max(1, Math.floor(this.room / line.length));
+      line = line.filter((lane) => this.takeShare(lane, share));
+    }
+  }
+
+  /** Whether the lane may have more. */
+  private takeShare(lane: number, share: number): boolean {
+    if (this.isFull()) return false;
+    const before = this.room;
+    const given = Math.min(share, before);
+    this.room = given;
+    this.takeReturned(lane);
+    this.takeFresh(lane);
+    const taken = given - this.room;
+    this.room = before - taken;
+    // What is leased is stored, and this with it.
+    if (taken > 0) this.queue.ledger.now.lastServed = lane;
+    return taken === given;
   }
 
   private priorities(): number[] {

@@ -17,6 +17,8 @@ import {
 import { LABEL_PREFIX } from "./tags.ts";
 
 const FIFO_GROUP_MAX = 10;
+/** Groups are told apart as well as this, and what comes at one time becomes so many segments at the most. */
+const FAIR_LANES = 8;
 const DAY_SECONDS = 86_400;
 
 /** What SQS does with every queue: no wait before a retry, no end of them without a redrive policy, four days. */
@@ -25,6 +27,7 @@ const STANDARD: QueueConfig = {
   maxFailures: null,
   retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 },
   nackDelayMs: 0,
+  fairLanes: FAIR_LANES,
   onExpiry: "drop",
   ttlMs: 4 * DAY_SECONDS * 1_000,
 };
@@ -32,6 +35,7 @@ const STANDARD: QueueConfig = {
 /** A receive may take several of a group, and the group waits for all of them. */
 const FIFO: QueueConfig = {
   ...STANDARD,
+  fairLanes: 0,
   fifo: true,
   maxPerKey: FIFO_GROUP_MAX,
   oneDeliveryPerKey: true,
