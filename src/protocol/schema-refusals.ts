@@ -58,7 +58,7 @@ function words(issue: z.core.$ZodIssue): string {
     return `must be ${issue.inclusive === false ? "above" : "at least"} ${issue.minimum}${unit(issue.origin, issue.minimum)}`;
   }
   if (issue.code === "invalid_value") return `must be one of ${issue.values.map(String).join(", ")}`;
-  if (issue.code === "invalid_key") return "has a name over the limit";
+  if (issue.code === "invalid_key") return `its name ${words(issue.issues[0]!)}`;
   return issue.code === "invalid_union" && issue.discriminator !== undefined
     ? "is not a type of frame"
     : issue.message;

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { BindRequest, ExplainRequest } from "../../../src/protocol/exchange-schemas.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
-import { QueueChanges, RedriveRequest } from "../../../src/protocol/queue-schemas.ts";
+import { QUEUE_DEFAULTS } from "../../../src/protocol/queue-config.ts";
+import {
+  PurgeRequest,
+  QueueChanges,
+  QueueSettings,
+  RedriveRequest,
+} from "../../../src/protocol/queue-schemas.ts";
 import {
   check,
   Message,
@@ -105,6 +111,53 @@ describe("a request that is wrong", () => {
     ],
     [QueueChanges, { overflow: "drop" }, "overflow: must be one of reject, dropOldest"],
     [QueueChanges, { fifo: "yes" }, "fifo: must be true or false"],
+    [QueueChanges, { leaseMs: 999 }, `leaseMs: must be 0, or at least ${LIMITS.leaseMsMin}`],
+    [QueueChanges, { maxFailures: -1 }, "maxFailures: must be at least 0"],
+    [QueueChanges, { required: ["ttlMs"] }, "required[0]: must be one of orderingKey, dedupId"],
+    [QueueChanges, { onExpiry: "keep" }, "onExpiry: must be one of deadLetter, drop"],
+    [QueueChanges, { dedupScope: "all" }, "dedupScope: must be one of queue, key"],
+    [
+      QueueChanges,
+      { receiveWaitMs: LIMITS.waitMsMax + 1 },
+      `receiveWaitMs: must be at most ${LIMITS.waitMsMax}`,
+    ],
+    [QueueChanges, { delayMs: null }, "delayMs: must be a number"],
+    [
+      QueueChanges,
+      { deadLetterFrom: Array.from({ length: LIMITS.deadLetterFromMax + 1 }, () => "q") },
+      `deadLetterFrom: must be at most ${LIMITS.deadLetterFromMax} items`,
+    ],
+    [
+      QueueChanges,
+      { deadLetterFrom: [".q"] },
+      'deadLetterFrom[0]: must be 1 to 128 letters, digits, ".", "_" or "-", the first not "."',
+    ],
+    [QueueChanges, { labels: { "": "x" } }, "labels.: its name must not be empty"],
+    [QueueChanges, { labels: { a: 1 } }, "labels.a: must be a text"],
+    [
+      QueueChanges,
+      { labels: { a: "x".repeat(LIMITS.labelBytesMax + 1) } },
+      `labels.a: must be at most ${LIMITS.labelBytesMax} characters`,
+    ],
+    [QueueSettings, { labels: { a: null } }, "labels.a: must be a text"],
+    [QueueSettings, { labels: PROTO }, "labels.__proto__: can't be the name of a header in JSON"],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "nack", late: true }),
+      "settlements[0].late: does not go with the verdict nack",
+    ],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "reject", late: false }),
+      "settlements[0].late: does not go with the verdict reject",
+    ],
+    [
+      SettleRequest,
+      settle({ lease: 1, verdict: "extend", leaseMs: 0 }),
+      `settlements[0].leaseMs: must be at least ${LIMITS.leaseMsMin}`,
+    ],
+    [PurgeRequest, { leased: "yes" }, "leased: must be true or false"],
+    [RedriveRequest, { all: 1 }, "all: must be true or false"],
     [RedriveRequest, { filter: { reasn: "failed" } }, "filter.reasn: is not a known field"],
   ])("case %# is refused in one line, by its field", (schema, value, detail) => {
     expect(check(schema, value, "body")).toEqual({ ok: false, code: "bad_request", detail });
@@ -125,13 +178,40 @@ describe("a request that is right", () => {
       value: { messages: [message] },
     });
     expect(check(ReceiveRequest, {}, "body")).toEqual({ ok: true, value: { max: 1 } });
+    expect(check(ReceiveRequest, { leaseMs: 0, waitMs: 0 }, "body")).toEqual({
+      ok: true,
+      value: { max: 1, leaseMs: 0, waitMs: 0 },
+    });
     expect(check(RedriveRequest, {}, "body")).toEqual({ ok: true, value: { filter: {}, dryRun: false } });
+  });
+});
+
+describe("what is said of a queue", () => {
+  it.each([
+    [QueueSettings, QUEUE_DEFAULTS],
+    [
+      QueueSettings,
+      { maxFailures: null, leaseMs: 0, required: ["dedupId", "orderingKey"], labels: { a: "" } },
+    ],
+    [
+      QueueSettings,
+      { leaseMs: LIMITS.leaseMsMin, deadLetterFrom: [], onExpiry: "drop", delayMs: LIMITS.delayMsMax },
+    ],
+    [QueueChanges, { labels: { a: null, b: "x".repeat(LIMITS.labelBytesMax) }, deadLetterFrom: null }],
+    [PurgeRequest, { upToSequence: 3, leased: true, dedup: true }],
+    [RedriveRequest, { filter: {}, dryRun: false, all: true, alone: true, to: "_q" }],
+    [SettleRequest, settle({ lease: 1, verdict: "ack", late: true })],
+    [SettleRequest, settle({ lease: 1, verdict: "extend", late: true, leaseMs: 1_000 })],
+  ])("case %# is taken as it is", (schema, value) => {
+    expect(check(schema, value, "body")).toEqual({ ok: true, value });
   });
 });
 
 describe("a frame", () => {
   it.each([
     { type: "consume", credit: 1, format: "binary", once: true },
+    { type: "consume", leaseMs: 0, consumer: "-w" },
+    { type: "settle", settlements: [{ lease: 1, verdict: "ack", late: true }] },
     { type: "credit", credit: 0 },
     {
       type: "settle",

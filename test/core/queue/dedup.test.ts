@@ -116,3 +116,63 @@ describe("a message with a dedup id", () => {
     expect(q.wakeMs()).toBeNull();
   });
 });
+
+describe("a dedup id within its key", () => {
+  const scoped = { ...config, dedupScope: "key" } as const;
+
+  inBothLives("is another one under another key, and under none", (make) => {
+    const q = make({ config: scoped });
+    const dedupId = "d";
+    must(q.publish({ text: "a", dedupId, orderingKey: "a" }, { text: "none", dedupId }));
+    const again = must(
+      q.publish({ dedupId }, { dedupId, orderingKey: "a" }, { text: "b", dedupId, orderingKey: "b" }),
+    );
+    expect(again).toMatchObject({
+      sequences: [
+        [2, 1],
+        [1, 1],
+        [3, 1],
+      ],
+      duplicates: [0, 1],
+    });
+    expect(bodies(drain(q))).toEqual(["a", "none", "b"]);
+  });
+
+  inBothLives("is told from the key, whatever is in the two", (make) => {
+    const q = make({ config: scoped });
+    for (const [orderingKey, dedupId] of [
+      ["a", "b\nc"],
+      ["a\nb", "c"],
+      ["a:", "bc"],
+      ["a", ":bc"],
+      ["1", "2:x"],
+      ["12", ":x"],
+    ]) {
+      expect(must(q.publish({ orderingKey: orderingKey!, dedupId: dedupId! })).duplicates).toEqual([]);
+    }
+  });
+
+  inBothLives("is found in one batch, and by content", (make) => {
+    const q = make({ config: { ...scoped, dedupByContent: true } });
+    const confirm = must(
+      q.publish(
+        { text: "x", orderingKey: "a" },
+        { text: "x", orderingKey: "b" },
+        { text: "x", orderingKey: "a" },
+      ),
+    );
+    expect(confirm.duplicates).toEqual([2]);
+  });
+});
+
+describe("a purge that forgets dedup ids", () => {
+  inBothLives("lets what was there be published again", (make) => {
+    const q = make({ config });
+    publish(q, "a", "b");
+    q.run((queue) => queue.purge({}));
+    expect(publish(q, "a").duplicates).toEqual([0]);
+    expect(q.run((queue) => queue.purge({ dedup: true }))).toEqual({ messages: 0 });
+    expect(publish(q, "a", "b").duplicates).toEqual([]);
+    expect(publish(q, "a", "b").duplicates).toEqual([0, 1]);
+  });
+});

@@ -1,6 +1,12 @@
 // Looking at a queue without touching it, and emptying it.
 import { describe, expect, it } from "vitest";
-import type { MessageState, MessageView, QueueCounts } from "../../../src/protocol/commands.ts";
+import type {
+  MessageState,
+  MessageView,
+  QueueCounts,
+  SettlementResult,
+  Verdict,
+} from "../../../src/protocol/commands.ts";
 import { QueueHarness } from "../../support/queue-harness.ts";
 import {
   bodies,
@@ -183,6 +189,42 @@ describe("a purge", () => {
     const rest = drain(q);
     expect(rest).toHaveLength(15 - upTo);
     for (const { sequence } of rest) expect(sequence).toBeGreaterThan(upTo);
+  });
+
+  inBothLives("may take what consumers hold as well, to whom it is as if they had acked", (make) => {
+    const q = makeZoo(make);
+    const id = q.attach({ credit: 1 });
+    expect(q.dispatch()).toHaveLength(1);
+    const held = peekAll(q, "leased");
+    expect(q.run((queue) => queue.purge({ leased: true }))).toEqual({ messages: 9 });
+    expect(q.info().counts).toMatchObject({ ...EMPTY, leased: 0, bytes: 0 });
+    expect(q.info().totals).toMatchObject({ purged: 9, acked: 0 });
+    const leases = q.counted.all<{ lease: number }>("SELECT lease FROM lease WHERE slot > 0");
+    const settle = (lease: number, verdict: Verdict, sequence: number): SettlementResult =>
+      q.settle({ lease, sequences: [[sequence, 1]], verdict })[0]!;
+    let settled = 0;
+    for (const { lease } of leases) {
+      for (const { sequence } of held) {
+        if (settle(lease, "ack", sequence).settled === 0) continue;
+        settled++;
+        expect(settle(lease, "nack", sequence).refused).toMatchObject([{ code: "already_settled" }]);
+        expect(settle(lease, "extend", sequence).refused).toMatchObject([{ code: "lease_lost" }]);
+      }
+    }
+    expect(settled).toBe(3);
+    expect(q.info().consumers).toMatchObject([{ unsettled: 0 }]);
+    must(q.publish({ text: "next", orderingKey: "k" }));
+    expect(q.dispatch()).toMatchObject([{ consumer: { id } }]);
+  });
+
+  inBothLives("leaves to consumers what was published after what it takes from them", (make) => {
+    const q = make({ config: { fifo: true } });
+    must(q.publish({ text: "1", orderingKey: "k" }, { text: "2", orderingKey: "k" }, "3", "4"));
+    expect(bodies(q.take(3))).toEqual(["1", "3", "4"]);
+    expect(q.run((queue) => queue.purge({ leased: true, upToSequence: 3 }))).toEqual({ messages: 3 });
+    expect(texts(peekAll(q, "leased"))).toEqual(["4"]);
+    must(q.publish({ text: "5", orderingKey: "k" }));
+    takeOne(q, "5");
   });
 
   inBothLives("takes away the timers, keys and handles of what it removes", (make) => {

@@ -188,6 +188,116 @@ describe("a redrive", () => {
   });
 });
 
+describe("a redrive of all", () => {
+  inBothLives("moves what never died as it is, and what died as it always does", (make) => {
+    const { q, dlq } = makeDeadLetters(make);
+    must(dlq.publish({ text: "new", routingKey: "r", delayMs: 0, headers: { n: 1 } }, "new2"));
+    const { id } = must(
+      dlq.run((queue, nowMs) => queue.peek({ state: "ready", limit: 9 }, nowMs)),
+    ).messages.at(-1)!;
+    const done = redrive(dlq, { all: true, to: "q" });
+    expect(done).toMatchObject({ state: "done", scanned: 7, matched: 7, moved: 7, total: 7, to: "q" });
+    expect(carry(dlq, q)).toBe(7);
+    const messages = q.take(9);
+    expect(bodies(messages)).toEqual(["a", "b", "c", "d", "e", "new", "new2"]);
+    expect(messages.map(({ death }) => death === undefined)).toEqual([...Array(5).fill(false), true, true]);
+    expect(messages[5]).toMatchObject({ routingKey: "r", headers: { n: 1 }, attempt: 1 });
+    expect(messages[6]!.id).toBe(id);
+    expect(dlq.info().counts).toMatchObject({ ready: 0, bytes: 0 });
+    expect(dlq.info().totals.redriven).toBe(7);
+  });
+
+  inBothLives("leaves what is out, on a delay or parked", (make) => {
+    const q = make({ config: { retry, maxFailures: 0, fifo: true } });
+    must(
+      q.publish("out", { text: "parked", orderingKey: "k" }, { text: "behind", orderingKey: "k" }, "dead"),
+    );
+    must(q.publish({ text: "delayed", delayMs: 1_000 }));
+    takeOne(q, "out");
+    settleMessage(q, takeOne(q, "parked"), "reject");
+    settleMessage(q, takeOne(q, "dead"), "reject");
+    expect(redrive(q, { all: true, to: "to" })).toMatchObject({ matched: 2, moved: 2, total: 3 });
+    const to = make({ name: "to" });
+    carry(q, to);
+    expect(bodies(drain(to))).toEqual(["behind", "dead"]);
+    expect(q.info().counts).toMatchObject({ leased: 1, parked: 1, delayed: 1, ready: 0, dead: 0 });
+    must(q.run((queue, nowMs) => queue.resumeKey("k", "retry", nowMs)));
+    takeOne(q, "parked");
+  });
+
+  inBothLives("keeps to its filter, and counts in a dry run", (make) => {
+    const { dlq } = makeDeadLetters(make);
+    must(dlq.publish({ text: "new", routingKey: "r.1" }));
+    expect(redrive(dlq, { all: true, to: "q", dryRun: true })).toMatchObject({ matched: 6, moved: 0 });
+    const filter = { routingKey: "r.1" };
+    expect(redrive(dlq, { all: true, to: "q", filter })).toMatchObject({ matched: 2, moved: 2 });
+  });
+
+  inBothLives("needs to know where to", (make) => {
+    const q = make();
+    expect(
+      q.run((queue, nowMs) => queue.redrive({ filter: {}, dryRun: false, all: true }, nowMs)),
+    ).toMatchObject({
+      code: "bad_request",
+    });
+  });
+
+  inBothLives("goes on in steps, and does not meet what comes in meanwhile", (make) => {
+    const q = make();
+    must(q.publish(...numbered(1_200)));
+    const { task, state } = redrive(q, { all: true, to: "to" });
+    expect(state).toBe("running");
+    must(q.publish("later"));
+    while (status(q, task!).state === "running") q.advance(0);
+    expect(status(q, task!)).toMatchObject({ scanned: 1_200, moved: 1_200, total: 1_200 });
+    takeOne(q, "later");
+  });
+});
+
+describe("redrives", () => {
+  inBothLives("tell when they began, how much there was, and what was asked for", (make) => {
+    const { dlq } = makeDeadLetters(make);
+    const startedMs = dlq.nowMs;
+    const { task } = redrive(dlq, { ratePerSecond: 2, to: "q", filter: { queue: "q" } });
+    dlq.advance(500);
+    expect(status(dlq, task!)).toEqual({
+      task,
+      state: "running",
+      scanned: 2,
+      matched: 2,
+      moved: 2,
+      startedMs,
+      total: 5,
+      to: "q",
+      ratePerSecond: 2,
+    });
+  });
+
+  inBothLives("are listed, the newest first, those that ended too", (make) => {
+    const { dlq } = makeDeadLetters(make);
+    redrive(dlq, { limit: 1, to: "q" });
+    redrive(dlq, { ratePerSecond: 1, to: "q" });
+    redrive(dlq, { limit: 1, dryRun: true });
+    const list = (limit: number) => dlq.run((queue) => queue.redrives(limit));
+    expect(list(9)).toMatchObject([
+      { task: 2, state: "running", ratePerSecond: 1 },
+      { task: 1, state: "done", total: 5 },
+    ]);
+    expect(list(1)).toMatchObject([{ task: 2 }]);
+  });
+
+  inBothLives("that want to be alone wait for those that go on", (make) => {
+    const { dlq } = makeDeadLetters(make);
+    const wish = { filter: {}, dryRun: false, alone: true, to: "q" };
+    const start = () => dlq.run((queue, nowMs) => queue.redrive(wish, nowMs));
+    const { task } = redrive(dlq, { ratePerSecond: 1, to: "q" });
+    expect(start()).toMatchObject({ ok: false, code: "redrive_running" });
+    expect(redrive(dlq, { ...wish, dryRun: true })).toMatchObject({ state: "dry_run" });
+    must(dlq.run((queue) => queue.redriveCancel(task!)));
+    expect(must(start())).toMatchObject({ state: "done", moved: 4 });
+  });
+});
+
 describe("a redrive of what is dead in its own queue", () => {
   const config = { retry, maxFailures: 0 };
 

@@ -159,3 +159,34 @@ describe("a time to live", () => {
     expect(bodies(drain(q))).toEqual(["2"]);
   });
 });
+
+describe("a message whose time is over in a queue that drops the expired", () => {
+  const config = { onExpiry: "drop", deadLetter: { queue: "dlq" }, maxFailures: 0 } as const;
+
+  inBothLives("is gone, wherever it stood, and its key goes on", (make) => {
+    const q = make({ config: { ...config, fifo: true, maxFailures: 5 } });
+    const orderingKey = "k";
+    must(
+      q.publish(
+        { text: "held", orderingKey, ttlMs: 1_000 },
+        { text: "in line", orderingKey, ttlMs: 500 },
+        { text: "last", orderingKey },
+        { text: "waits", ttlMs: 500 },
+      ),
+    );
+    const held = takeOne(q, "held");
+    q.advance(1_000);
+    settleMessage(q, held, "nack", { delayMs: 0 });
+    expect(q.info().totals).toMatchObject({ expired: 3, dropped: 3, deadLettered: 0 });
+    expect(q.info().counts).toMatchObject({ deadLettering: 0, dead: 0 });
+    expect(bodies(drain(q))).toEqual(["last"]);
+  });
+
+  inBothLives("does not take the failed and the overflown with it", (make) => {
+    const q = make({ config: { ...config, maxMessages: 1, overflow: "dropOldest" } });
+    must(q.publish("overflown"));
+    must(q.publish("failed"));
+    settleMessage(q, takeOne(q, "failed"), "reject");
+    expect(q.info().totals).toMatchObject({ deadLettered: 2, dropped: 0 });
+  });
+});
