@@ -2,6 +2,7 @@
 import type { EdgeApp, EdgeServices, BodyStore } from "../../src/edge/services.ts";
 import { createApp } from "../../src/edge/app.ts";
 import { Identity } from "../../src/edge/identity.ts";
+import { SqsGateway } from "../../src/gateways/sqs/gateway.ts";
 import type { MessageRecord } from "../../src/protocol/batch.ts";
 import type { PublishCommand } from "../../src/protocol/commands.ts";
 import type { ExchangeApi, HubApi } from "../../src/protocol/exchange-rpc.ts";
@@ -35,7 +36,7 @@ export interface FakeOptions {
 export class FakeBroker {
   readonly calls: Call[] = [];
   readonly logged: { event: string; [fact: string]: unknown }[] = [];
-  private readonly app: EdgeApp = createApp();
+  private readonly app: EdgeApp = createApp([new SqsGateway()]);
   private readonly services: EdgeServices;
 
   constructor(options: FakeOptions = {}) {

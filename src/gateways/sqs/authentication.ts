@@ -1,14 +1,39 @@
 // Who calls: the owner of the access key that the request is signed with. An open broker takes any signature, or none.
 import type { GatewayHost } from "../../protocol/gateway.ts";
 import type { Claims } from "../../protocol/rpc.ts";
-import { answered, sqsRefusal, type Answer } from "./errors.ts";
+import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
 import { REGION_DEFAULT } from "./identifiers.ts";
 import { sqsRefusalOf } from "./refusals.ts";
+import type { ActionName } from "./shapes.ts";
 import { credentialOf, verifySignature } from "./signature.ts";
 
 export interface Identity {
   readonly claims: Claims;
   readonly region: string;
+}
+
+/** Actions that change nothing. */
+const READING: ReadonlySet<ActionName> = new Set([
+  "GetQueueUrl",
+  "ListQueues",
+  "GetQueueAttributes",
+  "ListQueueTags",
+  "ListDeadLetterSourceQueues",
+  "ListMessageMoveTasks",
+]);
+
+/**
+ * Any page may have a browser GET an address of an open broker, as a picture for one, and then nothing tells where that
+ * comes from. What changes something takes a POST, whose origin is looked at, or a header that no page can set unasked.
+ */
+export function refuseUnasked(request: Request, action: ActionName, host: GatewayHost): SqsRefusal | null {
+  const isAsked = request.method !== "GET" || request.headers.has("Authorization");
+  return !host.isOpen || isAsked || READING.has(action) ? null : denied(request);
+}
+
+function denied(request: Request): SqsRefusal {
+  const { origin, pathname } = new URL(request.url);
+  return sqsRefusal("AccessDenied", `Access to the resource ${origin}${pathname} is denied.`);
 }
 
 export async function authenticate(
@@ -24,10 +49,7 @@ export async function authenticate(
     return answered({ claims: claims.value, region: region ?? REGION_DEFAULT });
   }
   if (!signed.ok) return signed;
-  if (signed.value === null) {
-    const { origin, pathname } = new URL(request.url);
-    return sqsRefusal("AccessDenied", `Access to the resource ${origin}${pathname} is denied.`);
-  }
+  if (signed.value === null) return denied(request);
   const { accessKeyId, region } = signed.value;
   const key = await host.accessKey(accessKeyId);
   if (!key.ok) {

@@ -11,7 +11,7 @@ import { queueActions } from "./actions/queues.ts";
 import { receiveActions } from "./actions/receive.ts";
 import { sendActions } from "./actions/send.ts";
 import { settleActions } from "./actions/settle.ts";
-import { authenticate } from "./authentication.ts";
+import { authenticate, refuseUnasked } from "./authentication.ts";
 import type { Action, Actions, Caller } from "./caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
 import type { AttributeValue } from "./message-attributes.ts";
@@ -82,6 +82,8 @@ export class SqsGateway implements Gateway {
     if (!identity.ok) return identity;
     const call = wire.decode(request, body.value);
     if (!call.ok) return call;
+    const unasked = refuseUnasked(request, call.value.action, host);
+    if (unasked !== null) return unasked;
     const { claims, region } = identity.value;
     return answered({ call: call.value, caller: callerOf(request, host, claims, region) });
   }

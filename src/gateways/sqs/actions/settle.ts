@@ -138,9 +138,9 @@ function receiptOf(queue: string, { handle = "" }: Said): Answer<Receipt & { han
 
 async function settleOne(queue: string, wish: Wish, caller: Caller): Promise<Answer<Void>> {
   const ask = wish(queue);
-  if (!ask.ok) return ask;
-  const settled = await settle(queue, [ask.value], caller);
-  return settled.ok ? settled.value[0]! : settled;
+  const settled = await settle(queue, ask.ok ? [ask.value] : [], caller);
+  if (!settled.ok) return settled;
+  return ask.ok ? settled.value[0]! : ask;
 }
 
 async function settleBatch(
@@ -150,7 +150,7 @@ async function settleBatch(
 ): Promise<Answer<{ Successful: { Id: string }[]; Failed: ReturnType<typeof failuresOf> }>> {
   const asked = entries.map(({ said }) => said(queue));
   const asks = asked.flatMap((one) => (one.ok ? [one.value] : []));
-  const settled = asks.length === 0 ? answered([]) : await settle(queue, asks, caller);
+  const settled = await settle(queue, asks, caller);
   if (!settled.ok) return settled;
   const answers = settled.value.values();
   const outcomes = asked.map((one, i): BatchOutcome<Void> => ({
@@ -163,6 +163,7 @@ async function settleBatch(
   });
 }
 
+/** Asks the queue even when nothing is left to ask: one that is not there is told before what is wrong with a handle. */
 async function settle(
   queue: string,
   asks: readonly Ask[],
