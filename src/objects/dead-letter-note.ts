@@ -2,7 +2,7 @@
  * The catalogue knows where each queue's dead messages go, so that a dead-letter queue can tell whose it is. It is told
  * after the queue has stored it; what is cut short in between is told by alarm.
  */
-import type { Refusal, Result } from "../protocol/result.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { deadLetterQueue } from "../queue/config-rules.ts";
 import type { Queue } from "../queue/queue.ts";
 
@@ -31,23 +31,32 @@ export class DeadLetterNote {
 
   /** One after the other, so that the catalogue's last word is the newest. */
   tell(): Promise<Refusal | null> {
-    const told = this.telling.catch(() => null).then(() => this.tellNow());
-    this.telling = told;
-    return told;
+    this.telling = this.telling.then(() => this.tellOrRefuse());
+    return this.telling;
   }
 
-  private async tellNow(): Promise<Refusal | null> {
+  private async tellOrRefuse(): Promise<Refusal | null> {
+    try {
+      await this.tellNow();
+      return null;
+    } catch (error) {
+      console.error("the catalogue was not told of a dead-letter queue", { error: String(error) });
+      const detail = "deadLetter: the catalogue could not be reached; it is told as soon as it can";
+      return refuse("unavailable", detail, { retryAfterMs: RETRY_MS });
+    }
+  }
+
+  private async tellNow(): Promise<void> {
     const queue = this.ports.open();
-    if (queue === null || !isUntold(queue)) return null;
+    if (queue === null || !isUntold(queue)) return;
     const { origin } = queue.stored;
     const target = deadLetterQueue(queue.config);
     const noted = await this.ports.note(target);
-    if (!noted.ok) return noted;
+    if (!noted.ok) throw new Error(noted.detail);
     // The queue may be another one by now, or lead elsewhere: then it is still to be told.
     await this.ports.inTurn((current) => {
       if (current.stored.origin === origin) current.store({ notedDeadLetter: target });
     });
-    return null;
   }
 
   /**
@@ -66,13 +75,7 @@ export class DeadLetterNote {
   /** What the alarm does. */
   async work(nowMs: number): Promise<void> {
     this.retryAtMs = nowMs + RETRY_MS;
-    try {
-      const refused = await this.tell();
-      if (refused === null) this.retryAtMs = 0;
-      else console.error("the catalogue was not told of a dead-letter queue", refused);
-    } catch (error) {
-      console.error("the catalogue was not told of a dead-letter queue", { error: String(error) });
-    }
+    if ((await this.tell()) === null) this.retryAtMs = 0;
   }
 }
 

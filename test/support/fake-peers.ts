@@ -1,13 +1,13 @@
 /**
- * Exchanges, hubs and queues as other objects meet them, played by the test. They take the place of the real ones in an
+ * Exchanges, hubs, queues and the catalogue as other objects meet them, played by the test. They take the place of the real ones in an
  * object's environment: call it inside the object (`runInDurableObject`). It lasts until the object is evicted, or
  * `restorePeers` is called.
  */
 import type { Env } from "../../src/env.ts";
 import type { ExchangeApi, HubApi } from "../../src/protocol/exchange-rpc.ts";
-import type { QueueApi } from "../../src/protocol/rpc.ts";
+import type { NamespaceApi, QueueApi } from "../../src/protocol/rpc.ts";
 
-type Peer = "EXCHANGES" | "HUBS" | "QUEUES";
+type Peer = "EXCHANGES" | "HUBS" | "NAMESPACES" | "QUEUES";
 
 const undo: (() => void)[] = [];
 
@@ -26,6 +26,10 @@ export function fakeExchanges(object: object, exchange: (name: string) => Partia
 
 export function fakeQueues(object: object, queue: (name: string) => Partial<QueueApi>): void {
   replace(object, "QUEUES", queue);
+}
+
+export function fakeNamespaces(object: object, namespace: (name: string) => Partial<NamespaceApi>): void {
+  replace(object, "NAMESPACES", namespace);
 }
 
 /** Names are given without their namespace. */
