@@ -96,10 +96,13 @@ describe("the catalogue", () => {
     const stub = env.QUEUES.getByName("test/q");
     await tellBy(stub, cutShort);
     expect(await stub.declare({ ...QUEUE_DEFAULTS, deadLetter: { queue: "dlq" } })).toMatchObject(UNTOLD);
-    await vi.waitFor(() =>
-      runInDurableObject(stub, async (_object: QueueObject, state) => {
-        expect(await state.storage.getAlarm()).not.toBeNull();
-      }),
+    await vi.waitFor(
+      () =>
+        runInDurableObject(stub, async (_object: QueueObject, state) => {
+          expect(await state.storage.getAlarm()).not.toBeNull();
+        }),
+      // Bounded by the test's own time.
+      { timeout: 30_000 },
     );
     expect(await sourcesOf("dlq")).toEqual([]);
     restorePeers();
