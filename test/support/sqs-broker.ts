@@ -91,6 +91,12 @@ export class SqsBroker {
     return (await this.sqs.getQueueAttributes({ QueueUrl, AttributeNames })).Attributes ?? {};
   }
 
+  /** How many wait for a message, as the broker knows. */
+  async waiting(queueUrl: string): Promise<number> {
+    const info = (await (await this.native("GET", nameOf(queueUrl))).json()) as { consumers: unknown[] };
+    return info.consumers.length;
+  }
+
   /** A request to the broker's own HTTP interface. */
   native(method: string, path: string, body?: BodyInit, headers?: Record<string, string>): Promise<Response> {
     return fetch(`${this.url}/v1/queues/${path}`, {

@@ -14,9 +14,10 @@ import { settleActions } from "./actions/settle.ts";
 import { authenticate, refuseUnasked } from "./authentication.ts";
 import type { Action, Actions, Caller } from "./caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
+import { holdAnswer } from "./held-answer.ts";
 import type { AttributeValue } from "./message-attributes.ts";
 import { sqsRefusalOf } from "./refusals.ts";
-import type { ActionName, Call, OutputOf } from "./shapes.ts";
+import type { ActionName, Call } from "./shapes.ts";
 import { wireOf, type Wire } from "./wire.ts";
 
 const ACTIONS: Actions = {
@@ -34,48 +35,45 @@ const PATH = /^\/(?:\d+\/[^/]+)?$/;
 /** A batch of 1 MiB whose every byte is written as three, and what stands around it. */
 const BODY_BYTES_MAX = 4 * 1024 ** 2;
 
+/** A request and what its answer takes. */
+interface Exchange {
+  readonly request: Request;
+  readonly host: GatewayHost;
+  readonly wire: Wire;
+  readonly requestId: string;
+}
+
 export class SqsGateway implements Gateway {
   takes(request: Request): boolean {
     return PATH.test(new URL(request.url).pathname) && wireOf(request) !== null;
   }
 
   async answer(request: Request, host: GatewayHost): Promise<Response> {
-    const wire = wireOf(request)!;
-    const requestId = crypto.randomUUID();
-    const response = await this.respond(request, wire, requestId, host);
+    const exchange = { request, host, wire: wireOf(request)!, requestId: crypto.randomUUID() };
+    const response = await this.respond(exchange);
     // SDKs set their clocks by it.
     response.headers.set("Date", new Date(host.now()).toUTCString());
     return response;
   }
 
-  private async respond(
-    request: Request,
-    wire: Wire,
-    requestId: string,
-    host: GatewayHost,
-  ): Promise<Response> {
+  private async respond(exchange: Exchange): Promise<Response> {
     try {
-      const call = await this.read(request, wire, host);
-      if (!call.ok) return wire.refuse(call, requestId);
-      const { action, input } = call.value.call;
-      const output = await perform(action, input, call.value.caller);
-      return output.ok ? wire.answer(action, output.value, requestId) : wire.refuse(output, requestId);
+      const read = await this.read(exchange);
+      if (!read.ok) return exchange.wire.refuse(read, exchange.requestId);
+      const { call, caller } = read.value;
+      const answer = call.action === "ReceiveMessage" ? hold : perform;
+      return await answer(call, caller, exchange);
     } catch (error) {
-      host.log("error", "sqs_failed", {
-        requestId,
-        error: error instanceof Error ? (error.stack ?? "") : String(error),
-      });
-      const message = "We encountered an internal error. Please try again.";
-      return wire.refuse(sqsRefusal("InternalFailure", message), requestId);
+      return failed(error, exchange);
     }
   }
 
   /** Who calls comes first: what a request says is told to nobody who may not say it. */
-  private async read(
-    request: Request,
-    wire: Wire,
-    host: GatewayHost,
-  ): Promise<Answer<{ readonly call: Call; readonly caller: Caller }>> {
+  private async read({
+    request,
+    host,
+    wire,
+  }: Exchange): Promise<Answer<{ readonly call: Call; readonly caller: Caller }>> {
     const body = await host.readBody(BODY_BYTES_MAX);
     if (!body.ok) return refusedBody(body);
     const identity = await authenticate(request, body.value, host);
@@ -111,10 +109,32 @@ function traceOf(request: Request): AttributeValue | undefined {
   return trace === null ? undefined : { DataType: "String", StringValue: trace };
 }
 
-function perform<A extends ActionName>(
-  action: A,
-  input: Parameters<Action<A>>[0],
+async function perform(
+  { action, input }: Call,
   caller: Caller,
-): Promise<Answer<OutputOf<A>>> {
-  return (ACTIONS[action] as Action<A>)(input, caller);
+  { wire, requestId }: Exchange,
+): Promise<Response> {
+  const output = await (ACTIONS[action] as Action<ActionName>)(input, caller);
+  return output.ok ? wire.answer(action, output.value, requestId) : wire.refuse(output, requestId);
+}
+
+/** One who waits and has gone waits no longer. */
+function hold(call: Call, caller: Caller, exchange: Exchange): Promise<Response> {
+  const gone = new AbortController();
+  const signal = AbortSignal.any([caller.signal, gone.signal]);
+  const answer = perform(call, { ...caller, signal }, exchange);
+  return holdAnswer(
+    answer.catch((error: unknown) => failed(error, exchange)),
+    () => exchange.wire.answer("ReceiveMessage", {}, exchange.requestId),
+    () => gone.abort(),
+  );
+}
+
+function failed(error: unknown, { host, wire, requestId }: Exchange): Response {
+  host.log("error", "sqs_failed", {
+    requestId,
+    error: error instanceof Error ? (error.stack ?? "") : String(error),
+  });
+  const message = "We encountered an internal error. Please try again.";
+  return wire.refuse(sqsRefusal("InternalFailure", message), requestId);
 }
