@@ -4,6 +4,7 @@ import { sqsRefusal, type SqsRefusal } from "../errors.ts";
 import { queueOfUrl } from "../identifiers.ts";
 import { invalid, missing } from "../parameters.ts";
 import { hasPermission, withoutPermission, withPermission } from "../permissions.ts";
+import { isActionName } from "../shapes.ts";
 import { changed, inspect, update } from "./queues.ts";
 
 const ACTIONS_MAX = 7;
@@ -64,7 +65,9 @@ function refusePermission(accounts: readonly string[], actions: readonly string[
     return invalid(
       "ActionName",
       `SQS:${unknown}`,
-      "Please refer to the appropriate WSDL for a list of valid actions.",
+      isActionName(unknown)
+        ? "Only the queue owner is allowed to invoke this action."
+        : "Please refer to the appropriate WSDL for a list of valid actions.",
     );
   }
   const isAccount = (account: string): boolean => /^\d{12}$/.test(account);
