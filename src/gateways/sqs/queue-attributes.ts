@@ -103,7 +103,7 @@ function label(name: string, text: string): QueueChanges {
   return { labels: { [LABEL_PREFIX + name]: text === "" ? null : text } };
 }
 
-const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
+export const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
   QueueArn: { read: ({ queue }, region) => arnOf(region, queue) },
   ApproximateNumberOfMessages: { read: ({ counts }) => String(counts.ready) },
   ApproximateNumberOfMessagesNotVisible: { read: ({ counts }) => String(counts.leased) },

@@ -20,7 +20,7 @@ const MESSAGES_MAX = 10;
 const WAIT_SECONDS_MAX = 20;
 
 /** System attributes that a message may have. */
-const SYSTEM_NAMES = [
+export const SYSTEM_NAMES = [
   "SenderId",
   "SentTimestamp",
   "ApproximateReceiveCount",
