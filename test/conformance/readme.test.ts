@@ -55,6 +55,14 @@ describe("README's first page", () => {
     expect(heard).toContain('"body":"one ristretto"');
   });
 
+  it("serves clients of Amazon SQS", () => {
+    const program = /```py\n([\s\S]*?)```/.exec(readme)![1]!.replaceAll("http://localhost:8787", broker.url);
+    const shown = execFileSync("/usr/bin/python3", ["-c", `${program}\nprint(url)`], { encoding: "utf8" });
+    expect(shown.trim()).toBe(`${broker.url}/000000000000/orders.fifo`);
+    const counts = "curl http://localhost:8787/v1/queues/orders.fifo";
+    expect(run(counts)).toMatchObject({ counts: { ready: 1 } });
+  });
+
   it("names the address where the reference is", async () => {
     expect(readme).toContain("http://localhost:8787/docs/");
     const page = await fetch(`${broker.url}/docs/`);
