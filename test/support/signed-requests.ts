@@ -34,7 +34,7 @@ export async function ask(sent: Sent, nowMs = NOW_MS, secret = CREDENTIALS.secre
 }
 
 /** SHA-256 and its HMAC in the form that the signer takes. */
-class NodeHash {
+export class NodeHash {
   private readonly hash;
   constructor(secret?: ArrayBuffer | ArrayBufferView | string) {
     this.hash = secret === undefined ? createHash("sha256") : createHmac("sha256", secret as Uint8Array);
