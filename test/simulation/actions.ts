@@ -2,6 +2,7 @@
 import type {
   MessageHandle,
   PublishCommand,
+  PurgeOptions,
   ReceiveCommand,
   RedriveCommand,
   Settlement,
@@ -10,6 +11,7 @@ import type { QueueConfig } from "../../src/protocol/queue-config.ts";
 import type { Consumer, Departure } from "../../src/queue/consumers.ts";
 import { check } from "./checkers.ts";
 import { factsOf } from "./facts.ts";
+import { lacksSomething } from "./model-completion.ts";
 import { settle as settleModel } from "./model-delivery.ts";
 import type { ModelMessage } from "./model.ts";
 import type { Random } from "./random.ts";
@@ -55,28 +57,38 @@ export function receive(world: World, site: Site, command: ReceiveCommand, rando
   world.turn({
     site,
     random,
+    doesDue: true,
     work: (queue) => queue.receive(command, world.nowMs),
     apply: (answer) => {
-      const { consumer, attemptId = null } = command;
-      const earlier = [...site.model.leases.values()].find(
+      const { model } = site;
+      if (model.isOverdue) model.tick(world.nowMs);
+      const { consumer, attemptId = null, leaseMs = model.config.leaseMs } = command;
+      const earlier = [...model.leases.values()].find(
         (one) =>
           attemptId !== null &&
           one.attemptId === attemptId &&
           one.consumer === consumer &&
-          one.untilMs > site.model.clockMs &&
-          site.model.open(one).length === one.messages.length,
+          !one.isSplit &&
+          model.open(one).length === one.messages.length,
       );
       const kept = keptFrom(site, consumer);
       check(answer.ok || (kept === "exclusive" && !earlier), "receive", () => JSON.stringify(answer));
       if (!answer.ok) return;
       lease = answer.value.lease === 0 ? null : answer.value.lease;
+      const { receiveWaitMs } = model.config;
+      const waitMs = lease === null && receiveWaitMs > 0 ? receiveWaitMs : undefined;
+      check(
+        answer.value.waitMs === waitMs,
+        "receive",
+        () => `is to wait ${answer.value.waitMs}, not ${waitMs}`,
+      );
       if (!earlier && kept !== null) {
         check(kept === "other" && lease === null, "receive", () => `${consumer} gets ${lease}, ${kept}`);
         return;
       }
       if (earlier)
         check(lease === earlier.id, "receive", () => `attempt ${attemptId} is answered with ${lease}`);
-      else site.took(answer.value, { consumer, consumerId: 0, attemptId }, command.max);
+      else site.took(answer.value, { consumer, consumerId: 0, attemptId, leaseMs }, command.max);
       world.log(
         `${site.name} → ${consumer} of ${command.max}: lease ${lease ?? "none"} ${namesOf(site, lease ?? 0)}`,
       );
@@ -201,7 +213,8 @@ export function replace(
     apply: (answer) => {
       const message = found(site, handle);
       const actual = answer.ok ? null : answer.code;
-      const code = cancelCode(message);
+      const lacks = facts.some((one) => lacksSomething(one, site.model.config));
+      const code = cancelCode(message) ?? (lacks ? "field_required" : null);
       world.log(`${site.name} replace ${JSON.stringify(handle)}: ${actual ?? "done"}`);
       // Refused for room it changed nothing: what is there is still compared.
       if (actual === "queue_full" || actual === "batch_too_large") return;
@@ -214,14 +227,16 @@ export function replace(
   });
 }
 
-export function purge(world: World, site: Site, upTo: number | undefined, random: Random): void {
+export function purge(world: World, site: Site, options: PurgeOptions, random: Random): void {
   world.turn({
     site,
     random,
-    work: (queue) => queue.purge(upTo === undefined ? {} : { upToSequence: upTo }),
+    work: (queue) => queue.purge(options),
     apply: ({ messages }) => {
-      const expected = site.model.purge(upTo ?? Number.POSITIVE_INFINITY);
-      world.log(`${site.name} purge up to ${upTo ?? "the end"}: ${messages}`);
+      const { upToSequence = Number.POSITIVE_INFINITY, leased = false, dedup = false } = options;
+      const expected = site.model.purge(upToSequence, leased);
+      if (dedup) site.acceptance.forgetDedups();
+      world.log(`${site.name} purge ${JSON.stringify(options)}: ${messages}`);
       check(messages === expected, "purge", () => `${messages} purged, must be ${expected}`);
     },
   });
@@ -256,11 +271,25 @@ export function redrive(world: World, site: Site, command: RedriveCommand, rando
     site,
     random,
     isRedrive: true,
-    work: (queue) => queue.redrive(command, world.nowMs),
-    apply: (answer) => {
-      check(answer.ok, "redrive", () => JSON.stringify(answer));
-      const { task, state, scanned, matched, moved } = answer.value;
+    work: (queue) => {
+      const before = queue.redrives(100);
+      const answer = queue.redrive(command, world.nowMs);
+      return { before, answer, after: queue.redrives(100) };
+    },
+    apply: ({ before, answer, after }) => {
+      const isBeside = before.some(({ state }) => state === "running");
+      const isRefused = command.alone === true && !command.dryRun && isBeside;
+      check(answer.ok !== isRefused, "redrive", () => JSON.stringify([command, before, answer]));
+      if (!answer.ok) return;
+      const { task, state, scanned, matched, moved, total, startedMs } = answer.value;
       world.log(`${site.name} redrive ${JSON.stringify(command)}: ${state} ${scanned}/${matched}/${moved}`);
+      const { model } = site;
+      const movable = model.all().filter((one) => one.state !== "leased" && one.state !== "parked").length;
+      check(total === movable, "redrive", () => `${total} messages were there, must be ${movable}`);
+      check(startedMs === model.clockMs, "redrive", () => `it began at ${startedMs}`);
+      const listed = task === null ? before : [answer.value, ...before].slice(0, 100);
+      const [is, must] = [JSON.stringify(after), JSON.stringify(listed)];
+      check(is === must, "redrive", () => `the list is ${is}, must be ${must}`);
       if (task !== null) site.tasks.set(task, command);
     },
   });

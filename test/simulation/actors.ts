@@ -1,7 +1,7 @@
 // Who acts on the queues: producers, consumers over sockets and over HTTP, an operator, the platform. Each act is
 // drawn from what may happen now.
 import { readBatchHeader, type MessageRecord } from "../../src/protocol/batch.ts";
-import type { PublishCommand, Settlement } from "../../src/protocol/commands.ts";
+import type { PublishCommand, RedriveCommand, Settlement } from "../../src/protocol/commands.ts";
 import type { Consumer } from "../../src/queue/consumers.ts";
 import {
   attach,
@@ -18,7 +18,7 @@ import {
   settle,
   update,
 } from "./actions.ts";
-import { drawUpdate } from "./configs.ts";
+import { drawNewerUpdate, drawUpdate } from "./configs.ts";
 import { encodeBatch } from "./facts.ts";
 import type { Random } from "./random.ts";
 import type { Held, Site } from "./site.ts";
@@ -30,10 +30,10 @@ const encoder = new TextEncoder();
 const PRODUCERS = ["p1", "p2", "p3"];
 const KEYS = ["a", "b", "c"];
 
-function drawRecord(world: World, random: Random): MessageRecord {
+function drawRecord(world: World, site: Site, random: Random): MessageRecord {
   const number = ++world.published;
   const cancelKey = `c${random.between(1, 6)}`;
-  return {
+  const record: MessageRecord = {
     body: encoder.encode(`m${number}`),
     ...(random.chance(0.7) ? { orderingKey: random.pick(KEYS) } : {}),
     ...(random.chance(0.15) ? { priority: random.pick([1, 5, 31]) } : {}),
@@ -41,6 +41,23 @@ function drawRecord(world: World, random: Random): MessageRecord {
     ...(random.chance(0.1) ? { ttlMs: random.pick([0, 1, 100, 2_000]) } : {}),
     ...(random.chance(0.15) ? { dedupId: `d${random.between(1, 8)}` } : {}),
     ...(random.chance(0.12) ? { cancelKey } : {}),
+  };
+  return world.newer === null ? record : withNewerFields(record, site, world.newer);
+}
+
+/** A delay of 0 that is named, a body that others have too, and mostly what the queue requires. */
+function withNewerFields(record: MessageRecord, site: Site, random: Random): MessageRecord {
+  const { required } = site.model.config;
+  const isDutiful = random.chance(0.95);
+  const orderingKey = random.pick(KEYS);
+  const dedupId = `d${random.between(1, 60)}`;
+  const same = `same${random.between(1, 5)}`;
+  return {
+    ...(random.chance(0.1) ? { delayMs: 0 } : {}),
+    ...(isDutiful && required.includes("orderingKey") ? { orderingKey } : {}),
+    ...(isDutiful && required.includes("dedupId") ? { dedupId } : {}),
+    ...record,
+    ...(random.chance(0.15) ? { body: encoder.encode(same) } : {}),
   };
 }
 
@@ -52,7 +69,7 @@ function drawBatch(world: World, site: Site, random: Random): Uint8Array {
     [1, random.between(5, 9)],
   ]);
   const records = Array.from({ length: count }, () => {
-    const record = drawRecord(world, random);
+    const record = drawRecord(world, site, random);
     return isPlain ? { body: record.body } : record;
   });
   return encodeBatch(site.core.codec, records);
@@ -100,9 +117,11 @@ const produceOutOfTurn: Act = (world, site, random) => {
 const produceAtEdge: Act = (world, site, random) => {
   const windows = site.acceptance.windows().filter(({ untilMs }) => untilMs > world.nowMs);
   if (windows.length === 0) return;
-  const { id, untilMs } = random.pick(windows);
+  const { id, key, untilMs } = random.pick(windows);
   world.nowMs = untilMs + random.between(-1, 1);
-  const record = { ...drawRecord(world, random), dedupId: id };
+  const drawn = drawRecord(world, site, random);
+  const isOfKey = key !== null && site.model.config.dedupScope === "key";
+  const record = { ...drawn, dedupId: id, ...(isOfKey ? { orderingKey: key } : {}) };
   publish(world, site, [{ batch: encodeBatch(site.core.codec, [record]) }], random);
 };
 
@@ -125,22 +144,27 @@ const receiveSome: Act = (world, site, random) => {
   const consumer = `http-${random.between(1, 2)}`;
   const attempt = random.chance(0.3) ? { attemptId: `try-${random.between(1, 3)}` } : {};
   const leaseMs = random.chance(0.3) ? { leaseMs: random.pick([100, 2_000]) } : {};
-  receive(world, site, { consumer, max: random.pick([1, 2, 5, 10]), ...attempt, ...leaseMs }, random);
+  const max = random.pick([1, 2, 5, 10]);
+  const none = world.newer?.chance(0.1) ? { leaseMs: 0 } : {};
+  receive(world, site, { consumer, max, ...attempt, ...leaseMs, ...none }, random);
 };
 
 function drawSettlement(world: World, site: Site, held: Held, random: Random): Settlement {
-  const verdict = random.weighted<Settlement["verdict"]>([
+  const drawn = random.weighted<Settlement["verdict"]>([
     [5, "ack"],
     [2, "nack"],
     [3, "reject"],
     [1, "extend"],
   ]);
+  const verdict = world.newer?.chance(0.15) ? "extend" : drawn;
   const some = held.sequences.filter(() => random.chance(0.6));
   const stranger = random.pick(site.held).sequences[0]!;
   const isStranger = random.chance(world.faults.staleSettleProbability / 4);
   const sequences = (isStranger ? [...some, stranger] : some).map((sequence) => [sequence, 1] as const);
   const isWhole = random.chance(0.4) || sequences.length === 0;
+  const mayBeLate = verdict === "ack" || verdict === "extend";
   return {
+    ...(mayBeLate && world.newer?.chance(0.4) ? { late: true } : {}),
     lease: held.lease + (random.chance(0.02) ? 1 : 0),
     verdict,
     ...(isWhole ? {} : { sequences }),
@@ -153,7 +177,8 @@ function drawSettlement(world: World, site: Site, held: Held, random: Random): S
 
 const settleSome: Act = (world, site, random) => {
   const open = site.held.filter(({ lease }) => site.model.open(site.model.leases.get(lease)!).length > 0);
-  const isStale = open.length === 0 || random.chance(world.faults.staleSettleProbability);
+  const isLate = world.newer?.chance(0.2) ?? false;
+  const isStale = open.length === 0 || random.chance(world.faults.staleSettleProbability) || isLate;
   const choice = isStale ? site.held : open;
   if (choice.length === 0) return;
   const settlement = drawSettlement(world, site, random.pick(choice), random);
@@ -178,7 +203,8 @@ const attachOne: Act = (world, site, random) => {
     isDraining: false,
     attemptId: null,
   };
-  attach(world, site, consumer, random);
+  const none = world.newer?.chance(0.1) ? { leaseMs: 0 } : {};
+  attach(world, site, { ...consumer, ...none }, random);
 };
 
 const changeOne: Act = (world, site, random) => {
@@ -205,12 +231,23 @@ const operate: Act = (world, site, random) => {
     [2, () => pause(world, site, !model.paused && random.chance(0.4), random)],
     [
       1,
-      () =>
-        purge(world, site, random.chance(0.2) ? undefined : random.between(1, model.nextSequence), random),
+      () => {
+        const upToSequence = random.chance(0.2) ? undefined : random.between(1, model.nextSequence);
+        const upTo = upToSequence === undefined ? {} : { upToSequence };
+        const newer = { leased: world.newer?.chance(0.5) ?? false, dedup: world.newer?.chance(0.3) ?? false };
+        purge(world, site, { ...upTo, ...newer }, random);
+      },
     ],
     [4, () => cancel(world, site, drawHandle(site, random), random)],
     [2, () => replace(world, site, drawHandle(site, random), drawBatch(world, site, random), random)],
-    [2, () => update(world, site, drawUpdate(random), random)],
+    [
+      2,
+      () => {
+        const drawn = drawUpdate(random);
+        const newer = world.newer?.chance(0.5) ? drawNewerUpdate(world.newer) : drawn;
+        update(world, site, newer, random);
+      },
+    ],
     [3, () => redriveSome(world, site, random)],
     [4, () => resumeKey(world, site, random.pick(KEYS), random.pick(["retry", "skip", "drain"]), random)],
   ])();
@@ -218,18 +255,23 @@ const operate: Act = (world, site, random) => {
 
 function redriveSome(world: World, site: Site, random: Random): void {
   const some = site.model.all().filter(() => random.chance(0.5));
-  redrive(
-    world,
-    site,
-    {
-      filter: random.chance(0.5) ? {} : { ids: some.map(({ id }) => id) },
-      dryRun: random.chance(0.2),
-      ...(random.chance(0.2) ? { to: random.pick(["main", "keys"]) } : {}),
-      ...(random.chance(0.3) ? { limit: random.between(1, 5) } : {}),
-      ...(random.chance(0.3) ? { ratePerSecond: random.pick([2, 20]) } : {}),
-    },
-    random,
-  );
+  const drawn = {
+    filter: random.chance(0.5) ? {} : { ids: some.map(({ id }) => id) },
+    dryRun: random.chance(0.2),
+    ...(random.chance(0.2) ? { to: random.pick(["main", "keys"]) } : {}),
+    ...(random.chance(0.3) ? { limit: random.between(1, 5) } : {}),
+    ...(random.chance(0.3) ? { ratePerSecond: random.pick([2, 20]) } : {}),
+  };
+  if (world.newer === null) return redrive(world, site, drawn, random);
+  redrive(world, site, withNewerWish(drawn, world.newer), random);
+  // One more while that goes on, perhaps.
+  if (world.newer.chance(0.4)) redrive(world, site, withNewerWish(drawn, world.newer), random);
+}
+
+function withNewerWish(command: RedriveCommand, random: Random): RedriveCommand {
+  const rate = random.chance(0.4) ? { ratePerSecond: 5 } : {};
+  const all = random.chance(0.4) ? { all: true, to: random.pick(["main", "keys", "short"]) } : {};
+  return { ...command, ...all, ...rate, ...(random.chance(0.5) ? { alone: true } : {}) };
 }
 
 const carrySome: Act = (world, _site, random) => {

@@ -18,7 +18,7 @@ import {
   overtaken,
   type ModelSettled,
 } from "./model-delivery.ts";
-import type { Fate, ModelMessage, ModelQueue } from "./model.ts";
+import type { Fate, ModelLease, ModelMessage, ModelQueue } from "./model.ts";
 
 export class Violation extends Error {}
 
@@ -90,19 +90,19 @@ export class Finality {
 
 /** First deliveries are in order, a returned message is back in its place, and keys are held. */
 export class Order {
-  /** Before the model takes note of the delivery. */
-  delivered(queue: ModelQueue, message: ModelMessage, given: DeliveredJson, isFirst: boolean): void {
+  /** Before the model takes note of the message. `lease` has those that go out before it in the same delivery. */
+  delivered(queue: ModelQueue, message: ModelMessage, given: DeliveredJson, lease: ModelLease): void {
     check(!queue.paused, "order", () => `${queue.name} is paused and delivers ${message.id}`);
-    check(mayGoOut(queue, message, true), "order", () => {
+    check(mayGoOut(queue, message, true, lease), "order", () => {
       const { state, key, isDrained } = message;
       const others = queue.all().filter((one) => one.key === key && key !== null);
       const line = others.map((one) => `${one.sequence}:${one.state}`).join(" ");
       return `${message.id} may not go out: ${state}, drained ${isDrained}, key ${key} (${line})`;
     });
-    const first = overtaken(queue, message);
+    const first = overtaken(queue, message, lease);
     check(first === null, "order", () => `${message.id} overtakes ${first?.id}, which is ${first?.state}`);
     check(
-      !isLastAttempt(queue, message) || isFirst,
+      !isLastAttempt(queue, message) || lease.messages.length === 0,
       "order",
       () => `${message.id} on its last attempt is not alone`,
     );
@@ -267,9 +267,14 @@ export class Memory {
       "memory",
       () => `${segments} segments, ${queue.messages.size} messages`,
     );
-    const touched = queue.all().filter(({ state }) => state !== "fresh").length;
-    const returned = core.rows("returned");
-    check(returned <= touched, "memory", () => `${returned} return rows for ${touched} messages`);
+    for (const sequence of core.returnedSequences()) {
+      const state = queue.messages.get(sequence)?.state ?? "gone";
+      check(
+        state !== "fresh" && state !== "gone",
+        "memory",
+        () => `${sequence} has a return row and is ${state}`,
+      );
+    }
     if (queue.messages.size === 0) this.checkEmpty(core);
   }
 

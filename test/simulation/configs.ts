@@ -64,6 +64,52 @@ export function drawRoles(random: Random): Role[] {
   ];
 }
 
+/**
+ * What was added later is drawn for itself, so that a seed that was kept means what it meant: see simulate().
+ */
+export function withNewer(role: Role, random: Random): Role {
+  const { config } = role;
+  const some = <T extends Partial<QueueConfig>>(probability: number, settings: () => T): Partial<T> =>
+    random.chance(probability) ? settings() : {};
+  return {
+    ...role,
+    config: {
+      ...config,
+      ...some(0.5, () =>
+        config.fifo ? { oneDeliveryPerKey: true, maxPerKey: random.pick([1, 2, 3, 5]) } : {},
+      ),
+      ...some(0.3, () => ({ onExpiry: "drop" as const })),
+      ...some(0.15, () => ({ maxFailures: null })),
+      ...some(0.15, () => ({ delayMs: random.pick([1, 40, 400]) })),
+      ...some(0.2, () => ({ receiveWaitMs: 5_000 })),
+      ...some(0.2, () => ({ dedupByContent: true })),
+      ...some(0.3, () => ({ dedupScope: "key" as const })),
+      ...some(0.15, () => ({ required: drawRequired(random) })),
+      ...some(0.1, () => ({ leaseMs: 0 })),
+    },
+  };
+}
+
+function drawRequired(random: Random): QueueConfig["required"] {
+  return random.pick([["orderingKey"], ["dedupId"], ["orderingKey", "dedupId"]] as const);
+}
+
+/** An operator's change of what was added later. */
+export function drawNewerUpdate(random: Random): Partial<QueueConfig> {
+  return random.pick<Partial<QueueConfig>>([
+    { oneDeliveryPerKey: random.chance(0.5) },
+    { oneDeliveryPerKey: true, maxPerKey: random.pick([2, 4]) },
+    { onExpiry: random.pick(["drop", "deadLetter"]) },
+    { maxFailures: null },
+    { delayMs: random.pick([0, 40]) },
+    { receiveWaitMs: random.pick([0, 5_000]) },
+    { dedupByContent: random.chance(0.5) },
+    { dedupScope: random.pick(["queue", "key"]) },
+    { required: random.chance(0.5) ? [] : drawRequired(random) },
+    { leaseMs: random.pick([0, 1_000]) },
+  ]);
+}
+
 /** An operator's change. What decides a queue's kind stays. */
 export function drawUpdate(random: Random): Partial<QueueConfig> {
   return random.pick<Partial<QueueConfig>>([

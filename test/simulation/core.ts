@@ -131,6 +131,12 @@ export class SimulatedQueue {
       }));
   }
 
+  /** Of messages that have a row of their own, because they came back. */
+  returnedSequences(): number[] {
+    const rows = this.sql.storage.exec<{ sequence: number }>("SELECT sequence FROM returned");
+    return rows.toArray().map(({ sequence }) => sequence);
+  }
+
   deadSequences(): Set<number> {
     const rows = this.sql.storage.exec<{ sequence: number }>("SELECT sequence FROM returned WHERE state = 4");
     return new Set(rows.toArray().map(({ sequence }) => sequence));

@@ -11,6 +11,8 @@ export interface Facts {
   readonly key: string | null;
   readonly priority: number;
   readonly delayMs: number;
+  /** A delay of 0 may be named as well. */
+  readonly namesDelay: boolean;
   readonly ttlMs: number | null;
   readonly dedupId: string | null;
   readonly cancelKey: string | null;
@@ -30,6 +32,7 @@ export function factsOf(codec: BatchCodec, batch: Uint8Array): Facts[] {
       key: record.orderingKey ?? null,
       priority: record.priority ?? 0,
       delayMs: record.delayMs ?? 0,
+      namesDelay: record.delayMs !== undefined,
       ttlMs: record.ttlMs ?? null,
       dedupId: record.dedupId ?? null,
       cancelKey: record.cancelKey ?? null,

@@ -11,6 +11,8 @@ const { values } = parseArgs({
     steps: { type: "string" },
     world: { type: "string", default: "queues" },
     seeds: { type: "string", default: "1" },
+    /** Queues only with what the first histories had. */
+    plain: { type: "boolean", default: false },
     /** Go on after a failure, telling each in one line. */
     all: { type: "boolean", default: false },
   },
@@ -22,18 +24,19 @@ const hosted = {
   partitions: { steps: 80, load: () => loadPartitionsSimulator().simulatePartitions },
 }[values.world];
 const steps = firstSteps(Number(values.steps ?? hosted?.steps ?? 300));
+const options = { isPlain: values.plain };
 const run = hosted?.load() ?? simulate;
 
 function tell(seed: number, failure: Failure, history: readonly string[]): void {
   console.error(`seed ${seed}, step ${failure.step}: ${failure.message}`);
-  console.error(`${replayLine(seed, failure)}${hosted ? ` --world ${values.world}` : ""}`);
+  console.error(`${replayLine(seed, failure, options)}${hosted ? ` --world ${values.world}` : ""}`);
   if (values.all) return;
   if (hosted) {
     console.error(`\n${history.join("\n")}`);
     return;
   }
-  const kept = shrink(seed, steps, failure);
-  const short = simulate(seed, kept);
+  const kept = shrink(seed, steps, failure, options);
+  const short = simulate(seed, kept, options);
   const lines = short.failure ? short.history : history;
   console.error(`\nmade shorter (steps ${kept.join(",")}):\n${lines.slice(-60).join("\n")}`);
   if (short.failure) console.error(short.failure.message);
@@ -41,7 +44,7 @@ function tell(seed: number, failure: Failure, history: readonly string[]): void 
 
 let failed = 0;
 for (let seed = first; seed < first + count; seed++) {
-  const { failure, history } = await run(seed, steps);
+  const { failure, history } = await run(seed, steps, options);
   if (failure) {
     failed++;
     tell(seed, failure, history);

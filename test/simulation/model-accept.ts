@@ -2,6 +2,7 @@
 import { messageId } from "../../src/protocol/batch.ts";
 import type { ErrorCode } from "../../src/protocol/errors.ts";
 import type { Facts } from "./facts.ts";
+import { completed, lacksSomething } from "./model-completion.ts";
 import type { ModelMessage, ModelQueue } from "./model.ts";
 
 export interface ModelCommand {
@@ -34,7 +35,10 @@ const BATCHES_REMEMBERED = 8;
 
 export class ModelAcceptance {
   private readonly queue: ModelQueue;
-  private readonly dedup = new Map<string, { sequence: number; untilMs: number }>();
+  private readonly dedup = new Map<
+    string,
+    { id: string; key: string | null; sequence: number; untilMs: number }
+  >();
   /** A message that is replaced is no reason to call its replacement a duplicate. */
   private replaced = 0;
   private readonly producers = new Map<string, Producer>();
@@ -43,9 +47,19 @@ export class ModelAcceptance {
     this.queue = queue;
   }
 
-  /** Dedup ids with the end of their windows. */
-  windows(): { readonly id: string; readonly untilMs: number }[] {
-    return [...this.dedup].map(([id, { untilMs }]) => ({ id, untilMs }));
+  /** Dedup ids with the end of their windows, and the keys they came with. */
+  windows(): { readonly id: string; readonly key: string | null; readonly untilMs: number }[] {
+    return [...this.dedup.values()];
+  }
+
+  forgetDedups(): void {
+    this.dedup.clear();
+  }
+
+  /** What two duplicates have in common. */
+  private scopeOf({ dedupId, key }: Facts): string | null {
+    if (dedupId === null) return null;
+    return JSON.stringify(this.queue.config.dedupScope === "key" ? [dedupId, key] : [dedupId]);
   }
 
   /** Takes a turn's batches, each whole or not at all, and answers them in order. */
@@ -57,7 +71,8 @@ export class ModelAcceptance {
     const write = (): void => {
       this.store(together.slots);
       const untilMs = queue.clockMs + queue.config.dedupWindowMs;
-      for (const [id, { sequence }] of together.dedups) this.dedup.set(id, { sequence, untilMs });
+      for (const [scope, { facts, sequence }] of together.dedups)
+        this.dedup.set(scope, { id: facts.dedupId!, key: facts.key, sequence, untilMs });
       together = { slots: [], dedups: new Map() };
     };
     const answers = commands.map((command) => {
@@ -88,7 +103,8 @@ export class ModelAcceptance {
 
   /** The answer, to be completed when sequences are given; null when what was taken before must be written first. */
   private judge(command: ModelCommand, together: Together): (() => ModelConfirm) | null {
-    const { facts, producer } = command;
+    const { producer } = command;
+    const facts = command.facts.map((one) => completed(one, this.queue.config));
     const known = producer && this.producers.get(producer.id);
     if (producer && known && producer.sequence !== known.last + 1) {
       const isGap = producer.sequence < known.first || producer.sequence + facts.length - 1 > known.last;
@@ -96,9 +112,11 @@ export class ModelAcceptance {
       this.queue.totals.duplicates += facts.length;
       return () => repeated(this.producers.get(producer.id)!, producer.sequence, facts.length);
     }
+    if (command.facts.some((one) => lacksSomething(one, this.queue.config)))
+      return () => ({ ok: false, code: "field_required" });
     const own = new Map<string, Slot>();
     const slots = facts.map((one): Slot | number => {
-      const id = one.dedupId;
+      const id = this.scopeOf(one);
       if (id === null) return { facts: one, sequence: 0 };
       const stored = this.dedup.get(id);
       const isKnown = stored && stored.untilMs > this.queue.clockMs && stored.sequence !== this.replaced;

@@ -1,7 +1,8 @@
 // Which messages of the model may go out, what goes before what, and what consumers may say of them.
 import type { Settlement } from "../../src/protocol/commands.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
 import type { ErrorCode } from "../../src/protocol/errors.ts";
-import type { ModelLease, ModelMessage, ModelQueue, Outcome } from "./model.ts";
+import type { ModelEntry, ModelLease, ModelMessage, ModelQueue, Outcome } from "./model.ts";
 
 /** Priority first, then when it was first due, then the sequence. */
 export function isBefore(a: ModelMessage, b: ModelMessage): boolean {
@@ -20,18 +21,35 @@ export function outOfKey(queue: ModelQueue, key: string): number {
   return queue.all().filter((one) => one.key === key && one.state === "leased").length;
 }
 
-/** Whether something of its key stands in a message's way. */
-function isHeldBack(queue: ModelQueue, message: ModelMessage, isPicked: boolean): boolean {
+/** What of a key is out under other deliveries than the one that is put together. */
+function outElsewhere(queue: ModelQueue, key: string, own: ModelLease | null): ModelMessage[] {
+  const isOwn = (one: ModelMessage): boolean => own?.messages.some(({ message }) => message === one) ?? false;
+  return queue.all().filter((one) => one.key === key && one.state === "leased" && !isOwn(one));
+}
+
+/** Whether something of its key stands in a message's way. `own`: the delivery that it would go along with. */
+function isHeldBack(
+  queue: ModelQueue,
+  message: ModelMessage,
+  isPicked: boolean,
+  own: ModelLease | null,
+): boolean {
   const { key } = message;
   if (key === null) return false;
-  if (outOfKey(queue, key) >= queue.config.maxPerKey) return true;
+  const { maxPerKey, oneDeliveryPerKey } = queue.config;
+  if (outOfKey(queue, key) >= maxPerKey) return true;
+  if (oneDeliveryPerKey) {
+    const out = outElsewhere(queue, key, own);
+    // One that came back may go before those that are still out, never behind one of them.
+    if (out.some((one) => message.state === "fresh" || one.sequence < message.sequence)) return true;
+  }
   // One that is too old is buried when it comes up, before the alarm: whether it has, the delivery shows.
   const isThere = (one: ModelMessage): boolean => !isPicked || one.state !== "ready" || !queue.isTooOld(one);
   const others = queue.all().filter((one) => one.key === key && one !== message && isThere(one));
   if (others.some(({ state }) => state === "parked")) return true;
   const returned = others.filter(({ state }) => state === "waiting" || state === "ready");
   if (message.state === "ready") {
-    return queue.config.maxPerKey === 1 && returned.some((one) => isBefore(one, message));
+    return (maxPerKey === 1 || oneDeliveryPerKey) && returned.some((one) => isBefore(one, message));
   }
   return (
     returned.length > 0 ||
@@ -40,12 +58,17 @@ function isHeldBack(queue: ModelQueue, message: ModelMessage, isPicked: boolean)
 }
 
 /** `isPicked`: it was delivered, and the question is whether it could be. */
-export function mayGoOut(queue: ModelQueue, message: ModelMessage, isPicked: boolean): boolean {
-  return isAlive(queue, message) && !isHeldBack(queue, message, isPicked);
+export function mayGoOut(
+  queue: ModelQueue,
+  message: ModelMessage,
+  isPicked: boolean,
+  own: ModelLease | null,
+): boolean {
+  return isAlive(queue, message) && !isHeldBack(queue, message, isPicked, own);
 }
 
-export function eligible(queue: ModelQueue): ModelMessage[] {
-  return queue.all().filter((message) => mayGoOut(queue, message, false));
+export function eligible(queue: ModelQueue, own: ModelLease | null = null): ModelMessage[] {
+  return queue.all().filter((message) => mayGoOut(queue, message, false, own));
 }
 
 /** A message back from an earlier attempt whose next failure is its end: it goes out alone. */
@@ -56,8 +79,8 @@ export function isLastAttempt(queue: ModelQueue, message: ModelMessage): boolean
 }
 
 /** Something that had to go out before this message, or null. Across keys only the priority counts. */
-export function overtaken(queue: ModelQueue, message: ModelMessage): ModelMessage | null {
-  for (const other of eligible(queue)) {
+export function overtaken(queue: ModelQueue, message: ModelMessage, own: ModelLease): ModelMessage | null {
+  for (const other of eligible(queue, own)) {
     if (other === message || !isBefore(other, message)) continue;
     // Where a key may have several out, what follows a returned message goes with the next delivery.
     if (queue.config.maxPerKey > 1 && other.key !== null && other.state === "fresh") continue;
@@ -69,8 +92,8 @@ export function overtaken(queue: ModelQueue, message: ModelMessage): ModelMessag
   return null;
 }
 
-export function lend(queue: ModelQueue, lease: Omit<ModelLease, "messages">): ModelLease {
-  const granted = { ...lease, messages: [] };
+export function lend(queue: ModelQueue, lease: Omit<ModelLease, "messages" | "isSplit">): ModelLease {
+  const granted = { ...lease, isSplit: false, messages: [] };
   queue.leases.set(lease.id, granted);
   return granted;
 }
@@ -78,7 +101,8 @@ export function lend(queue: ModelQueue, lease: Omit<ModelLease, "messages">): Mo
 export function goOut(queue: ModelQueue, lease: ModelLease, message: ModelMessage): void {
   message.state = "leased";
   message.attempts++;
-  lease.messages.push({ message, outcome: "open" });
+  const { attempts: attempt, failures } = message;
+  lease.messages.push({ message, attempt, failures, untilMs: lease.untilMs, outcome: "open" });
   queue.totals.delivered++;
 }
 
@@ -106,25 +130,60 @@ export function settle(queue: ModelQueue, settlement: Settlement, nowMs: number)
     for (const sequence of named ?? [0]) result.refused.set(sequence, "lease_lost");
     return result;
   }
-  if (lease.untilMs <= queue.clockMs) queue.endOverdue(lease);
+  queue.endOverdue(lease);
   const open = queue.open(lease);
   // Once nothing is open, a settlement of the whole delivery is judged as if it named every message.
   const meant = (open.length > 0 ? open : lease.messages).map(({ message }) => message.sequence);
-  for (const sequence of named ?? meant) settleOne(queue, lease, sequence, settlement, result);
-  if (settlement.verdict === "extend" && result.settled > 0) {
-    lease.untilMs = queue.clockMs + (settlement.leaseMs ?? queue.config.leaseMs);
-    result.untilMs = lease.untilMs;
+  const extended = new Set<ModelEntry>();
+  for (const sequence of named ?? meant) settleOne(queue, lease, sequence, { settlement, result, extended });
+  if (extended.size > 0) {
+    result.untilMs = extendedUntilMs(queue, settlement);
+    for (const entry of extended) entry.untilMs = result.untilMs;
+    lease.isSplit = extended.size < queue.open(lease).length;
   }
   return result;
+}
+
+function extendedUntilMs(queue: ModelQueue, { leaseMs }: Settlement): number {
+  return queue.clockMs + (leaseMs ?? Math.max(queue.config.leaseMs, LIMITS.leaseMsMin));
+}
+
+/** Of a delivery that ended otherwise: while nobody has been given the message since, it can still be acked or held on to. */
+function settleLate(
+  queue: ModelQueue,
+  lease: ModelLease,
+  entry: ModelEntry,
+  settlement: Settlement,
+  result: ModelSettled,
+): boolean {
+  const { message, attempt, failures } = entry;
+  const isThere = queue.messages.get(message.sequence) === message && message.attempts === attempt;
+  if (!isThere || (message.state !== "waiting" && message.state !== "ready")) return false;
+  if (settlement.verdict === "ack") {
+    queue.ack(entry);
+    return true;
+  }
+  const untilMs = extendedUntilMs(queue, settlement);
+  if (message.key !== null || untilMs <= queue.clockMs) return false;
+  if (queue.open(lease).length === 0) lease.consumerId = 0;
+  lease.isSplit = true;
+  Object.assign(entry, { outcome: "open", untilMs });
+  Object.assign(message, { state: "leased", failures });
+  result.untilMs = untilMs;
+  return true;
 }
 
 function settleOne(
   queue: ModelQueue,
   lease: ModelLease,
   sequence: number,
-  settlement: Settlement,
-  result: ModelSettled,
+  said: {
+    readonly settlement: Settlement;
+    readonly result: ModelSettled;
+    readonly extended: Set<ModelEntry>;
+  },
 ): void {
+  const { settlement, result, extended } = said;
   const entry = lease.messages.find(({ message }) => message.sequence === sequence);
   const wanted = outcomeOf(settlement);
   if (!entry) {
@@ -132,7 +191,8 @@ function settleOne(
   } else if (entry.outcome === "open") {
     result.settled++;
     if (settlement.verdict === "ack") queue.ack(entry);
-    else if (settlement.verdict !== "extend") {
+    else if (settlement.verdict === "extend") extended.add(entry);
+    else {
       queue.end(entry, {
         outcome: settlement.verdict,
         isFailure: settlement.verdict === "reject",
@@ -141,6 +201,8 @@ function settleOne(
       });
     }
   } else if (entry.outcome === wanted) {
+    result.settled++;
+  } else if (settlement.late === true && settleLate(queue, lease, entry, settlement, result)) {
     result.settled++;
   } else {
     result.refused.set(

@@ -32,13 +32,24 @@ export interface ModelMessage {
 
 export type Outcome = "open" | "ack" | "nack" | "reject" | "lost" | "dead";
 
+/** A message under a lease, and what it was when it went out. */
+export interface ModelEntry {
+  readonly message: ModelMessage;
+  readonly attempt: number;
+  readonly failures: number;
+  untilMs: number;
+  outcome: Outcome;
+}
+
 export interface ModelLease {
   readonly id: number;
   readonly consumer: string;
-  readonly consumerId: number;
+  consumerId: number;
   readonly attemptId: string | null;
-  untilMs: number;
-  readonly messages: { readonly message: ModelMessage; outcome: Outcome }[];
+  readonly untilMs: number;
+  /** The time of some of its messages was changed on its own. */
+  isSplit: boolean;
+  readonly messages: ModelEntry[];
 }
 
 export interface Ending {
@@ -139,8 +150,8 @@ export class ModelQueue {
     );
   }
 
-  /** Open messages of a lease or of all. */
-  open(lease: ModelLease): ModelLease["messages"] {
+  /** Open messages of a lease. */
+  open(lease: ModelLease): ModelEntry[] {
     return lease.messages.filter(({ outcome }) => outcome === "open");
   }
 
@@ -154,7 +165,7 @@ export class ModelQueue {
   /** What must have happened by now: leases that ran out, back-offs that ended, age. */
   tick(nowMs: number): void {
     this.clockMs = Math.max(this.clockMs, nowMs);
-    for (const lease of this.leases.values()) if (lease.untilMs <= this.clockMs) this.endOverdue(lease);
+    for (const lease of this.leases.values()) this.endOverdue(lease);
     for (const message of this.all()) {
       if (message.state === "waiting" && message.availableMs <= this.clockMs) message.state = "ready";
     }
@@ -165,18 +176,29 @@ export class ModelQueue {
     }
   }
 
-  endOverdue(lease: ModelLease): void {
-    for (const entry of this.open(lease)) this.end(entry, { outcome: "lost", isFailure: true });
+  /** Something has run out, or has waited its time, by now. */
+  get isOverdue(): boolean {
+    const isOut = (lease: ModelLease): boolean =>
+      this.open(lease).some(({ untilMs }) => untilMs <= this.clockMs);
+    return (
+      [...this.leases.values()].some(isOut) ||
+      this.all().some(({ state, availableMs }) => state === "waiting" && availableMs <= this.clockMs)
+    );
   }
 
-  ack(entry: ModelLease["messages"][number]): void {
+  endOverdue(lease: ModelLease): void {
+    for (const entry of this.open(lease))
+      if (entry.untilMs <= this.clockMs) this.end(entry, { outcome: "lost", isFailure: true });
+  }
+
+  ack(entry: ModelEntry): void {
     entry.outcome = "ack";
     this.totals.acked++;
     this.remove(entry.message, "acked");
   }
 
   /** A delivery that was not acked. */
-  end(entry: ModelLease["messages"][number], ending: Ending): void {
+  end(entry: ModelEntry, ending: Ending): void {
     const { message } = entry;
     entry.outcome = ending.isFinal ? "dead" : ending.outcome;
     if (ending.isFailure) {
@@ -225,7 +247,10 @@ export class ModelQueue {
     if (reason === "expired") this.totals.expired++;
     const target = this.config.deadLetter;
     const hops = (message.facts.death?.hops ?? 0) + 1;
-    if (target !== null && hops <= LIMITS.hopsMax) {
+    if (reason === "expired" && this.config.onExpiry === "drop") {
+      this.totals.dropped++;
+      this.remove(message, "dropped");
+    } else if (target !== null && hops <= LIMITS.hopsMax) {
       this.departures.push({ id: message.id, target: moveTarget(target), reason });
       this.totals.deadLettered++;
       this.remove(message, "moved");
@@ -266,8 +291,13 @@ export class ModelQueue {
     this.remove(message, "cancelled");
   }
 
-  purge(upToSequence: number): number {
-    const gone = this.all().filter((one) => one.state !== "leased" && one.sequence <= upToSequence);
+  /** What is taken from a consumer is to it as if it had acked. */
+  purge(upToSequence: number, withLeased: boolean): number {
+    const gone = this.all().filter(
+      (one) => (withLeased || one.state !== "leased") && one.sequence <= upToSequence,
+    );
+    const entries = [...this.leases.values()].flatMap((lease) => this.open(lease));
+    for (const entry of entries) if (gone.includes(entry.message)) entry.outcome = "ack";
     for (const message of gone) this.remove(message, "purged");
     this.totals.purged += gone.length;
     return gone.length;
@@ -298,7 +328,7 @@ export class ModelQueue {
    */
   nextDueMs(isAwaited: boolean): number | null {
     const times: number[] = [];
-    for (const lease of this.leases.values()) if (this.open(lease).length > 0) times.push(lease.untilMs);
+    for (const lease of this.leases.values()) for (const { untilMs } of this.open(lease)) times.push(untilMs);
     for (const message of this.all()) {
       if (message.state === "waiting") times.push(message.availableMs);
       if (isAwaited && message.state === "fresh" && !this.isDue(message)) times.push(message.rankMs);

@@ -3,7 +3,7 @@
  * shorter by leaving steps out: those that stay do what they did.
  */
 import { ACTS } from "./actors.ts";
-import { drawRoles } from "./configs.ts";
+import { drawRoles, withNewer } from "./configs.ts";
 import { drawFaults } from "./faults.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
@@ -21,18 +21,34 @@ export interface Run {
 /** The streams of a seed that belong to no step. */
 const SETUP = -2;
 const DRAIN = -3;
+const NEWER = -4;
+/** The first of a step's second stream; the others go down from here. */
+const NEWER_STEPS = -10;
 
-export function simulate(seed: number, steps: readonly number[]): Run {
+export interface SimulationOptions {
+  /** Only with what the first simulations had: a seed that was kept then stands for what it found. */
+  readonly isPlain?: boolean;
+}
+
+export function simulate(
+  seed: number,
+  steps: readonly number[],
+  { isPlain = false }: SimulationOptions = {},
+): Run {
   const setup = new Random(seed, SETUP);
-  const roles = drawRoles(setup);
+  const drawn = drawRoles(setup);
+  const newer = new Random(seed, NEWER);
+  const roles = isPlain ? drawn : drawn.map((role) => withNewer(role, newer));
   const world = new World(roles, drawFaults(setup), setup.pick([0, 0.5, 0.999]));
   let at = -1;
   try {
     for (const step of steps) {
       at = step;
+      world.newer = isPlain ? null : new Random(seed, NEWER_STEPS - step);
       takeStep(world, new Random(seed, step), roles);
     }
     at = steps.length;
+    world.newer = null;
     world.drain(new Random(seed, DRAIN));
     return { history: world.history, failure: null };
   } catch (error) {
@@ -88,7 +104,13 @@ export function firstSteps(count: number): number[] {
 }
 
 /** Leaves out steps, in ever smaller pieces, as long as the same rule is still broken. */
-export function shrink(seed: number, steps: readonly number[], failure: Failure, runsMax = 400): number[] {
+export function shrink(
+  seed: number,
+  steps: readonly number[],
+  failure: Failure,
+  options: SimulationOptions = {},
+  runsMax = 400,
+): number[] {
   const rule = ruleOf(failure);
   let kept = steps.filter((step) => step <= failure.step);
   let runs = 0;
@@ -96,7 +118,7 @@ export function shrink(seed: number, steps: readonly number[], failure: Failure,
     for (let from = kept.length - size; from > -size && runs < runsMax; from -= size) {
       const fewer = [...kept.slice(0, Math.max(0, from)), ...kept.slice(Math.max(0, from) + size)];
       runs++;
-      const again = simulate(seed, fewer).failure;
+      const again = simulate(seed, fewer, options).failure;
       if (again && ruleOf(again) === rule) kept = fewer;
     }
   }
@@ -108,6 +130,10 @@ function ruleOf(failure: Failure): string {
 }
 
 /** The line that repeats a failure. */
-export function replayLine(seed: number, failure: Failure): string {
-  return `npm run sim -- --seed ${seed} --steps ${failure.step + 1}`;
+export function replayLine(
+  seed: number,
+  failure: Failure,
+  { isPlain = false }: SimulationOptions = {},
+): string {
+  return `npm run sim -- --seed ${seed} --steps ${failure.step + 1}${isPlain ? " --plain" : ""}`;
 }

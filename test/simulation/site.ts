@@ -26,6 +26,8 @@ export interface Holder {
   readonly consumer: string;
   readonly consumerId: number;
   readonly attemptId: string | null;
+  /** How long it must have what it is given. */
+  readonly leaseMs: number;
 }
 
 /** An idempotent producer: its next sequence, and the batch it has no answer for. */
@@ -33,6 +35,9 @@ export interface ProducerMemory {
   next: number;
   unconfirmed: PublishCommand | null;
 }
+
+/** In the end there is room for all, and time to ack it. */
+const QUIET = { maxBytes: null, leaseMs: 5_000 } as const;
 
 export class Site {
   readonly core: SimulatedQueue;
@@ -83,18 +88,20 @@ export class Site {
    * Takes note of a delivery and checks it message by message. `max` is what was asked for in so many words; a
    * dispatch is judged when it is over.
    */
-  took(delivery: Delivery, holder: Holder, max: number): void {
+  took(delivery: Delivery, { leaseMs, ...holder }: Holder, max: number): void {
     const { model, checkers } = this;
     const given = deliveryToJson(delivery, this.core.codec);
     if (given.length === 0) return checkers.order.wasFilled(model, false, false);
     check(!model.leases.has(delivery.lease), "fencing", () => `lease ${delivery.lease} is granted twice`);
-    const lease = lend(model, { id: delivery.lease, untilMs: delivery.untilMs, ...holder });
+    const untilMs = model.clockMs + leaseMs;
+    check(delivery.untilMs === untilMs, "lease", () => `it ends at ${delivery.untilMs}, must ${untilMs}`);
+    const lease = lend(model, { id: delivery.lease, untilMs, ...holder });
     let isClosed = false;
-    for (const [i, one] of given.entries()) {
+    for (const one of given) {
       const message = this.known(one.sequence, one.id);
       check(!isClosed, "order", () => `${one.id} goes along with a last attempt`);
       checkers.finality.delivered(one);
-      checkers.order.delivered(model, message, one, i === 0);
+      checkers.order.delivered(model, message, one, lease);
       check(one.body === message.facts.text, "order", () => `${one.id} comes with body ${one.body}`);
       isClosed = isLastAttempt(model, message);
       goOut(model, lease, message);
@@ -203,9 +210,17 @@ export class Site {
     }
     const message = model.byId(id);
     const isDead = message?.state === "dead" || isDeadLetter(message);
-    check(message && isRedriving && isDead && message.state !== "leased", "conservation", () => {
+    const isMeant = isDead || this.movesAll;
+    const isOut = message?.state === "leased" || message?.state === "parked";
+    check(message && isRedriving && isMeant && !isOut, "conservation", () => {
       return `${id} (${message?.state ?? "gone"}) left ${this.name} for ${target}`;
     });
+    const hasDied = message.state === "dead" || message.facts.death !== null;
+    check(
+      hasDied === (death !== null),
+      "redrive",
+      () => `${id} died: ${hasDied}, and tells ${death?.reason}`,
+    );
     model.totals.redriven++;
     model.remove(message, "moved");
   }
@@ -242,6 +257,11 @@ export class Site {
     );
   }
 
+  /** A redrive goes on that moves what never died as well. */
+  private get movesAll(): boolean {
+    return [...this.tasks.values()].some(({ all }) => all === true);
+  }
+
   /** Messages may die because their key is drained, at once or when they come up. */
   get isDraining(): boolean {
     return this.model.config.onKeyFailure === "drain" || this.model.all().some(({ isDrained }) => isDrained);
@@ -264,12 +284,12 @@ export class Site {
       random,
       work: (queue) => {
         // A message with its death record may be larger than its target may ever be: then somebody raises the limit.
-        queue.store({ paused: false, config: { ...queue.config, maxBytes: null } });
+        queue.store({ paused: false, config: { ...queue.config, ...QUIET } });
         for (const task of tasks) queue.redriveCancel(task);
       },
       apply: () => {
         this.model.paused = false;
-        this.model.config = { ...this.model.config, maxBytes: null };
+        this.model.config = { ...this.model.config, ...QUIET };
       },
     });
   }
@@ -286,7 +306,7 @@ export class Site {
   }
 
   purgeAll(world: World, random: Random): void {
-    purge(world, this, undefined, random);
+    purge(world, this, {}, random);
     check(this.model.messages.size === 0, "drain", () => `${this.name} is not empty`);
   }
 }

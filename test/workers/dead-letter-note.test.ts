@@ -13,6 +13,7 @@ import { fakeNamespaces, restorePeers } from "../support/fake-peers.ts";
 import { batchOf, declare, must, runAlarm, type QueueStub } from "../support/queue-client.ts";
 
 afterEach(async () => {
+  vi.useRealTimers();
   restorePeers();
   await reset();
 });
@@ -147,9 +148,10 @@ describe("the catalogue", () => {
       throw new Error("the connection is gone");
     });
     expect(await stub.update({ deadLetter: { queue: "two" } })).toMatchObject(UNTOLD);
+    expect(await stub.update({ deadLetter: { queue: "one" } })).toMatchObject(UNTOLD);
     restorePeers();
     await evictDurableObject(stub);
-    must(await stub.update({ deadLetter: { queue: "one" } }));
+    await runAlarm(stub);
     expect([await sourcesOf("one"), await sourcesOf("two")]).toEqual([["q"], []]);
   });
 
@@ -212,6 +214,7 @@ describe("a change", () => {
   it("merges labels, and tells when it was made", async () => {
     const stub = await declare("q", { labels: { a: "1", b: "2" } });
     const before = must(await stub.inspect());
+    vi.setSystemTime(before.createdMs + 60_000);
     expect(before.changedMs).toBe(before.createdMs);
     const after = must(await stub.update({ labels: { a: null, c: "3" } }));
     expect(after.config.labels).toEqual({ b: "2", c: "3" });
@@ -220,7 +223,7 @@ describe("a change", () => {
       config: { labels: { b: "2", c: "3" } },
       changedMs: after.changedMs,
     });
-    expect(after.changedMs).toBeGreaterThanOrEqual(before.createdMs);
+    expect(after.changedMs).toBeGreaterThanOrEqual(before.createdMs + 60_000);
   });
 
   it("that does not go with the rest is refused, as a declaration is", async () => {

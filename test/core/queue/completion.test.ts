@@ -207,6 +207,17 @@ describe("a field that a queue requires", () => {
   });
 });
 
+inBothLives(
+  "a message that was accepted before, and is published by the broker, is taken as it is",
+  (make) => {
+    const q = make({ config: { delayMs: 2_000, dedupByContent: true, required: ["orderingKey"] } });
+    const record = { body: new TextEncoder().encode("old"), id: "1-1", timeMs: 1 };
+    const batch = must(q.codec.encode([record], { origin: 0, firstSequence: 0, timeMs: 0 }, "broker"));
+    must(q.run((queue, nowMs) => queue.publish([{ batch, source: "broker" }], nowMs)[0]!));
+    expect(takeOne(q, "old")).not.toHaveProperty("dedupId");
+  },
+);
+
 describe("what a message counts against the limit on bodies", () => {
   inBothLives("is its body, or more where who publishes says so", (make) => {
     const q = make({ config: { bodyBytesMax: 5 } });

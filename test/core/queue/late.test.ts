@@ -155,6 +155,8 @@ describe("a late extend", () => {
       refused: [],
     });
     expect(q.info().counts).toMatchObject({ leased: 1, delayed: 0 });
+    const view = must(q.run((queue, nowMs) => queue.find({ id: x.id }, nowMs)));
+    expect(view).toMatchObject({ state: "leased", attempts: 1, failures: 0, leaseUntilMs: q.nowMs + 2_000 });
     expect(q.wakeMs()).toBe(q.nowMs + 2_000);
     expect(q.take()).toEqual([]);
     q.advance(2_000);
@@ -175,6 +177,9 @@ describe("a late extend", () => {
     expect(takeOne(q, "2")).toMatchObject({ attempt: 2, failures: 0 });
     q.advance(8_999);
     expect(settleMessage(q, all[2]!, "ack").settled).toBe(1);
+    q.run((queue) => queue.purge({}));
+    for (const table of ["segment", "returned"])
+      expect([table, q.counted.value(`SELECT count(*) AS value FROM ${table}`)]).toEqual([table, 0]);
   });
 
   inBothLives("is refused of a message with a key, and once someone else was given the message", (make) => {

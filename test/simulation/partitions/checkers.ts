@@ -52,8 +52,8 @@ export class Dedup {
   stored(copy: Copy): void {
     const { key, dedupId } = this.truth.sent.get(copy.id)!;
     if (dedupId === null) return;
-    const { fifo, dedupWindowMs } = this.queues.get(copy.queue)!;
-    const scope = JSON.stringify([copy.queue, dedupId, fifo ? key : null]);
+    const { fifo, dedupScope, dedupWindowMs } = this.queues.get(copy.queue)!;
+    const scope = JSON.stringify([copy.queue, dedupId, fifo || dedupScope === "key" ? key : null]);
     const before = this.last.get(scope);
     this.last.set(scope, copy);
     if (before === undefined || copy.atMs - before.atMs >= dedupWindowMs) return;
@@ -71,7 +71,9 @@ export class Dedup {
     const copy = this.truth.copies.get(place(sent.queue, sequence));
     if (sequence === 0) return;
     check(copy !== undefined, "confirm", () => `${sent.id} is confirmed as ${sequence}, which is nothing`);
-    const isSame = copy.id === sent.id || this.truth.sent.get(copy.id)?.dedupId === sent.dedupId;
+    const other = this.truth.sent.get(copy.id);
+    const isOfKey = this.queues.get(sent.queue)!.dedupScope === "queue" || other?.key === sent.key;
+    const isSame = copy.id === sent.id || (other?.dedupId === sent.dedupId && isOfKey);
     const isKnown = copy.id === sent.id || sent.dedupId !== null;
     check(isSame && isKnown, "confirm", () => `${sent.id} is confirmed as ${sequence}, which is ${copy.id}`);
   }
@@ -141,6 +143,63 @@ export class PerKey {
     }
     for (const [key, ids] of byKey) {
       check(ids.length <= maxPerKey, "per key", () => `${ids.join(" and ")} of ${key} are out at a time`);
+    }
+  }
+}
+
+interface Open {
+  readonly id: string;
+  readonly key: string;
+  readonly partition: number;
+  readonly sequence: number;
+  readonly lease: number;
+  /** Its place among all that ever went out. */
+  readonly order: number;
+}
+
+/**
+ * Where a delivery may have several of a key: nothing of the key goes out behind a message that is out under another
+ * delivery, wherever it lies. One that came back may go before those that still are.
+ */
+export class OneDelivery {
+  private readonly truth: Truth;
+  private readonly queues: ReadonlyMap<string, QueueConfig>;
+  private readonly orders = new Map<string, number>();
+  private readonly out = new Map<string, readonly Open[]>();
+
+  constructor(truth: Truth, queues: ReadonlyMap<string, QueueConfig>) {
+    this.truth = truth;
+    this.queues = queues;
+  }
+
+  granted({ queue, sequence }: Grant): void {
+    this.orders.set(place(queue, sequence), this.truth.tick());
+  }
+
+  /** What is leased in one partition after a turn of it, and under which lease. */
+  leased(queue: string, partition: number, leases: ReadonlyMap<number, number>): void {
+    const { fifo, oneDeliveryPerKey } = this.queues.get(queue)!;
+    if (!fifo || !oneDeliveryPerKey) return;
+    const open = [...leases].flatMap(([sequence, lease]): Open[] => {
+      const where = place(queue, sequence);
+      const id = this.truth.granted.get(where);
+      const key = id === undefined ? null : this.truth.sent.get(id)!.key;
+      if (id === undefined || key === null) return [];
+      return [{ id, key, partition, sequence, lease, order: this.orders.get(where)! }];
+    });
+    this.out.set(place(queue, partition), open);
+    const all = [...this.out].flatMap(([where, own]) => (where.startsWith(`${queue} `) ? own : []));
+    for (const later of all) {
+      for (const earlier of all) {
+        if (earlier.key !== later.key || earlier.lease === later.lease || earlier.order > later.order)
+          continue;
+        const isBefore = earlier.partition === later.partition && later.sequence < earlier.sequence;
+        check(
+          isBefore,
+          "one delivery",
+          () => `${later.id} of ${later.key} goes out while ${earlier.id} before it is out`,
+        );
+      }
     }
   }
 }

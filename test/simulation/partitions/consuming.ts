@@ -18,6 +18,7 @@ export async function receive(
     max: random.between(1, 6),
     ...(random.chance(0.3) ? { leaseMs: random.pick([1_000, 5_000, 60_000]) } : {}),
     ...(attemptId === null ? {} : { attemptId }),
+    ...(world.newer?.chance(0.05) ? { leaseMs: 0 } : {}),
   };
   for (let tries = 0; tries < (attemptId === null ? 1 : 3); tries++) {
     const answer = await world.ask(`receive from ${queue}`, () =>
@@ -39,7 +40,8 @@ export async function settleDelivery(
   const settlements: Settlement[] = [];
   for (const { sequence } of deliveryToJson(delivery, world.codec)) {
     const settlement = drawSettlement(world);
-    if (settlement !== null) settlements.push({ lease, sequences: [[sequence, 1]], ...settlement });
+    const late = settlement?.verdict === "ack" && world.newer?.chance(0.3) ? { late: true } : {};
+    if (settlement !== null) settlements.push({ lease, sequences: [[sequence, 1]], ...settlement, ...late });
   }
   await world.wait(world.isQuiet ? 0 : world.random.pick([0, 0, 5, 400, 8_000, 40_000]));
   await settle(world, queue, settlements);

@@ -109,12 +109,20 @@ export class Operators {
     const limit = random.chance(0.3) ? { limit: random.between(1, 5) } : {};
     const rate = random.chance(0.2) ? { ratePerSecond: 5 } : {};
     const whole = this.world.queue(caller, queue);
-    const command = { filter: {}, dryRun: false, ...limit, ...rate };
+    const command = { filter: {}, dryRun: false, ...limit, ...rate, ...this.newerWish(queue) };
     const started = await this.world.ask(`redrive of ${queue}`, () => whole.redrive(command));
     const task = started?.ok ? started.value.task : null;
     if (task === null) return;
     if (random.chance(0.5)) await this.world.ask(`redrive ${task}`, () => whole.redriveStatus(task));
     if (random.chance(0.1)) await this.world.ask(`redrive ${task}`, () => whole.redriveCancel(task));
+  }
+
+  /** What never died moves one way only: what comes back from elsewhere has no place in the order of its key. */
+  private newerWish(queue: string): { all?: boolean; to?: string; alone?: boolean } {
+    const { newer } = this.world;
+    if (newer === null) return {};
+    const all = queue === MAIN && newer.chance(0.3) ? { all: true, to: DEAD } : {};
+    return { ...all, ...(newer.chance(0.3) ? { alone: true } : {}) };
   }
 
   async purge(queue: string, caller: number): Promise<void> {

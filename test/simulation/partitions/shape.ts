@@ -52,6 +52,20 @@ export function drawShape(random: Random): Shape {
   };
 }
 
+/** What was added later is drawn for itself, so that a seed that was kept means what it meant: see simulatePartitions(). */
+export function withNewer(shape: Shape, random: Random): Shape {
+  const main = shape.queues.get(MAIN)!;
+  const several = { oneDeliveryPerKey: true, maxPerKey: random.pick([1, 2, 3]) };
+  const newer: QueueConfig = {
+    ...main,
+    ...(main.fifo && random.chance(0.6) ? several : {}),
+    ...(random.chance(0.3) ? { dedupScope: "key" } : {}),
+    ...(random.chance(0.15) ? { required: ["orderingKey"] } : {}),
+    ...(random.chance(0.1) ? { maxFailures: null } : {}),
+  };
+  return { ...shape, queues: new Map([...shape.queues, [MAIN, newer]]) };
+}
+
 /** What a message may have; its body is its id. */
 export function drawRecord(id: string, shape: Shape, random: Random): MessageRecord {
   return {

@@ -10,10 +10,17 @@ import { PartitionsWorld } from "./world.ts";
 /** The streams of a seed that belong to no step. */
 const SETUP = -2;
 const LOOP = -3;
+const NEWER = -4;
 
-export async function simulatePartitions(seed: number, steps: readonly number[]): Promise<Run> {
+/** `isPlain`: only with what the first simulations had, so that a seed that was kept stands for what it found. */
+export async function simulatePartitions(
+  seed: number,
+  steps: readonly number[],
+  { isPlain = false }: { readonly isPlain?: boolean } = {},
+): Promise<Run> {
   const setup = new Random(seed, SETUP);
-  const world = new PartitionsWorld(new Random(seed, LOOP), setup, NO_FAULTS);
+  const newer = isPlain ? null : new Random(seed, NEWER);
+  const world = new PartitionsWorld(new Random(seed, LOOP), setup, NO_FAULTS, newer);
   const actors = new Actors(world);
   let at = -1;
   try {

@@ -16,10 +16,10 @@ import type { RoutingFaults } from "../routing/faults.ts";
 import type { Host } from "../routing/host.ts";
 import { Loop } from "../routing/loop.ts";
 import { install } from "../routing/platform.ts";
-import { Dedup, Finality, KeyOrder, Once, PerKey } from "./checkers.ts";
+import { Dedup, Finality, KeyOrder, Once, OneDelivery, PerKey } from "./checkers.ts";
 import { separateIsolates } from "./isolates.ts";
 import { Observer, type Witness } from "./observer.ts";
-import { drawShape, MAIN, type Shape } from "./shape.ts";
+import { drawShape, MAIN, withNewer, type Shape } from "./shape.ts";
 import { place, Truth } from "./truth.ts";
 
 /** What a queue's object has in memory. */
@@ -47,19 +47,25 @@ export class PartitionsWorld {
   batches = 0;
   private readonly layouts: Layouts[];
   private readonly perKey: PerKey;
+  private readonly oneDelivery: OneDelivery;
+  /** Draws what was added later; null where that is left out. */
+  readonly newer: Random | null;
   private readonly restore: () => void;
   private failure: unknown = null;
   private unfinished = new Map<number, string>();
   private started = 0;
 
-  constructor(random: Random, setup: Random, faults: RoutingFaults) {
+  constructor(random: Random, setup: Random, faults: RoutingFaults, newer: Random | null) {
     this.random = random;
     this.faults = faults;
-    this.shape = drawShape(setup);
+    this.newer = newer;
+    const shape = drawShape(setup);
+    this.shape = newer === null ? shape : withNewer(shape, newer);
     this.layouts = Array.from({ length: this.shape.callers }, () => new Layouts());
     this.loop = new Loop(random);
     this.confirms = new Dedup(this.truth, this.shape.queues);
     this.perKey = new PerKey(this.truth, this.shape.queues);
+    this.oneDelivery = new OneDelivery(this.truth, this.shape.queues);
     const say = (line: string): void => this.say(line);
     const uninstall = install({ loop: this.loop, random, say });
     const rejoin = separateIsolates();
@@ -116,6 +122,7 @@ export class PartitionsWorld {
       granted: (grant) => {
         truth.granted.set(place(grant.queue, grant.sequence), grant.id);
         finality.granted(grant);
+        this.oneDelivery.granted(grant);
         if (!this.shape.drainsKeys) order.granted(grant);
         this.say(`  ${grant.id} goes out of ${grant.queue} as ${shown(grant.sequence)}`);
       },
@@ -131,13 +138,15 @@ export class PartitionsWorld {
   private lookAtLeases({ name, instance }: Host): void {
     const { queue } = instance as Inside;
     if (queue === null) return;
-    const out = new Set<number>();
+    const out = new Map<number, number>();
     const { leases } = (queue as { context: { leases: Leases } }).context;
     for (const lease of leases.active.values()) {
-      for (const { run, index } of openMessages(lease)) out.add(firstSequenceOf(run.segment) + index);
+      for (const { run, index } of openMessages(lease))
+        out.set(firstSequenceOf(run.segment) + index, lease.id);
     }
     const [whole = MAIN, partition = "0"] = name.split("/");
-    this.perKey.leased(whole, Number(partition), out);
+    this.perKey.leased(whole, Number(partition), new Set(out.keys()));
+    this.oneDelivery.leased(whole, Number(partition), out);
   }
 
   say(line: string): void {
