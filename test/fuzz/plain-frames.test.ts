@@ -13,7 +13,19 @@ const number = fc.oneof(
 );
 const odd = fc.constantFrom<unknown>(null, "", "1", true, [], {}, [1], undefined);
 const value = fc.oneof({ weight: 30, arbitrary: number }, odd);
-const name = fc.constantFrom<unknown>("p", "p-1", "", "-p", "p\n", "x".repeat(128), "x".repeat(129), 7, null);
+const name = fc.constantFrom<unknown>(
+  "p",
+  "p-1",
+  "",
+  "-p",
+  "_",
+  ".p",
+  "p\n",
+  "x".repeat(128),
+  "x".repeat(129),
+  7,
+  null,
+);
 const run = fc.oneof(
   { weight: 20, arbitrary: fc.tuple(value, value) },
   { weight: 1, arbitrary: fc.array(value, { maxLength: 3 }) },
@@ -29,6 +41,7 @@ const settlement = fc.oneof(
         verdict: fc.constantFrom<unknown>("ack", "ack", "ack", "nack", "reject", "extend", "acks", 1),
         sequences: runs,
         delayMs: value,
+        late: fc.constantFrom<unknown>(true, false, "true"),
         extra: value,
       },
       { requiredKeys: ["lease", "verdict"] },
