@@ -88,10 +88,10 @@ export const queueActions: Actions<QueueAction> = {
     return purged.ok ? answered({}) : sqsRefusalOf(purged);
   },
 
-  async GetQueueAttributes({ QueueUrl, AttributeNames = [] }, { region, ...caller }) {
-    const info = await inspect(queueOfUrl(QueueUrl), ANYONE, { region, ...caller });
+  async GetQueueAttributes({ QueueUrl, AttributeNames = [] }, caller) {
+    const info = await inspect(queueOfUrl(QueueUrl), ANYONE, caller);
     if (!info.ok) return info;
-    const attributes = readAttributes(info.value, AttributeNames, region);
+    const attributes = readAttributes(info.value, AttributeNames, caller.region);
     if (!attributes.ok) return attributes;
     return answered(Object.keys(attributes.value).length === 0 ? {} : { Attributes: attributes.value });
   },
