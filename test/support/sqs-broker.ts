@@ -115,8 +115,8 @@ export function arnOf(queueUrl: string): string {
   return `arn:aws:sqs:${REGION}:000000000000:${nameOf(queueUrl)}`;
 }
 
-export function bodiesOf(messages: readonly Message[]): (string | undefined)[] {
-  return messages.map(({ Body }) => Body);
+export function bodiesOf(messages: readonly Message[]): string[] {
+  return messages.map(({ Body }) => Body!);
 }
 
 export interface Told {

@@ -56,8 +56,9 @@ export function contentToRecord(content: SqsContent): Pick<MessageRecord, "heade
     headers.push([name, isBinary(value) ? bytes : value.StringValue!]);
     if (value.DataType !== (isBinary(value) ? "Binary" : "String")) types.push([name, value.DataType]);
   };
-  for (const [name, value] of Object.entries(content.attributes)) put(name, value);
+  // First, for it does not count to the message's size, and a body may be as large as bodies may.
   if (content.trace !== undefined) put(TRACE, content.trace);
+  for (const [name, value] of Object.entries(content.attributes)) put(name, value);
   headers.push([SENDER, content.sender.slice(0, LIMITS.textBytesMax)]);
   if (types.length > 0) headers.push([TYPES, JSON.stringify(Object.fromEntries(types))]);
   if (spilled.length > 0) headers.push([SPILLED, JSON.stringify(spilled)]);
@@ -70,12 +71,12 @@ export function recordToContent(
   bytes: Uint8Array,
 ): Omit<SqsContent, "sender"> & { sender?: string } {
   const attributes: [string, AttributeValue][] = [];
-  const types = new Map(Object.entries(JSON.parse(textOf(headers[TYPES]) ?? "{}") as Record<string, string>));
+  const types = typesOf(headers);
   for (const [name, value] of Object.entries(headers)) {
     if (!RESERVED.has(name)) attributes.push([name, attributeOf(value, types.get(name))]);
   }
   let at = 0;
-  for (const [name, type, size] of JSON.parse(textOf(headers[SPILLED]) ?? "[]") as Spilled[]) {
+  for (const [name, type, size] of spilledOf(headers, bytes.length)) {
     attributes.push([name, valueOf(type, bytes.slice(at, at + size))]);
     at += size;
   }
@@ -91,6 +92,38 @@ export function recordToContent(
   };
 }
 
+// Anyone may publish headers of these names by another door: what is not as it is written above is not looked at.
+
+function typesOf(headers: Headers): ReadonlyMap<string, string> {
+  const types = jsonOf(headers[TYPES]);
+  if (typeof types !== "object" || types === null) return new Map();
+  return new Map(
+    Object.entries(types).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+}
+
+function spilledOf(headers: Headers, bodyBytes: number): readonly Spilled[] {
+  const spilled = jsonOf(headers[SPILLED]);
+  if (!Array.isArray(spilled) || !spilled.every(isSpilled)) return [];
+  return spilled.reduce((sum, [, , bytes]) => sum + bytes, 0) <= bodyBytes ? spilled : [];
+}
+
+function isSpilled(value: unknown): value is Spilled {
+  if (!Array.isArray(value) || value.length !== 3) return false;
+  const [name, type, bytes] = value as unknown[];
+  return (
+    typeof name === "string" && typeof type === "string" && Number.isInteger(bytes) && Number(bytes) >= 0
+  );
+}
+
+function jsonOf(value: HeaderValue | undefined): unknown {
+  try {
+    return JSON.parse(textOf(value) ?? "null") as unknown;
+  } catch {
+    return null;
+  }
+}
+
 function traceOf(value: HeaderValue | undefined): AttributeValue | undefined {
   return typeof value === "string" ? { DataType: "String", StringValue: value } : undefined;
 }
@@ -100,13 +133,14 @@ function textOf(value: HeaderValue | undefined): string | undefined {
 }
 
 function valueOf(type: string, bytes: Uint8Array): AttributeValue {
-  return isBinary({ DataType: type })
-    ? { DataType: type, BinaryValue: bytes }
-    : { DataType: type, StringValue: readText(bytes, 0, bytes.length) };
+  if (isBinary({ DataType: type }) || !isUtf8(bytes, 0, bytes.length)) return attributeOf(bytes, type);
+  return attributeOf(readText(bytes, 0, bytes.length), type);
 }
 
-function attributeOf(value: HeaderValue, type: string | undefined): AttributeValue {
-  if (value instanceof Uint8Array) return { DataType: type ?? "Binary", BinaryValue: value };
+function attributeOf(value: HeaderValue, told: string | undefined): AttributeValue {
+  const isBytes = value instanceof Uint8Array;
+  const type = told !== undefined && isBinary({ DataType: told }) === isBytes ? told : undefined;
+  if (isBytes) return { DataType: type ?? "Binary", BinaryValue: value };
   const text = String(value);
   // XML could not carry it.
   if (hasForbiddenCharacters(text)) return { DataType: "Binary", BinaryValue: encoder.encode(text) };

@@ -25,11 +25,11 @@ function consume(queueUrl: string, options: Partial<ConsumerOptions>): Running {
     sqs: broker.sqs,
     suppressFifoWarning: true,
     ...options,
-  } as ConsumerOptions);
+  });
   const running: Running = { consumer, processed: [], errors: [] };
   consumer.on("message_processed", ({ Body }) => void running.processed.push(Body!));
   for (const event of ["error", "processing_error", "timeout_error"] as const) {
-    consumer.on(event, (error: Error) => void running.errors.push(error));
+    consumer.on(event, (...[error]) => void running.errors.push(error));
   }
   consumers.push(consumer);
   consumer.start();

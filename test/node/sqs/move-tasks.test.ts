@@ -113,7 +113,7 @@ describe("StartMessageMoveTask", () => {
     await expect
       .poll(() => broker.attributes(destination, "ApproximateNumberOfMessages"))
       .toEqual({ ApproximateNumberOfMessages: "2" });
-    expect(bodiesOf(await broker.receive(destination)).toSorted()).toEqual(["a", "direct"]);
+    expect(new Set(bodiesOf(await broker.receive(destination)))).toEqual(new Set(["a", "direct"]));
     expect(await broker.receive(source)).toEqual([]);
   });
 
