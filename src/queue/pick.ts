@@ -41,6 +41,8 @@ export class Picker {
   private room: number;
   private bytesLeft: number;
   private scansLeft = SCAN_MAX;
+  /** The last message that came back and was looked at, by priority. */
+  private readonly lastReturned = new Map<number, ReturnRow>();
   /** A message on its last attempt goes alone, so that a poisoned one takes no other with it. */
   private isClosed = false;
 
@@ -136,13 +138,15 @@ export class Picker {
 
   private takeReturned(priority: number): void {
     if (this.queue.ledger.now.ready === 0 || this.isFull()) return;
-    let last: ReturnRow | null = null;
+    // A lane's turn may come again: what was taken in the last one is leased only when all is picked.
+    let last: ReturnRow | null = this.lastReturned.get(priority) ?? null;
     for (;;) {
       // Rows that their key holds back are passed over, so one page may not be enough.
       const limit: number = Math.min(this.room + 1, 1_024);
       const rows = this.queue.stores.returns.ready(priority, last, limit);
       for (const row of rows) {
         if (this.isFull() || !this.takeRow(row)) return;
+        this.lastReturned.set(priority, row);
       }
       last = rows.at(-1) ?? null;
       if (rows.length < limit) return;

@@ -86,6 +86,7 @@ export function withNewer(role: Role, random: Random): Role {
       ...some(0.3, () => ({ dedupScope: "key" as const })),
       ...some(0.15, () => ({ required: drawRequired(random) })),
       ...some(0.1, () => ({ leaseMs: 0 })),
+      ...some(0.4, () => (config.fifo ? {} : { fairLanes: random.pick([2, 4, 32]) })),
     },
   };
 }

@@ -1,4 +1,6 @@
 // The model of taking messages in: duplicates, producers, room, and the order in which sequences are given.
+import { ownerOf } from "../../src/protocol/partitions.ts";
+import { hashText } from "../../src/protocol/rendezvous.ts";
 import { messageId } from "../../src/protocol/batch.ts";
 import type { ErrorCode } from "../../src/protocol/errors.ts";
 import type { Facts } from "./facts.ts";
@@ -195,7 +197,7 @@ export class ModelAcceptance {
       .map((slot, at) => ({ slot, at, facts: slot.facts }))
       .sort(
         (a, b) =>
-          b.facts.priority - a.facts.priority ||
+          this.laneOf(b.facts) - this.laneOf(a.facts) ||
           Number(a.facts.delayMs > 0) - Number(b.facts.delayMs > 0) ||
           a.facts.delayMs - b.facts.delayMs ||
           a.at - b.at,
@@ -207,8 +209,16 @@ export class ModelAcceptance {
     queue.totals.published += slots.length;
   }
 
-  private add({ facts, sequence }: Slot): void {
+  /** Among those of equal rank order counts: its priority, or in a fair queue where its key leads it. */
+  private laneOf({ key, priority }: Facts): number {
+    const { fairLanes } = this.queue.config;
+    if (fairLanes === 0) return priority;
+    return key === null ? 0 : ownerOf(hashText(key), fairLanes);
+  }
+
+  private add({ facts: given, sequence }: Slot): void {
     const { queue } = this;
+    const facts = { ...given, priority: this.laneOf(given) };
     const ttls = [facts.ttlMs, queue.config.ttlMs].filter((ttl) => ttl !== null);
     const message: ModelMessage = {
       id: facts.id ?? messageId(queue.origin, sequence),

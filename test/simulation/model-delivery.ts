@@ -84,6 +84,8 @@ export function overtaken(queue: ModelQueue, message: ModelMessage, own: ModelLe
     if (other === message || !isBefore(other, message)) continue;
     // Where a key may have several out, what follows a returned message goes with the next delivery.
     if (queue.config.maxPerKey > 1 && other.key !== null && other.state === "fresh") continue;
+    // Lanes take turns.
+    if (queue.config.fairLanes > 0 && other.facts.priority !== message.facts.priority) continue;
     if (other.facts.priority > message.facts.priority) return other;
     if (!queue.config.fifo) return other;
     const areKeyless = other.key === null && message.key === null;

@@ -57,6 +57,15 @@ describe("a fair queue", () => {
     expect(texts(q, 3)).toEqual(["n0", "n1", "n2"]);
   });
 
+  inBothLives("gives what came back once, though its lane's turn comes again", (make) => {
+    const q = make({ config: { fairLanes: LANES, nackDelayMs: 0 } });
+    publish(q, NOISY, ["n0", "n1", "n2"]);
+    const { lease } = q.receive(3);
+    q.settle({ lease, verdict: "nack" });
+    publish(q, QUIET, ["q0"]);
+    expect(texts(q, 9).sort()).toEqual(["n0", "n1", "n2", "q0"]);
+  });
+
   inBothLives("holds messages without a key, and on a delay, as well", (make) => {
     const q = make({ config: { fairLanes: LANES } });
     publish(q, null, ["plain"]);
