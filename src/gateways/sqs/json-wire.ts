@@ -123,10 +123,14 @@ function isObject(node: unknown): node is object {
   return typeof node === "object" && node !== null && !Array.isArray(node);
 }
 
-/** Null when it is of another type. Numbers and truth values may come as text, and fractions lose their fraction. */
+/**
+ * Null when it is of another type. Numbers and truth values may come as text, and text as they are; fractions lose their
+ * fraction.
+ */
 function scalarOf(node: unknown, kind: ScalarKind): Scalar | null {
   switch (kind) {
     case "string":
+      if (typeof node === "number" || typeof node === "boolean") return String(node);
       return typeof node === "string" ? node : null;
     case "integer":
     case "long":

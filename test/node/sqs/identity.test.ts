@@ -265,6 +265,21 @@ describe("a key opens what its grants say:", () => {
     expect(await refusedActions(sender, queue)).toEqual(["ReceiveMessage", "DeleteMessage", ...MANAGING]);
   });
 
+  it("to send so many messages a second", async () => {
+    const queue = await fresh();
+    const grant = { verb: "publish" as const, pattern: nameOf(queue), ratePerSecond: 0.001 };
+    const slow = await clientOf([], { grants: [grant] });
+    const codes: string[] = [];
+    // A first message has its second; the part of the edge that counts may be another one.
+    await expect
+      .poll(async () => {
+        await slow.sendMessage({ QueueUrl: queue, ...body }).catch((error: Error) => codes.push(error.name));
+        return codes;
+      })
+      .toEqual(["RequestThrottled"]);
+    expect(await refusalOf(slow.sendMessage({ QueueUrl: queue, ...body }))).toMatchObject({ status: 403 });
+  });
+
   it("to receive", async () => {
     const queue = await fresh();
     const receiver = await clientOf([`consume:${nameOf(queue)}`]);

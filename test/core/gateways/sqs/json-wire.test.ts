@@ -72,6 +72,11 @@ describe("a call in JSON", () => {
     expect(call).toMatchObject({ ok: false, error: "SerializationException" });
   });
 
+  it("may write a text as a number or a truth value", () => {
+    const call = decodeJson("SetQueueAttributes", { QueueUrl, Attributes: { a: 60, b: true, c: "x" } });
+    expect(inputOf(call)).toEqual({ QueueUrl, Attributes: { a: "60", b: "true", c: "x" } });
+  });
+
   it("carries bytes as base64", () => {
     const MessageAttributes = { a: { DataType: "Binary", BinaryValue: "AAH/" } };
     const input = inputOf(decodeJson("SendMessage", { QueueUrl, MessageBody: "b", MessageAttributes }));
@@ -86,10 +91,10 @@ describe("a call in JSON", () => {
     ["a text", "ListQueues", '"{}"'],
     ["not UTF-8", "ListQueues", bytes(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)],
     ["begun with a byte order mark", "ListQueues", bytes(0xef, 0xbb, 0xbf, 0x7b, 0x7d)],
-    ["with a number for a text", "DeleteQueue", '{"QueueUrl":1}'],
+    ["with a list for a text", "DeleteQueue", '{"QueueUrl":["q"]}'],
     ["with a text for a list", "GetQueueAttributes", '{"QueueUrl":"q","AttributeNames":"All"}'],
     ["with a list for a map", "TagQueue", '{"QueueUrl":"q","Tags":[]}'],
-    ["with a number in a map", "TagQueue", '{"QueueUrl":"q","Tags":{"a":1}}'],
+    ["with a map in a map", "TagQueue", '{"QueueUrl":"q","Tags":{"a":{}}}'],
     ["with null in a list", "UntagQueue", '{"QueueUrl":"q","TagKeys":[null]}'],
     ["with a text for an entry", "DeleteMessageBatch", '{"QueueUrl":"q","Entries":["a"]}'],
     [
