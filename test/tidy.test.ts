@@ -204,6 +204,7 @@ describe("documents", () => {
       read("README.md"),
       read("test/README.md"),
       read("src/ARCHITECTURE.md"),
+      read("src/gateways/sqs/SQS.md"),
       read("wasm/README.md"),
     ];
     const named = texts.flatMap((text) => [...text.matchAll(/npm run ([a-z:]+)/g)].map((match) => match[1]!));
@@ -215,6 +216,7 @@ describe("documents", () => {
       "README.md",
       "src/ARCHITECTURE.md",
       "src/protocol/PROTOCOL.md",
+      "src/gateways/sqs/SQS.md",
       "test/README.md",
       "wasm/README.md",
     ];

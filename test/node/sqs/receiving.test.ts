@@ -54,6 +54,15 @@ describe("ReceiveMessage", () => {
     expect(await broker.receive(queue, { MaxNumberOfMessages: 10 })).toHaveLength(1);
   });
 
+  it("gives fewer where they are over a megabyte together", async () => {
+    const queue = await broker.queue();
+    await broker.send(queue, "x".repeat(600_000), "y".repeat(600_000));
+    for (const letter of ["x", "y"]) {
+      const messages = await broker.receive(queue, { MaxNumberOfMessages: 10 });
+      expect(messages.map(({ Body }) => [Body?.[0], Body?.length])).toEqual([[letter, 600_000]]);
+    }
+  });
+
   it("refuses numbers out of range", async () => {
     const queue = await broker.queue();
     const refusals: readonly [Wish, string][] = [

@@ -3,7 +3,7 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ACTIONS } from "../../../../src/gateways/sqs/shapes.ts";
-import { SQS_ERRORS } from "../../../../src/gateways/sqs/errors.ts";
+import { SQS_ERRORS, type SqsErrorName } from "../../../../src/gateways/sqs/errors.ts";
 import { ATTRIBUTES } from "../../../../src/gateways/sqs/queue-attributes.ts";
 import { SYSTEM_NAMES } from "../../../../src/gateways/sqs/actions/receive.ts";
 
@@ -15,6 +15,7 @@ const TESTS = globSync("test/{node/sqs/**/*.{ts,py},core/gateways/sqs/*.ts}", { 
 
 interface Row {
   readonly name: string;
+  readonly cells: readonly string[];
   readonly tests: readonly string[];
 }
 
@@ -26,7 +27,8 @@ function rows(heading: string): Row[] {
   const lines = section!.split("\n").filter((line) => /^\| \w/.test(line));
   return lines.slice(1).map((line) => {
     const cells = line.split("|").map((cell) => cell.trim());
-    return { name: cells[1]!, tests: [...cells.at(-2)!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!) };
+    const tests = [...cells.at(-2)!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
+    return { name: cells[1]!, cells: cells.slice(1, -1), tests };
   });
 }
 
@@ -35,7 +37,7 @@ function namesOf(heading: string): string[] {
 }
 
 function isThere(test: string): boolean {
-  return test.startsWith("test_") ? TESTS.includes(`def ${test}(`) : TESTS.includes(`it("${test}"`);
+  return TESTS.includes(test.startsWith("test_") ? `def ${test}(` : `("${test}", `);
 }
 
 describe("SQS.md", () => {
@@ -51,11 +53,28 @@ describe("SQS.md", () => {
     expect(namesOf("Attributes of messages")).toEqual(expect.arrayContaining([...SYSTEM_NAMES]));
   });
 
-  it("tells of errors that there are", () => {
-    for (const name of namesOf("Errors")) expect(Object.keys(SQS_ERRORS)).toContain(name);
+  it("tells of every error its code and status, or that it is never said", () => {
+    const [, never] = /Never said here: (.*?)\.\n/s.exec(DOCUMENT)!;
+    const unsaid = [...never!.matchAll(/`(\w+)`/g)].map((match) => match[1]!);
+    expect([...namesOf("Errors"), ...unsaid].sort()).toEqual(Object.keys(SQS_ERRORS).sort());
+    const told = rows("Errors").map(({ cells }) => cells.slice(0, 3));
+    const meant = namesOf("Errors").map((name) => {
+      const { code, status } = SQS_ERRORS[name as SqsErrorName];
+      return [name, `\`${code}\``, String(status)];
+    });
+    expect(told).toEqual(meant);
   });
 
-  it.each(["Actions", "Attributes of queues", "Attributes of messages", "Errors"])(
+  it("says never of no error that the gateway says", () => {
+    const sources = globSync("src/gateways/sqs/**/*.ts", { cwd: ROOT })
+      .filter((path) => !path.endsWith("/errors.ts"))
+      .map((path) => readFileSync(join(ROOT, path), "utf8"))
+      .join("\n");
+    const said = Object.keys(SQS_ERRORS).filter((name) => sources.includes(`"${name}"`));
+    expect(namesOf("Errors").sort()).toEqual(said.sort());
+  });
+
+  it.each(["Actions", "Attributes of queues", "Attributes of messages", "Limits", "Errors"])(
     "names a test in each row of %s, and it is there",
     (heading) => {
       const all = rows(heading);
