@@ -6,6 +6,7 @@ import {
   bodiesOf,
   invalidValue,
   modelled,
+  nameOf,
   refusalOf,
   REGION,
   SqsBroker,
@@ -115,6 +116,19 @@ describe("StartMessageMoveTask", () => {
       .toEqual({ ApproximateNumberOfMessages: "2" });
     expect(new Set(bodiesOf(await broker.receive(destination)))).toEqual(new Set(["a", "direct"]));
     expect(await broker.receive(source)).toEqual([]);
+  });
+
+  it("loses nothing when its destination is deleted: it waits for a queue of that name", async () => {
+    const { source, dead } = await broker.queueWithDeadLetters();
+    const destination = await broker.queue();
+    await kill(source, dead, "a", "b");
+    await start(dead, { DestinationArn: arnOf(destination), MaxNumberOfMessagesPerSecond: 1 });
+    const first = await broker.next(destination);
+    await broker.sqs.deleteQueue({ QueueUrl: destination });
+    await done(dead);
+    await broker.sqs.createQueue({ QueueName: nameOf(destination) });
+    const second = await broker.next(destination);
+    expect(new Set([first.Body, second.Body])).toEqual(new Set(["a", "b"]));
   });
 
   it("does not move what is out", async () => {
