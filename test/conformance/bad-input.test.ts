@@ -231,7 +231,7 @@ const CASES: readonly Case[] = [
     "<a/>",
   ],
   ["an unknown queue", "queue_not_found", "nowhere", "POST", "/v1/queues/nowhere/messages", {}, "x"],
-  ["a bad name", "bad_name", "queue", "PUT", "/v1/queues/-x"],
+  ["a bad name", "bad_name", "queue", "PUT", "/v1/queues/.x"],
   ["a name that leads elsewhere", "bad_name", "queue", "PUT", "/v1/queues/..%2Fother"],
   ["a name over the limit", "bad_name", "queue", "GET", `/v1/queues/${"n".repeat(LIMITS.nameBytesMax + 1)}`],
   ["an unknown message", "message_not_found", "id", "GET", `${QUEUE}/messages/zzz-1`],
