@@ -2,6 +2,7 @@
 // half the deployment has (EdDSA). Access keys are tokens too, for protocols that sign their requests (PROTOCOL §8.6).
 import { decode, sign, verify } from "hono/jwt";
 import { JwtTokenExpired, JwtTokenNotBefore, JwtTokenSignatureMismatched } from "hono/utils/jwt/types";
+import type { AccessKey } from "../protocol/gateway.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { toBase64 } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -19,12 +20,6 @@ export interface IdentityKeys {
 /** What a client of AWS is given to sign with. */
 export interface Credentials {
   readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-}
-
-export interface VerifiedAccessKey {
-  readonly claims: Claims;
-  /** What the request's signature must have been made with. */
   readonly secretAccessKey: string;
 }
 
@@ -83,7 +78,7 @@ export class Identity {
   }
 
   /** The same for the id of an access key. It tells the secret half of it as well. */
-  async verifyAccessKey(accessKeyId: string, nowMs: number): Promise<Result<VerifiedAccessKey>> {
+  async verifyAccessKey(accessKeyId: string, nowMs: number): Promise<Result<AccessKey>> {
     if (this.misconfigured !== null) return this.misconfigured;
     const { HS256 } = this.keys;
     if (typeof HS256 !== "string") {

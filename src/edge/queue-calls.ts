@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { ok, type Result } from "../protocol/result.ts";
 import { allowsName } from "../routing/grants.ts";
-import type { QueueApi } from "../protocol/rpc.ts";
+import type { QueueApi, QueuePage } from "../protocol/rpc.ts";
 import { Name } from "../protocol/schemas.ts";
 import { call } from "./call.ts";
 import type { EdgeContext } from "./services.ts";
@@ -28,21 +28,14 @@ export function callQueue<T>(context: EdgeContext, command: QueueCall<T>): Promi
   );
 }
 
-interface ListOptions {
-  readonly prefix: string;
-  readonly limit: number;
-  readonly after: string;
-  readonly deadLetter?: string;
-}
-
 /** Only queues over which the caller has some grant. */
 export async function listQueues(
   context: EdgeContext,
-  options: ListOptions,
+  wanted: QueuePage,
 ): Promise<Result<{ queues: string[]; after?: string }>> {
   const { namespace, grants } = context.get("claims");
   const page = await call(context, { method: "listQueues", repeatable: true }, () =>
-    context.env.namespace(namespace).listQueues(options),
+    context.env.namespace(namespace).listQueues(wanted),
   );
   if (!page.ok) return page;
   const nowMs = context.env.now();

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { ExchangeApi, HubApi } from "../protocol/exchange-rpc.ts";
+import type { Log } from "../protocol/gateway.ts";
 import type { Claims, NamespaceApi, QueueApi } from "../protocol/rpc.ts";
 import type { Identity } from "./identity.ts";
 import type { IsolateMemory } from "./isolate-memory.ts";
@@ -20,12 +21,6 @@ export interface StoredBody {
   readonly body: ReadableStream;
   arrayBuffer(): Promise<ArrayBuffer>;
 }
-
-export type Log = (
-  level: "info" | "error",
-  event: string,
-  facts: Readonly<Record<string, string | number | boolean>>,
-) => void;
 
 export interface EdgeServices {
   /** A fresh stub per call: one that has thrown stays broken. */

@@ -9,16 +9,9 @@ import type { Destination } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
-import type { NamespaceApi, NamespaceUsage } from "../protocol/rpc.ts";
+import type { NamePage, NamespaceApi, NamespaceUsage, QueuePage } from "../protocol/rpc.ts";
 import { NamespaceStore } from "../storage/namespace-store.ts";
 import { hubOf } from "./peers.ts";
-
-interface PageOptions {
-  readonly prefix: string;
-  readonly limit: number;
-  readonly after: string;
-  readonly deadLetter?: string;
-}
 
 export class NamespaceObject extends DurableObject<Env> implements NamespaceApi {
   private readonly store: NamespaceStore;
@@ -51,8 +44,8 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
     return ok(this.store.bytesOf(queue) !== null);
   }
 
-  async listQueues(options: PageOptions): Promise<Result<{ queues: string[]; after?: string }>> {
-    const { names, ...rest } = this.page("queue", options);
+  async listQueues(wanted: QueuePage): Promise<Result<{ queues: string[]; after?: string }>> {
+    const { names, ...rest } = this.page("queue", wanted);
     return ok({ queues: names, ...rest });
   }
 
@@ -83,14 +76,14 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
     return ok(this.store.hasExchange(exchange));
   }
 
-  async listExchanges(options: PageOptions): Promise<Result<{ exchanges: string[]; after?: string }>> {
-    const { names, ...rest } = this.page("exchange", options);
+  async listExchanges(wanted: NamePage): Promise<Result<{ exchanges: string[]; after?: string }>> {
+    const { names, ...rest } = this.page("exchange", wanted);
     return ok({ exchanges: names, ...rest });
   }
 
-  private page(kind: "queue" | "exchange", options: PageOptions): { names: string[]; after?: string } {
+  private page(kind: "queue" | "exchange", wanted: QueuePage): { names: string[]; after?: string } {
     // One more than asked tells whether there is a next page.
-    const { prefix, after, limit, deadLetter } = options;
+    const { prefix, after, limit, deadLetter } = wanted;
     const found =
       deadLetter === undefined
         ? this.store.page(kind, prefix, after, limit + 1)

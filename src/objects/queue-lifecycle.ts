@@ -3,10 +3,10 @@
  * object, and is repeated then: a name is listed before the queue is there, and until after it is gone.
  */
 import type { QueueInfo } from "../protocol/commands.ts";
-import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
+import { withChanges, type QueueChanges, type QueueConfig } from "../protocol/queue-config.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionSetup } from "../protocol/rpc.ts";
-import { refuseChanges, refuseConfig, refuseRedeclare, withChanges } from "../queue/config-rules.ts";
+import { refuseChanges, refuseConfig, refuseRedeclare } from "../queue/config-rules.ts";
 import { WHOLE } from "../queue/partition.ts";
 import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
 import type { Queue } from "../queue/queue.ts";

@@ -6,7 +6,7 @@
 import type { BatchCodec } from "./batch.ts";
 import type { Delivery, PublishCommand, PublishConfirm, ReceiveCommand } from "./commands.ts";
 import type { Refusal, Result } from "./result.ts";
-import type { Claims, GrantVerb, QueueApi } from "./rpc.ts";
+import type { Claims, GrantVerb, QueueApi, QueuePage } from "./rpc.ts";
 
 export interface Gateway {
   /** Whether the request speaks this gateway's protocol. Its body is not read for that. */
@@ -28,15 +28,19 @@ export interface GatewayHost {
   readonly codec: BatchCodec;
   /** Milliseconds since 1970. */
   now(): number;
-  log(
-    level: "info" | "error",
-    event: string,
-    facts: Readonly<Record<string, string | number | boolean>>,
-  ): void;
+  readonly log: Log;
 }
+
+/** One line of the log; `facts` never have a body or a token. */
+export type Log = (
+  level: "info" | "error",
+  event: string,
+  facts: Readonly<Record<string, string | number | boolean>>,
+) => void;
 
 export interface AccessKey {
   readonly claims: Claims;
+  /** What the request's signature must have been made with. */
   readonly secretAccessKey: string;
 }
 
@@ -60,12 +64,7 @@ export interface Broker {
     signal: AbortSignal,
   ): Promise<Result<Delivery>>;
   /** Only those over which the caller has some grant, so a page may be short. */
-  listQueues(page: {
-    readonly prefix: string;
-    readonly limit: number;
-    readonly after: string;
-    readonly deadLetter?: string;
-  }): Promise<Result<{ queues: string[]; after?: string }>>;
+  listQueues(page: QueuePage): Promise<Result<{ queues: string[]; after?: string }>>;
   /** A body that lies in a bucket; null when it is gone, or over `bytesMax`. */
   body(reference: string, bytesMax: number): Promise<Uint8Array | null>;
 }

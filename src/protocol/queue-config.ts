@@ -25,6 +25,11 @@ export interface QueueConfig {
   readonly leaseMs: number;
   /** A message with more failures than this is dead. Null: however often it fails, it is tried again. */
   readonly maxFailures: number | null;
+  /**
+   * A message that is dead when it fails once more is delivered alone, so that a poisoned one takes no other with it.
+   * False: it goes along with others, and a backlog of such messages takes fewer deliveries.
+   */
+  readonly lastAttemptAlone: boolean;
   readonly retry: RetryPolicy;
   /** The wait after a plain nack that names none, so that a message given back by all does not spin. */
   readonly nackDelayMs: number;
@@ -88,9 +93,23 @@ export type QueueChanges = Partial<Omit<QueueConfig, "labels">> & {
 
 export type RequiredField = "orderingKey" | "dedupId";
 
+/** The configuration as it is after an update. */
+export function withChanges(known: QueueConfig, { labels = {}, ...changes }: QueueChanges): QueueConfig {
+  const kept = Object.entries({ ...known.labels, ...labels }).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  );
+  return { ...known, ...changes, labels: Object.fromEntries(kept) };
+}
+
+/** Fields without which a message is refused: what the queue makes of its content is not among them. */
+export function mustCarry({ required, dedupByContent }: QueueConfig): RequiredField[] {
+  return required.filter((field) => field !== "dedupId" || !dedupByContent);
+}
+
 export const QUEUE_DEFAULTS: QueueConfig = {
   leaseMs: LIMITS.leaseMsDefault,
   maxFailures: 5,
+  lastAttemptAlone: true,
   retry: { kind: "exponential", baseMs: 1_000, maxMs: 300_000, jitter: 0.2 },
   nackDelayMs: 500,
   deadLetter: null,

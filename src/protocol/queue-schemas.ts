@@ -31,6 +31,7 @@ const labelName = shortText.refine((name) => name !== "", { message: "must not b
 export const QueueSettings = z.strictObject({
   leaseMs: pullLeaseMs.optional(),
   maxFailures: whole(0, 1_000).nullable().optional(),
+  lastAttemptAlone: z.boolean().optional(),
   retry: RetryPolicy.optional(),
   nackDelayMs: delayMs.optional(),
   deadLetter: z

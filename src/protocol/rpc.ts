@@ -166,29 +166,31 @@ export interface NamespaceUsage {
   readonly bytesMax: number;
 }
 
+/** Which part of a namespace's names a list has: in their order, the first `limit` after `after`. */
+export interface NamePage {
+  readonly prefix: string;
+  readonly limit: number;
+  readonly after: string;
+}
+
+export interface QueuePage extends NamePage {
+  /** Only those whose dead messages go to this queue. */
+  readonly deadLetter?: string;
+}
+
 export interface NamespaceApi {
   /** Puts a queue into the catalogue. `quota_exceeded` when the namespace has its number. */
   registerQueue(queue: string): Promise<Result<{ isNew: boolean }>>;
   unregisterQueue(queue: string): Promise<Result<void>>;
   hasQueue(queue: string): Promise<Result<boolean>>;
-  listQueues(options: {
-    prefix: string;
-    limit: number;
-    after: string;
-    /** Only those whose dead messages go to this queue. */
-    deadLetter?: string;
-  }): Promise<Result<{ queues: string[]; after?: string }>>;
+  listQueues(page: QueuePage): Promise<Result<{ queues: string[]; after?: string }>>;
   /** Where a queue's dead messages go; null: to no queue. Repeatable. */
   noteDeadLetter(queue: string, deadLetter: string | null): Promise<Result<void>>;
   /** As for queues. */
   registerExchange(exchange: string): Promise<Result<{ isNew: boolean }>>;
   unregisterExchange(exchange: string): Promise<Result<void>>;
   hasExchange(exchange: string): Promise<Result<boolean>>;
-  listExchanges(options: {
-    prefix: string;
-    limit: number;
-    after: string;
-  }): Promise<Result<{ exchanges: string[]; after?: string }>>;
+  listExchanges(page: NamePage): Promise<Result<{ exchanges: string[]; after?: string }>>;
   /**
    * Notes that an exchange leads to a destination, so that a destination that goes can tell. Repeatable.
    * `destination_missing` when it is not in the catalogue.

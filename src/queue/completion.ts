@@ -13,7 +13,7 @@ import {
   type MessageRecord,
   type RecordTable,
 } from "../protocol/batch.ts";
-import type { QueueConfig, RequiredField } from "../protocol/queue-config.ts";
+import { mustCarry, type QueueConfig, type RequiredField } from "../protocol/queue-config.ts";
 import { readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 
@@ -33,8 +33,9 @@ export function complete(
   const indexes = Array.from({ length: table.count }, (_, i) => i);
   const isLacking = (i: number): boolean =>
     lacksDelay(config, table.flags(i)) || lacksId(config, table.flags(i));
-  if (config.required.length > 0) {
-    const refused = indexes.map((i) => refuseLacking(config, table.flags(i), i)).find((one) => one !== null);
+  const needed = mustCarry(config);
+  if (needed.length > 0) {
+    const refused = indexes.map((i) => refuseLacking(needed, table.flags(i), i)).find((one) => one !== null);
     if (refused) return refused;
   }
   if (!indexes.some(isLacking)) return ok(given);
@@ -68,11 +69,9 @@ function completeRecord(config: QueueConfig, flags: number, record: MessageRecor
   };
 }
 
-function refuseLacking(config: QueueConfig, flags: number, index: number): Refusal | null {
+function refuseLacking(needed: readonly RequiredField[], flags: number, index: number): Refusal | null {
   if ((flags & FIELD.id) !== 0) return null;
-  const isThere = (field: RequiredField): boolean =>
-    (flags & FIELD[field]) !== 0 || (field === "dedupId" && config.dedupByContent);
-  const field = config.required.find((one) => !isThere(one));
+  const field = needed.find((one) => (flags & FIELD[one]) === 0);
   if (field === undefined) return null;
   return refuse("field_required", `record ${index}: ${field} is missing, and this queue wants it`, { field });
 }

@@ -1,6 +1,11 @@
 // What may be said of a queue's configuration beyond the form of each field.
 import { LIMITS } from "../protocol/limits.ts";
-import type { DeadLetterTarget, QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
+import {
+  withChanges,
+  type DeadLetterTarget,
+  type QueueChanges,
+  type QueueConfig,
+} from "../protocol/queue-config.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 
 /** A declare of a queue that exists is harmless when it says the same. */
@@ -40,14 +45,6 @@ export function refuseConfig(config: QueueConfig): Refusal | null {
 }
 
 const encoder = new TextEncoder();
-
-/** The configuration as it is after an update. */
-export function withChanges(known: QueueConfig, { labels = {}, ...changes }: QueueChanges): QueueConfig {
-  const kept = Object.entries({ ...known.labels, ...labels }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  );
-  return { ...known, ...changes, labels: Object.fromEntries(kept) };
-}
 
 /** What waits was put in its place under `fifo`, so that can't change under it, and lies in all partitions. */
 export function refuseChanges(known: QueueConfig, changes: QueueChanges): Refusal | null {

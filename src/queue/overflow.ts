@@ -21,9 +21,11 @@ export interface Load {
 
 /**
  * Whether a batch may be taken after what was already judged good in this turn. Dead messages kept here do not
- * count to the length. A batch that can never fit is refused without a time to come back.
+ * count to the length. A batch that can never fit is refused without a time to come back; one that brings nothing new
+ * always fits, even if the queue is over its limits already.
  */
 export function roomFor(queue: QueueContext, judged: Load, batch: Load): Result<void> {
+  if (batch.messages === 0) return ok(undefined);
   const limits = limitsOf(queue);
   const { now } = queue.ledger;
   const messages = judged.messages + batch.messages;
@@ -85,7 +87,7 @@ function leasedLoad(queue: QueueContext): Load {
 
 /** Under dropOldest: buries the oldest waiting messages until the new ones fit. */
 export function makeRoom(queue: QueueContext, { messages, bytes }: Load, nowMs: number): void {
-  if (configOf(queue).overflow !== "dropOldest") return;
+  if (messages === 0 || configOf(queue).overflow !== "dropOldest") return;
   const limits = limitsOf(queue);
   const held = queue.ledger.now;
   const isOver = (): boolean =>

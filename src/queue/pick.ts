@@ -43,7 +43,7 @@ export class Picker {
   private scansLeft = SCAN_MAX;
   /** The last message that came back and was looked at, by priority. */
   private readonly lastReturned = new Map<number, ReturnRow>();
-  /** A message on its last attempt goes alone, so that a poisoned one takes no other with it. */
+  /** What is picked is all that the delivery can hold. */
   private isClosed = false;
 
   constructor(queue: QueueContext, messagesMax: number, bytesMax: number, nowMs: number) {
@@ -159,14 +159,15 @@ export class Picker {
     this.scansLeft--;
     const segment = queue.segments.get(row.segment);
     if (this.buryExpired(segment, row.index) || !queue.keys.mayReturn(queue, row)) return true;
-    const isLastAttempt = isLastFailure(configOf(queue), row.failures + 1);
-    if (isLastAttempt && this.picks.length > 0) {
+    const config = configOf(queue);
+    const goesAlone = config.lastAttemptAlone && isLastFailure(config, row.failures + 1);
+    if (goesAlone && this.picks.length > 0) {
       this.isClosed = true;
       return false;
     }
     if (this.take(segment, row.index, 1, row) === 0) return false;
     if (row.key !== null) queue.keys.enter(row.key, row.sequence);
-    if (isLastAttempt) this.isClosed = true;
+    if (goesAlone) this.isClosed = true;
     return true;
   }
 

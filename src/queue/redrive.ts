@@ -83,9 +83,9 @@ export function startRedrive(
   };
   queue.ledger.now.nextTask = Math.max(queue.ledger.now.nextTask, task.task + 1);
   queue.ledger.isDirty = true;
-  queue.stores.work.putTask(task);
-  stepTasks(queue, nowMs);
-  return redriveStatus(queue, task.task);
+  const begun = stepTask(queue, task, nowMs);
+  queue.stores.work.putTask(begun);
+  return ok(statusOf(begun));
 }
 
 export function redriveStatus(queue: QueueContext, task: number): Result<RedriveStatus> {
@@ -288,5 +288,8 @@ function returnToPlace(
   };
   putReturn(queue, row, back, segment.table.size(index));
   const expiresMs = segment.expiresMs(index);
-  if (expiresMs !== null) queue.stores.timers.putExpiry(segment.id, Math.max(expiresMs, nowMs));
+  if (expiresMs === null) return;
+  queue.stores.timers.putExpiry(segment.id, Math.max(expiresMs, nowMs));
+  // Its time may be over: it dies again as soon as this tick's work is done.
+  if (expiresMs <= nowMs) queue.hasMoreWork = true;
 }

@@ -10,14 +10,7 @@ import type { Consumer } from "../../src/queue/consumers.ts";
 import type { QueueMemory } from "../../src/queue/queue.ts";
 import type { SimulatedQueue } from "./core.ts";
 import type { ModelConfirm } from "./model-accept.ts";
-import {
-  eligible,
-  isLastAttempt,
-  mayGoOut,
-  outOfKey,
-  overtaken,
-  type ModelSettled,
-} from "./model-delivery.ts";
+import { eligible, goesAlone, mayGoOut, outOfKey, overtaken, type ModelSettled } from "./model-delivery.ts";
 import type { Fate, ModelLease, ModelMessage, ModelQueue } from "./model.ts";
 
 export class Violation extends Error {}
@@ -102,7 +95,7 @@ export class Order {
     const first = overtaken(queue, message, lease);
     check(first === null, "order", () => `${message.id} overtakes ${first?.id}, which is ${first?.state}`);
     check(
-      !isLastAttempt(queue, message) || lease.messages.length === 0,
+      !goesAlone(queue, message) || lease.messages.length === 0,
       "order",
       () => `${message.id} on its last attempt is not alone`,
     );
@@ -123,7 +116,7 @@ export class Order {
     const left = eligible(queue);
     // Where a key may have several out, what follows a returned message goes with the next delivery.
     const isExcused =
-      hasSome && (left.some((message) => isLastAttempt(queue, message)) || queue.config.maxPerKey > 1);
+      hasSome && (left.some((message) => goesAlone(queue, message)) || queue.config.maxPerKey > 1);
     check(left.length === 0 || isExcused, "order", () => {
       return `${queue.name} leaves ${left.map(({ id, state }) => `${id} ${state}`).join(", ")} behind`;
     });

@@ -71,11 +71,10 @@ export function eligible(queue: ModelQueue, own: ModelLease | null = null): Mode
   return queue.all().filter((message) => mayGoOut(queue, message, false, own));
 }
 
-/** A message back from an earlier attempt whose next failure is its end: it goes out alone. */
-export function isLastAttempt(queue: ModelQueue, message: ModelMessage): boolean {
-  return (
-    message.state === "ready" && message.failures >= (queue.config.maxFailures ?? Number.POSITIVE_INFINITY)
-  );
+/** A message back from an earlier attempt whose next failure is its end goes out alone, where the queue says so. */
+export function goesAlone({ config }: ModelQueue, { state, failures }: ModelMessage): boolean {
+  const { lastAttemptAlone, maxFailures } = config;
+  return lastAttemptAlone && maxFailures !== null && state === "ready" && failures >= maxFailures;
 }
 
 /** Something that had to go out before this message, or null. Across keys only the priority counts. */

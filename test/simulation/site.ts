@@ -8,7 +8,7 @@ import type { Role } from "./configs.ts";
 import { SimulatedQueue } from "./core.ts";
 import { factsOf } from "./facts.ts";
 import { ModelAcceptance } from "./model-accept.ts";
-import { goOut, isLastAttempt, lend } from "./model-delivery.ts";
+import { goOut, goesAlone, lend } from "./model-delivery.ts";
 import { ModelQueue, type ModelLease, type ModelMessage } from "./model.ts";
 import { detach, purge, receive, resumeKey, settle } from "./actions.ts";
 import type { Random } from "./random.ts";
@@ -103,7 +103,7 @@ export class Site {
       checkers.finality.delivered(one);
       checkers.order.delivered(model, message, one, lease);
       check(one.body === message.facts.text, "order", () => `${one.id} comes with body ${one.body}`);
-      isClosed = isLastAttempt(model, message);
+      isClosed = goesAlone(model, message);
       goOut(model, lease, message);
     }
     check(
@@ -215,6 +215,9 @@ export class Site {
     check(message && isRedriving && isMeant && !isOut, "conservation", () => {
       return `${id} (${message?.state ?? "gone"}) left ${this.name} for ${target}`;
     });
+    // One redrive brought it back, and another took it on before anyone looked.
+    if (message.state === "dead" && death === null && this.movesAll && this.bringsBack(id))
+      model.bringBack(message);
     const hasDied = message.state === "dead" || message.facts.death !== null;
     check(
       hasDied === (death !== null),
@@ -242,10 +245,15 @@ export class Site {
   private observeDead(isRedriving: boolean): void {
     if (isRedriving) this.observeBroughtBack();
     const dead = this.core.deadSequences();
+    const returned = new Set(this.core.returnedSequences());
     for (const message of this.model.all()) {
       if (!message.isDrained) continue;
       if (dead.has(message.sequence)) this.model.bury(message, "failed");
-      else if (this.model.isExpired(message)) this.model.bury(message, "expired");
+      // Nobody has had it, so that it has a row tells that it died; and a redrive brought it back in the same alarm.
+      else if (returned.has(message.sequence) && this.bringsBack(message.id)) {
+        this.model.bury(message, "failed");
+        this.model.bringBack(message);
+      } else if (this.model.isExpired(message)) this.model.bury(message, "expired");
     }
     const known = this.model.all().filter(({ state }) => state === "dead");
     check(
@@ -254,6 +262,13 @@ export class Site {
       () => {
         return `${this.name} has ${dead.size} dead messages, ${known.length} died`;
       },
+    );
+  }
+
+  /** A redrive goes on that puts this message, if it is dead, back into its place here. */
+  private bringsBack(id: string): boolean {
+    return [...this.tasks.values()].some(
+      ({ to = this.name, filter: { ids } }) => to === this.name && (ids === undefined || ids.includes(id)),
     );
   }
 

@@ -22,6 +22,8 @@ afterEach(async () => {
 const { NAMESPACES } = env;
 const namespace = () => NAMESPACES.getByName("test");
 
+// Each test that leaves a queue with an alarm under way has a name of its own for it: once, such a queue was still there
+// after the runtime's reset.
 /** Queues whose dead go to one, as the catalogue knows. */
 async function sourcesOf(deadLetter: string): Promise<string[]> {
   return must(await namespace().listQueues({ prefix: "", limit: 10, after: "", deadLetter })).queues;
@@ -94,7 +96,7 @@ describe("the catalogue", () => {
 
   it("is told by the alarm where a declaration was cut short, and after an eviction too", async () => {
     await declare("dlq");
-    const stub = env.QUEUES.getByName("test/q");
+    const stub = env.QUEUES.getByName("test/told-by-alarm");
     await tellBy(stub, cutShort);
     expect(await stub.declare({ ...QUEUE_DEFAULTS, deadLetter: { queue: "dlq" } })).toMatchObject(UNTOLD);
     await vi.waitFor(
@@ -109,23 +111,23 @@ describe("the catalogue", () => {
     restorePeers();
     await evictDurableObject(stub);
     await runAlarm(stub);
-    expect(await sourcesOf("dlq")).toEqual(["q"]);
+    expect(await sourcesOf("dlq")).toEqual(["told-by-alarm"]);
   });
 
   it("is told by the next declaration as well", async () => {
     await declare("dlq");
-    const stub = env.QUEUES.getByName("test/q");
+    const stub = env.QUEUES.getByName("test/told-by-declaration");
     const config = { ...QUEUE_DEFAULTS, deadLetter: { queue: "dlq" } };
     await tellBy(stub, cutShort);
     expect(await stub.declare(config)).toMatchObject(UNTOLD);
     restorePeers();
     expect(must(await stub.declare(config))).toMatchObject({ created: false });
-    expect(await sourcesOf("dlq")).toEqual(["q"]);
+    expect(await sourcesOf("dlq")).toEqual(["told-by-declaration"]);
   });
 
   it("is told again, after a wait, while it can't be reached", async () => {
     await declare("dlq");
-    const stub = await declare("q");
+    const stub = await declare("told-again");
     const told = vi.fn(cutShort);
     await tellBy(stub, told);
     expect(await stub.update({ deadLetter: { queue: "dlq" } })).toMatchObject(UNTOLD);
@@ -137,12 +139,12 @@ describe("the catalogue", () => {
     must(await stub.publish({ batch: batchOf("goes on") }));
     restorePeers();
     await runAlarm(stub);
-    expect(await sourcesOf("dlq")).toEqual(["q"]);
+    expect(await sourcesOf("dlq")).toEqual(["told-again"]);
   });
 
   it("knows the newest where a change was cut short after it was told, and taken back", async () => {
     for (const name of ["one", "two"]) await declare(name);
-    const stub = await declare("q", { deadLetter: { queue: "one" } });
+    const stub = await declare("newest", { deadLetter: { queue: "one" } });
     await tellBy(stub, async (queue, deadLetter) => {
       must(await namespace().noteDeadLetter(queue, deadLetter));
       throw new Error("the connection is gone");
@@ -152,20 +154,20 @@ describe("the catalogue", () => {
     restorePeers();
     await evictDurableObject(stub);
     await runAlarm(stub);
-    expect([await sourcesOf("one"), await sourcesOf("two")]).toEqual([["q"], []]);
+    expect([await sourcesOf("one"), await sourcesOf("two")]).toEqual([["newest"], []]);
   });
 
   it("learns of a queue that an earlier version stored", async () => {
     await declare("dlq");
-    const stub = await declare("q", { deadLetter: { queue: "dlq" } });
-    must(await namespace().noteDeadLetter("q", null));
+    const stub = await declare("earlier", { deadLetter: { queue: "dlq" } });
+    must(await namespace().noteDeadLetter("earlier", null));
     await runInDurableObject(stub, (_object: QueueObject, state) => {
       state.storage.sql.exec("UPDATE queue SET stored = json_remove(stored, '$.notedDeadLetter')");
     });
     await evictDurableObject(stub);
     must(await stub.publish({ batch: batchOf("x") }));
     await runAlarm(stub);
-    expect(await sourcesOf("dlq")).toEqual(["q"]);
+    expect(await sourcesOf("dlq")).toEqual(["earlier"]);
   });
 });
 

@@ -1,6 +1,7 @@
 // From what a protocol carries to a value of a shape. How a node is taken apart is the protocol's, behind a Reader;
 // which members there are, which must be there and how many of anything are read is decided here, for both.
-import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
+import { answered, type Answer, type SqsRefusal } from "./errors.ts";
+import { invalidBecause, missing } from "./parameters.ts";
 import type { ListShape, MapShape, Member, Shape, StructureShape } from "./shape.ts";
 
 /** Most of any list or map that is read. Every limit of the service is far below, and is told by its own name. */
@@ -42,10 +43,6 @@ export function decodeStructure<N>(
     members.push([name, value.value]);
   }
   return answered(Object.fromEntries(members));
-}
-
-export function missing(path: string): SqsRefusal {
-  return sqsRefusal("MissingParameter", `The request must contain the parameter ${path}.`);
 }
 
 function decodeValue<N>(reader: Reader<N>, shape: Shape, node: N, path: string): Answer<unknown> {
@@ -98,8 +95,7 @@ function decodeMap<N>(reader: Reader<N>, shape: MapShape, node: N, path: string)
 }
 
 function tooMany(path: string): SqsRefusal {
-  return sqsRefusal(
-    "InvalidParameterValue",
+  return invalidBecause(
     `Value for parameter ${path} is invalid. Reason: It has more than ${ITEM_COUNT_MAX} entries.`,
   );
 }

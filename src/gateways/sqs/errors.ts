@@ -104,3 +104,5 @@ export function sqsRefusal(error: SqsErrorName, message: string): SqsRefusal {
 export function answered<T>(value: T): Answer<T> {
   return { ok: true, value };
 }
+
+export const NO_QUEUE = sqsRefusal("QueueDoesNotExist", "The specified queue does not exist.");

@@ -1,5 +1,6 @@
 // The attributes of a message, as a caller sends them: what is allowed, and what they count for.
 import { sqsRefusal, type SqsRefusal } from "./errors.ts";
+import { invalidBecause } from "./parameters.ts";
 
 export interface AttributeValue {
   readonly DataType: string;
@@ -15,7 +16,8 @@ export type GivenAttribute = Partial<AttributeValue> & {
 };
 
 const ATTRIBUTES_MAX = 10;
-const NAME_CHARACTERS_MAX = 256;
+/** Of a name, and of a type. The service says "shorter than 256". */
+const NAME_BYTES_MAX = 255;
 export const TRACE_HEADER = "AWSTraceHeader";
 
 const encoder = new TextEncoder();
@@ -48,7 +50,7 @@ export function sizeOf(attributes: Readonly<Record<string, AttributeValue>>): nu
 export function refuseAttributes(attributes: Readonly<Record<string, GivenAttribute>>): SqsRefusal | null {
   const entries = Object.entries(attributes);
   if (entries.length > ATTRIBUTES_MAX) {
-    return invalid(
+    return invalidBecause(
       `Number of message attributes [${entries.length}] exceeds the allowed maximum [${ATTRIBUTES_MAX}].`,
     );
   }
@@ -64,49 +66,57 @@ export function refuseSystemAttributes(
   attributes: Readonly<Record<string, GivenAttribute>>,
 ): SqsRefusal | null {
   for (const [name, value] of Object.entries(attributes)) {
-    if (name !== TRACE_HEADER) return invalid(`Message system attribute name '${name}' is invalid.`);
+    if (name !== TRACE_HEADER) return invalidBecause(`Message system attribute name '${name}' is invalid.`);
     const refused = refuseValue(name, value);
     if (refused !== null) return refused;
     if (value.DataType !== "String") {
-      return invalid(`The type of message system attribute '${name}' is invalid. It must be String.`);
+      return invalidBecause(`The type of message system attribute '${name}' is invalid. It must be String.`);
     }
   }
   return null;
 }
 
+function isTooLong(text: string): boolean {
+  return encoder.encode(text).length > NAME_BYTES_MAX;
+}
+
 function refuseName(name: string): SqsRefusal | null {
-  if (name === "") return invalid("The request must contain non-empty message (user) attribute names.");
-  if (name.length > NAME_CHARACTERS_MAX) {
-    return invalid(`Message (user) attribute name must be shorter than ${NAME_CHARACTERS_MAX} bytes.`);
+  if (name === "")
+    return invalidBecause("The request must contain non-empty message (user) attribute names.");
+  if (isTooLong(name)) {
+    return invalidBecause(`Message (user) attribute name must be shorter than ${NAME_BYTES_MAX + 1} bytes.`);
   }
   if (/^(aws\.|amazon)/i.test(name)) {
-    return invalid(
+    return invalidBecause(
       "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. These strings are reserved for internal use.",
     );
   }
   if (!/^[A-Za-z0-9_.\u00C0-\u017F-]+$/.test(name)) {
-    return invalid(
+    return invalidBecause(
       "Message (user) attributes name can only contain upper and lower score characters, digits, periods, hyphens and underscores. ",
     );
   }
   if (name.startsWith("."))
-    return invalid("Message (user) attribute name must not begin with character '.'.");
-  if (name.endsWith(".")) return invalid("Message (user) attribute name must not end with character '.'.");
+    return invalidBecause("Message (user) attribute name must not begin with character '.'.");
+  if (name.endsWith("."))
+    return invalidBecause("Message (user) attribute name must not end with character '.'.");
   return name.includes("..")
-    ? invalid("Message (user) attribute name must not have successive '.' characters.")
+    ? invalidBecause("Message (user) attribute name must not have successive '.' characters.")
     : null;
 }
 
 function refuseValue(name: string, value: GivenAttribute): SqsRefusal | null {
   const { DataType: type = "", StringValue, BinaryValue } = value;
   if (type === "") {
-    return invalid(`The message (user) attribute '${name}' must contain a non-empty message attribute type.`);
+    return invalidBecause(
+      `The message (user) attribute '${name}' must contain a non-empty message attribute type.`,
+    );
   }
-  if (encoder.encode(type).length > NAME_CHARACTERS_MAX) {
-    return invalid(`Message (user) attribute type must be shorter than ${NAME_CHARACTERS_MAX} bytes.`);
+  if (isTooLong(type)) {
+    return invalidBecause(`Message (user) attribute type must be shorter than ${NAME_BYTES_MAX + 1} bytes.`);
   }
   if (!/^(String|Number|Binary)(\.[A-Za-z0-9_.-]*)?$/.test(type)) {
-    return invalid(
+    return invalidBecause(
       `The type of message (user) attribute '${name}' is invalid. You must use only the following supported type prefixes: Binary, Number, String.`,
     );
   }
@@ -117,34 +127,34 @@ function refuseValue(name: string, value: GivenAttribute): SqsRefusal | null {
     );
   }
   if (StringValue === undefined && BinaryValue === undefined) {
-    return invalid(
+    return invalidBecause(
       `The message (user) attribute '${name}' must contain a non-empty message attribute value.`,
     );
   }
   if (StringValue !== undefined && BinaryValue !== undefined) {
-    return invalid(`Message (user) attribute '${name}' must have a single value.`);
+    return invalidBecause(`Message (user) attribute '${name}' must have a single value.`);
   }
   const field = isBinary({ DataType: type }) ? "Binary" : "String";
   if ((field === "Binary") !== (BinaryValue !== undefined)) {
-    return invalid(`Message (user) attribute '${name}' with type '${type}' must use field '${field}'.`);
+    return invalidBecause(
+      `Message (user) attribute '${name}' with type '${type}' must use field '${field}'.`,
+    );
   }
   if ((BinaryValue ?? StringValue!).length === 0) {
-    return invalid(`Message (user) attribute '${name}' must contain a non-empty value of type '${type}'.`);
+    return invalidBecause(
+      `Message (user) attribute '${name}' must contain a non-empty value of type '${type}'.`,
+    );
   }
   return StringValue === undefined ? null : refuseText(name, type, StringValue);
 }
 
 function refuseText(name: string, type: string, text: string): SqsRefusal | null {
   if (hasForbiddenCharacters(text)) {
-    return invalid(`Message (user) attribute '${name}' has a character that is not allowed.`);
+    return invalidBecause(`Message (user) attribute '${name}' has a character that is not allowed.`);
   }
   const isNumber = type === "Number" || type.startsWith("Number.");
   if (isNumber && !/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) {
-    return invalid(`Can't cast the value of message (user) attribute '${name}' to a number.`);
+    return invalidBecause(`Can't cast the value of message (user) attribute '${name}' to a number.`);
   }
   return null;
-}
-
-function invalid(message: string): SqsRefusal {
-  return sqsRefusal("InvalidParameterValue", message);
 }

@@ -21,7 +21,7 @@ const TYPES = "AWS.Types";
 const SPILLED = "AWS.Spilled";
 const RESERVED = new Set([SENDER, TRACE, TYPES, SPILLED]);
 
-/** What values take of the room for headers; the rest is for ten names and types, which may have 256 bytes each. */
+/** What values take of the room for headers; the rest is for ten names and types, which may have 255 bytes each. */
 const HEADER_VALUES_BYTES_MAX = LIMITS.headersBytesMax - 9_384;
 
 /** Said of a body that SQS could not carry as text: it comes in base64. */
@@ -47,7 +47,7 @@ export function contentToRecord(content: SqsContent): Pick<MessageRecord, "heade
   let room = HEADER_VALUES_BYTES_MAX;
   const put = (name: string, value: AttributeValue): void => {
     const bytes = bytesOf(value);
-    if (bytes.length > room || encoder.encode(name).length > LIMITS.textBytesMax) {
+    if (bytes.length > room) {
       spilled.push([name, value.DataType, bytes.length]);
       parts.push(bytes);
       return;

@@ -3,8 +3,9 @@ import { fromBase64, toBase64 } from "../../protocol/message-json.ts";
 import { NAME_PATTERN } from "../../protocol/names.ts";
 import { readText } from "../../protocol/utf8.ts";
 import type { Caller } from "./caller.ts";
-import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
+import { answered, type Answer, type SqsRefusal } from "./errors.ts";
 import { queueUrl } from "./identifiers.ts";
+import { invalidBecause } from "./parameters.ts";
 import { sqsRefusalOf } from "./refusals.ts";
 
 const RESULTS_MAX = 1_000;
@@ -27,7 +28,7 @@ export async function listPage(wish: PageWish, caller: Caller): Promise<Answer<U
   const refused = refuseWish(wish);
   if (refused !== null) return refused;
   let after = token === undefined ? "" : nameOf(token);
-  if (after === null) return sqsRefusal("InvalidParameterValue", "Invalid or expired next token.");
+  if (after === null) return invalidBecause("Invalid or expired next token.");
   const names: string[] = [];
   const filter = deadLetter === undefined ? {} : { deadLetter };
   for (;;) {
@@ -45,16 +46,12 @@ export async function listPage(wish: PageWish, caller: Caller): Promise<Answer<U
 
 function refuseWish({ max, token }: PageWish): SqsRefusal | null {
   if (max !== undefined && (max < 1 || max > RESULTS_MAX)) {
-    return sqsRefusal(
-      "InvalidParameterValue",
+    return invalidBecause(
       `Value for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and ${RESULTS_MAX}.`,
     );
   }
   return token !== undefined && max === undefined
-    ? sqsRefusal(
-        "InvalidParameterValue",
-        "MaxResults is a mandatory parameter when you provide a value for NextToken.",
-      )
+    ? invalidBecause("MaxResults is a mandatory parameter when you provide a value for NextToken.")
     : null;
 }
 

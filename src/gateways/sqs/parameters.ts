@@ -7,10 +7,11 @@ export const VISIBILITY_SECONDS_MAX = 43_200;
 export const ID_PATTERN = /^[!-~]{1,128}$/;
 
 export function invalid(name: string, value: string | number, reason: string): SqsRefusal {
-  return sqsRefusal(
-    "InvalidParameterValue",
-    `Value ${value} for parameter ${name} is invalid. Reason: ${reason}`,
-  );
+  return invalidBecause(`Value ${value} for parameter ${name} is invalid. Reason: ${reason}`);
+}
+
+export function invalidBecause(message: string): SqsRefusal {
+  return sqsRefusal("InvalidParameterValue", message);
 }
 
 export function missing(name: string): SqsRefusal {

@@ -1,8 +1,9 @@
 // AWS Query: parameters in a form or in a query string, answers in XML. Older SDKs, Debian's AWS CLI and presigned
 // URLs speak it.
 import { fromBase64, toBase64 } from "../../protocol/message-json.ts";
-import { decodeStructure, integerOf, missing, type Reader, type Scalar, type ScalarKind } from "./decode.ts";
+import { decodeStructure, integerOf, type Reader, type Scalar, type ScalarKind } from "./decode.ts";
 import { answered, SQS_ERRORS, sqsRefusal, type Answer, type SqsErrorName } from "./errors.ts";
+import { invalid, missing } from "./parameters.ts";
 import { addParameters, ParameterNode } from "./query-parameters.ts";
 import type { MapShape, Member, Shape, StructureShape } from "./shape.ts";
 import { isActionName, shapeOf, type ActionName, type Call } from "./shapes.ts";
@@ -102,10 +103,7 @@ const reader: Reader<ParameterNode> = {
     if (node.value === undefined) return missing(path);
     const value = scalarOf(node.value, kind);
     if (value !== null) return answered(value);
-    return sqsRefusal(
-      "InvalidParameterValue",
-      `Value ${node.value} for parameter ${path} is invalid. Reason: ${WANTED[kind]}.`,
-    );
+    return invalid(path, node.value, `${WANTED[kind]}.`);
   },
 
   /**
@@ -148,10 +146,7 @@ function entryNodes(node: ParameterNode, shape: MapShape): readonly ParameterNod
 }
 
 function twice(key: string, path: string): Answer<never> {
-  return sqsRefusal(
-    "InvalidParameterValue",
-    `Value ${key} for parameter ${path} is invalid. Reason: Already exists.`,
-  );
+  return invalid(path, key, "Already exists.");
 }
 
 /** This protocol has no way to write an empty list. A batch without entries is an empty one, not a missing one. */

@@ -25,6 +25,7 @@ const DAY_SECONDS = 86_400;
 const STANDARD: QueueConfig = {
   ...QUEUE_DEFAULTS,
   maxFailures: null,
+  lastAttemptAlone: false,
   retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 },
   nackDelayMs: 0,
   fairLanes: FAIR_LANES,
@@ -73,7 +74,7 @@ function whole(
   };
 }
 
-export function invalidValue(name: string): SqsRefusal {
+function invalidValue(name: string): SqsRefusal {
   return sqsRefusal("InvalidAttributeValue", `Invalid value for the parameter ${name}.`);
 }
 
@@ -83,13 +84,16 @@ function oneOf<T extends string>(
   change: (value: T) => QueueChanges,
 ): NonNullable<Attribute["write"]> {
   return (text) => {
-    const isFlag = values.every((one) => one === "true" || one === "false");
-    const value = values.find((one) => one === (isFlag ? text.toLowerCase() : text));
+    const value = values.find((one) => one === text);
     return value === undefined ? invalidValue(name) : answered(change(value));
   };
 }
 
-const FLAG = ["true", "false"] as const;
+/** Clients write their languages' booleans, so `True` is one, too. */
+function flag(name: string, change: (value: boolean) => QueueChanges): NonNullable<Attribute["write"]> {
+  const write = oneOf(name, ["true", "false"], (value) => change(value === "true"));
+  return (text, ...rest) => write(text.toLowerCase(), ...rest);
+}
 
 /** Kept for whoever asks; the broker does nothing with it. An empty text takes it away. */
 function kept(name: string): Pick<Required<Attribute>, "read" | "write"> {
@@ -162,7 +166,7 @@ export const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
   },
   SqsManagedSseEnabled: {
     read: ({ config }) => config.labels[`${LABEL_PREFIX}SqsManagedSseEnabled`] ?? "true",
-    write: oneOf("SqsManagedSseEnabled", FLAG, (value) => label("SqsManagedSseEnabled", value)),
+    write: flag("SqsManagedSseEnabled", (value) => label("SqsManagedSseEnabled", String(value))),
   },
   FifoQueue: {
     read: ({ config }) => (config.fifo ? "true" : undefined),
@@ -178,7 +182,7 @@ export const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
   },
   ContentBasedDeduplication: {
     read: ({ config }) => (config.fifo ? String(config.dedupByContent) : undefined),
-    write: oneOf("ContentBasedDeduplication", FLAG, (value) => ({ dedupByContent: value === "true" })),
+    write: flag("ContentBasedDeduplication", (dedupByContent) => ({ dedupByContent })),
     onlyFifo: unknownAttribute,
   },
   DeduplicationScope: {

@@ -1,6 +1,7 @@
 // Where a queue's dead messages go, and from which queues a dead-letter queue takes them: JSON in SQS, settings here.
 import type { QueueChanges, QueueConfig } from "../../protocol/queue-config.ts";
-import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
+import { answered, type Answer, type SqsRefusal } from "./errors.ts";
+import { invalid, invalidBecause } from "./parameters.ts";
 import { arnOf, isFifo, queueOfArn } from "./identifiers.ts";
 import { LABEL_PREFIX } from "./tags.ts";
 
@@ -117,12 +118,5 @@ function objectOf(text: string): Readonly<Record<string, unknown>> | null {
 }
 
 function unreadable(name: string, reason: string): SqsRefusal {
-  return sqsRefusal("InvalidParameterValue", `Invalid value for the parameter ${name}. Reason: ${reason}`);
-}
-
-function invalid(name: string, text: string, reason: string): SqsRefusal {
-  return sqsRefusal(
-    "InvalidParameterValue",
-    `Value ${text} for parameter ${name} is invalid. Reason: ${reason}`,
-  );
+  return invalidBecause(`Invalid value for the parameter ${name}. Reason: ${reason}`);
 }

@@ -1,8 +1,8 @@
 // What the broker's refusals are called in SQS.
 import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Refusal, Result } from "../../protocol/result.ts";
-import { answered, sqsRefusal, type Answer, type SqsErrorName, type SqsRefusal } from "./errors.ts";
-import { missing } from "./parameters.ts";
+import { answered, NO_QUEUE, sqsRefusal, type Answer, type SqsErrorName, type SqsRefusal } from "./errors.ts";
+import { invalidBecause, missing } from "./parameters.ts";
 
 const NAMES: Partial<Record<ErrorCode, SqsErrorName>> = {
   unauthenticated: "InvalidClientTokenId",
@@ -20,10 +20,7 @@ const NAMES: Partial<Record<ErrorCode, SqsErrorName>> = {
   partitions_changed: "ServiceUnavailable",
 };
 
-export const NO_QUEUE = sqsRefusal("QueueDoesNotExist", "The specified queue does not exist.");
-
-export const NO_DEDUP_ID = sqsRefusal(
-  "InvalidParameterValue",
+export const NO_DEDUP_ID = invalidBecause(
   "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
 );
 

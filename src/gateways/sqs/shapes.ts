@@ -4,7 +4,8 @@
 // It departs from the service's published model in one way: a member whose absence SQS itself tells in another way
 // than "missing" (an entry of a batch fails alone; an attribute without a type breaks a rule for attributes) is
 // optional here, and is left to the action.
-import { sqsRefusal } from "./errors.ts";
+import { NO_QUEUE } from "./errors.ts";
+import { invalidBecause, missing } from "./parameters.ts";
 import {
   blob,
   boolean,
@@ -27,18 +28,11 @@ export interface ActionShape {
 }
 
 // What is said of a request without these two is not what is said of others.
-const queueUrl = required(
-  string,
-  null,
-  sqsRefusal("QueueDoesNotExist", "The specified queue does not exist."),
-);
+const queueUrl = required(string, null, NO_QUEUE);
 const queueName = required(
   string,
   null,
-  sqsRefusal(
-    "InvalidParameterValue",
-    "Value for parameter QueueName is invalid. Reason: Must specify a queue name.",
-  ),
+  invalidBecause("Value for parameter QueueName is invalid. Reason: Must specify a queue name."),
 );
 
 const queueAttributes = mapOf("Name", string);
@@ -132,11 +126,7 @@ const QUEUE_ACTIONS = {
   SetQueueAttributes: {
     input: structure({
       QueueUrl: queueUrl,
-      Attributes: required(
-        queueAttributes,
-        "Attribute",
-        sqsRefusal("MissingParameter", "The request must contain the parameter Attribute.Name."),
-      ),
+      Attributes: required(queueAttributes, "Attribute", missing("Attribute.Name")),
     }),
     output: null,
   },

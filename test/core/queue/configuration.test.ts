@@ -1,14 +1,13 @@
 // What may be said of a queue, and what a queue of an earlier version has where it says nothing.
 import { describe, expect, it } from "vitest";
 import { LIMITS } from "../../../src/protocol/limits.ts";
-import { QUEUE_DEFAULTS, type QueueConfig } from "../../../src/protocol/queue-config.ts";
+import { QUEUE_DEFAULTS, withChanges, type QueueConfig } from "../../../src/protocol/queue-config.ts";
 import {
   deadLetterQueue,
   refuseChanges,
   refuseConfig,
   refuseRedeclare,
   refuseSource,
-  withChanges,
 } from "../../../src/queue/config-rules.ts";
 import { isLastFailure } from "../../../src/queue/retry.ts";
 import { migrate } from "../../../src/storage/migrations.ts";
@@ -129,6 +128,7 @@ function makeOld(q: QueueHarness): void {
     changedMs?: number;
   };
   for (const name of [
+    "lastAttemptAlone",
     "deadLetterFrom",
     "onExpiry",
     "delayMs",

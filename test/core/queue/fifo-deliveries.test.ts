@@ -132,6 +132,16 @@ describe("a delivery with several messages of a key", () => {
     takeOne(q, "a2");
   });
 
+  inBothLives("sends messages on their last attempt along with others where it shall", (make) => {
+    const q = make({
+      config: { ...config, maxFailures: 1, onKeyFailure: "skip", lastAttemptAlone: false },
+    });
+    publish(q, "a1", "b1", "b2");
+    q.settle({ lease: leaseOf(q.take(9)[0]!), verdict: "reject", delayMs: 0 });
+    publish(q, "c1");
+    expect(bodies(q.take(9))).toEqual(["a1", "b1", "b2", "c1"]);
+  });
+
   inBothLives("holds the key while one of it is parked", (make) => {
     const q = make({ config: { ...config, maxFailures: 0 } });
     publish(q, "a1", "a2", "a3");

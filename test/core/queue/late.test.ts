@@ -182,6 +182,22 @@ describe("a late extend", () => {
       expect([table, q.counted.value(`SELECT count(*) AS value FROM ${table}`)]).toEqual([table, 0]);
   });
 
+  inBothLives("brings a lease back for as long as it holds something, however many end meanwhile", (make) => {
+    const q = make({ config });
+    q.publish("x");
+    const x = takeOne(q, "x");
+    q.advance(5_000);
+    expect(late(q, x, "extend", { leaseMs: 60_000 }).settled).toBe(1);
+    // More than the ended leases that a queue remembers, and then some that take the places of those.
+    for (let i = 0; i < 300; i++) {
+      q.publish("other");
+      settleMessage(q, takeOne(q, "other"), "ack");
+    }
+    q.evict();
+    expect(q.info().counts).toMatchObject({ leased: 1, ready: 0, delayed: 0 });
+    expect(settleMessage(q, x, "ack")).toEqual({ settled: 1, refused: [] });
+  });
+
   inBothLives("is refused of a message with a key, and once someone else was given the message", (make) => {
     const q = make({ config: { ...config, fifo: true } });
     must(q.publish({ text: "key", orderingKey: "k" }, "none"));

@@ -164,3 +164,20 @@ describe("a queue that drops its oldest over its limit", () => {
     expect(bodies(drain(q))).toEqual(["2", "3", "4"]);
   });
 });
+
+describe("a queue whose limit was lowered", () => {
+  for (const overflow of ["reject", "dropOldest"] as const) {
+    inBothLives(`answers what it has already, and keeps all that it has: ${overflow}`, (make) => {
+      const q = make({ config: { overflow } });
+      const sent = must(q.publish({ text: "1", dedupId: "a" }, "2", "3"));
+      q.run((queue) =>
+        queue.store({ config: { ...queue.config, maxMessages: 2, maxBytes: 2 * (RECORD + 4) } }),
+      );
+      const again = must(q.publish({ text: "1", dedupId: "a" }));
+      expect(again).toMatchObject({ sequences: [[sent.sequences[0]![0], 1]], duplicates: [0] });
+      expect(q.info().counts.ready).toBe(3);
+      expect(q.publish("4").ok).toBe(overflow === "dropOldest");
+      expect(bodies(drain(q))).toEqual(overflow === "dropOldest" ? ["3", "4"] : ["1", "2", "3"]);
+    });
+  }
+});

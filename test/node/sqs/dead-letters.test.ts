@@ -43,6 +43,17 @@ describe("a message", () => {
     expect((await broker.next(dead)).Body).toBe("a");
   });
 
+  it("goes along with others when it is received for the last time", async () => {
+    const { source } = await broker.queueWithDeadLetters({}, 2);
+    await broker.send(source, "a", "b", "c");
+    const first = await broker.receive(source);
+    for (const { ReceiptHandle } of first) {
+      await broker.sqs.changeMessageVisibility({ QueueUrl: source, ReceiptHandle, VisibilityTimeout: 0 });
+    }
+    expect(bodiesOf(first)).toEqual(["a", "b", "c"]);
+    expect(bodiesOf(await broker.receive(source))).toEqual(["a", "b", "c"]);
+  });
+
   it("is none while it is out, and can be deleted", async () => {
     const { source, dead } = await broker.queueWithDeadLetters();
     await broker.send(source, "a");

@@ -6,7 +6,7 @@ import type { Actions, Caller } from "../caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
 import { arnOf, isFifo, queueOfArn, queueOfUrl } from "../identifiers.ts";
 import { listPage } from "../pages.ts";
-import { missing } from "../parameters.ts";
+import { invalidBecause, missing } from "../parameters.ts";
 import { sqsRefusalOf } from "../refusals.ts";
 import type { OutputOf } from "../shapes.ts";
 import { inspect } from "./queues.ts";
@@ -32,7 +32,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
 
   async StartMessageMoveTask({ SourceArn, DestinationArn, MaxNumberOfMessagesPerSecond: rate }, caller) {
     if (rate !== undefined && (rate < 1 || rate > RATE_MAX)) {
-      return invalid(
+      return invalidBecause(
         `Value for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: You must enter a number that's between 1 and ${RATE_MAX}.`,
       );
     }
@@ -48,7 +48,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
 
   async ListMessageMoveTasks({ SourceArn, MaxResults: max = 1 }, caller) {
     if (max < 1 || max > TASKS_LISTED_MAX) {
-      return invalid(
+      return invalidBecause(
         `Value for parameter MaxResults is invalid. Reason: You must enter a number that's between 1 and ${TASKS_LISTED_MAX}.`,
       );
     }
@@ -69,7 +69,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
   async CancelMessageMoveTask({ TaskHandle }, caller) {
     if (TaskHandle === "") return missing("TaskHandle");
     const handle = readHandle(TaskHandle);
-    if (handle === null) return invalid("Value for parameter TaskHandle is invalid.");
+    if (handle === null) return invalidBecause("Value for parameter TaskHandle is invalid.");
     const source = await queueAt("SourceArn", handle.sourceArn, caller);
     if (!source.ok) return source;
     const question = { queue: source.value, verbs: ["manage"] as const, repeatable: true };
@@ -80,7 +80,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
       run: (stub) => stub.redriveStatus(task),
     });
     if (!status.ok) return taskRefusal(status.code) ?? sqsRefusalOf(status);
-    if (status.value.state !== "running") return invalid("Only active tasks can be cancelled.");
+    if (status.value.state !== "running") return invalidBecause("Only active tasks can be cancelled.");
     const cancelled = await caller.broker.ask({
       ...question,
       method: "redriveCancel",
@@ -92,10 +92,6 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
   },
 };
 
-function invalid(message: string): SqsRefusal {
-  return sqsRefusal("InvalidParameterValue", message);
-}
-
 function taskRefusal(code: string): SqsRefusal | null {
   return code === "task_not_found" ? sqsRefusal("ResourceNotFoundException", "Task does not exist.") : null;
 }
@@ -104,7 +100,7 @@ function taskRefusal(code: string): SqsRefusal | null {
 async function queueAt(name: string, arn: string, caller: Caller): Promise<Answer<string>> {
   if (arn === "") return missing(name);
   if (!/^arn:[^:]+:[^:]+:[^:]*:[^:]*:.+$/.test(arn)) {
-    return invalid(
+    return invalidBecause(
       `You must use this format to specify the ${name}: arn:<partition>:<service>:<region>:<account-id>:<resource-id>`,
     );
   }
@@ -120,10 +116,10 @@ async function queueAt(name: string, arn: string, caller: Caller): Promise<Answe
 
 function refuseMove(source: string, to: string | undefined): SqsRefusal | null {
   if (to === undefined) return null;
-  if (to === source) return invalid("Source queue arn and destination queue arn cannot be the same.");
+  if (to === source) return invalidBecause("Source queue arn and destination queue arn cannot be the same.");
   return isFifo(to) === isFifo(source)
     ? null
-    : invalid("The source queue and destination queue must be of the same queue type.");
+    : invalidBecause("The source queue and destination queue must be of the same queue type.");
 }
 
 /** Only what some queue's dead messages go to can be moved from. */
@@ -132,7 +128,7 @@ async function refuseSource(source: string, caller: Caller): Promise<SqsRefusal 
   if (!sources.ok) return sources;
   return sources.value.urls.length > 0
     ? null
-    : invalid("Source queue must be configured as a Dead Letter Queue.");
+    : invalidBecause("Source queue must be configured as a Dead Letter Queue.");
 }
 
 async function start(
@@ -160,7 +156,7 @@ async function start(
   });
   if (started.ok) return answered(started.value);
   return started.code === "redrive_running"
-    ? invalid(
+    ? invalidBecause(
         "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
       )
     : sqsRefusalOf(started);

@@ -1,6 +1,6 @@
 // Queues as things: made, found, listed, looked at, changed, emptied and taken away.
 import type { QueueInfo } from "../../../protocol/commands.ts";
-import type { QueueChanges, QueueConfig } from "../../../protocol/queue-config.ts";
+import { withChanges, type QueueChanges } from "../../../protocol/queue-config.ts";
 import type { Result } from "../../../protocol/result.ts";
 import type { GrantVerb } from "../../../protocol/rpc.ts";
 import type { Actions, Caller } from "../caller.ts";
@@ -8,6 +8,7 @@ import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts
 import { isFifo, queueOfUrl, queueUrl } from "../identifiers.ts";
 import { defaultConfig, readAttributes, unknownAttribute, writeAttributes } from "../queue-attributes.ts";
 import { listPage } from "../pages.ts";
+import { invalidBecause } from "../parameters.ts";
 import { refusedTarget } from "../redrive-policies.ts";
 import { sqsAnswer, sqsRefusalOf } from "../refusals.ts";
 import { refuseTags, tagsOf } from "../tags.ts";
@@ -38,7 +39,7 @@ export const queueActions: Actions<QueueAction> = {
     if (!changes.ok) return changes;
     const lacking = lacksTarget(changes.value, caller);
     if (lacking !== null) return lacking;
-    const config = withChanges(defaultConfig(queue), changes.value, tags);
+    const config = withChanges({ ...defaultConfig(queue), labels: tags }, changes.value);
     const declared = await caller.broker.ask({
       queue,
       verbs: ["manage"],
@@ -156,33 +157,20 @@ export function changed(result: Result<unknown>): Answer<Readonly<Record<string,
   return result.ok ? answered({}) : sqsRefusalOf(result);
 }
 
-function withChanges(
-  config: QueueConfig,
-  { labels = {}, ...changes }: QueueChanges,
-  tags: Texts,
-): QueueConfig {
-  const set = Object.entries(labels).filter((entry): entry is [string, string] => entry[1] !== null);
-  return { ...config, ...changes, labels: { ...tags, ...Object.fromEntries(set) } };
-}
-
 function refuseName(queue: string, attributes: Texts): SqsRefusal | null {
-  if (queue === "") return sqsRefusal("InvalidParameterValue", "Queue name cannot be empty");
+  if (queue === "") return invalidBecause("Queue name cannot be empty");
   const wantsFifo = attributes["FifoQueue"]?.toLowerCase() === "true";
   if (wantsFifo) {
     return FIFO_NAME.test(queue)
       ? null
-      : sqsRefusal(
-          "InvalidParameterValue",
+      : invalidBecause(
           "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.",
         );
   }
   if (attributes["FifoQueue"] !== undefined && !isFifo(queue)) return unknownAttribute("FifoQueue");
   return NAME.test(queue)
     ? null
-    : sqsRefusal(
-        "InvalidParameterValue",
-        "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
-      );
+    : invalidBecause("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
 }
 
 /** A queue of the name is there: only what the request says of it counts. */
@@ -198,10 +186,7 @@ async function compare(
   const wanted = writeAttributes(attributes, queue, info.value);
   if (!wanted.ok) return wanted;
   // What setting them would change is compared: "0042" and "42" are one number.
-  const after = {
-    ...info.value,
-    config: withChanges(info.value.config, wanted.value, info.value.config.labels),
-  };
+  const after = { ...info.value, config: withChanges(info.value.config, wanted.value) };
   const asked = readAttributes(after, Object.keys(attributes), caller.region);
   if (!asked.ok) return asked;
   const other = Object.keys(attributes).find((name) => told.value[name] !== asked.value[name]);

@@ -2,6 +2,7 @@
 import { messageId, UNSTAMPED, type MessageRecord } from "../../../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm } from "../../../protocol/commands.ts";
 import { LIMITS } from "../../../protocol/limits.ts";
+import { mustCarry } from "../../../protocol/queue-config.ts";
 import type { Result } from "../../../protocol/result.ts";
 import { EMPTY_BODY, failuresOf, refuseBatch, type BatchOutcome } from "../batches.ts";
 import type { Actions, Caller } from "../caller.ts";
@@ -17,7 +18,7 @@ import {
   type AttributeValue,
 } from "../message-attributes.ts";
 import { contentToRecord } from "../message-records.ts";
-import { ID_PATTERN, invalid, missing } from "../parameters.ts";
+import { ID_PATTERN, invalid, invalidBecause, missing } from "../parameters.ts";
 import { NO_DEDUP_ID, sqsRefusalOf } from "../refusals.ts";
 import type { InputOf, OutputOf } from "../shapes.ts";
 
@@ -76,7 +77,7 @@ async function refuseFifoBatch(
 ): Promise<SqsRefusal | null> {
   if (!isFifo(queue)) return null;
   if (entries.some(({ MessageGroupId }) => MessageGroupId === undefined)) {
-    return sqsRefusal("InvalidParameterValue", missing("MessageGroupId").message);
+    return invalidBecause(missing("MessageGroupId").message);
   }
   if (entries.every(({ MessageDeduplicationId }) => MessageDeduplicationId !== undefined)) return null;
   const info = await broker.ask({
@@ -87,8 +88,7 @@ async function refuseFifoBatch(
     run: (stub) => stub.inspect(),
   });
   if (!info.ok) return sqsRefusalOf(info);
-  const { required, dedupByContent } = info.value.config;
-  return required.includes("dedupId") && !dedupByContent ? NO_DEDUP_ID : null;
+  return mustCarry(info.value.config).includes("dedupId") ? NO_DEDUP_ID : null;
 }
 
 function refuseSize(messages: readonly Outgoing[]): SqsRefusal | null {
@@ -215,8 +215,7 @@ function refuseId(name: string, value: string | undefined): SqsRefusal | null {
 }
 
 function tooLarge(bytesMax: number): SqsRefusal {
-  return sqsRefusal(
-    "InvalidParameterValue",
+  return invalidBecause(
     `One or more parameters are invalid. Reason: Message must be shorter than ${bytesMax} bytes.`,
   );
 }

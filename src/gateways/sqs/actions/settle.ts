@@ -12,13 +12,6 @@ type SettleAction =
 
 type Void = Readonly<Record<string, never>>;
 
-/** What a request says of one message. */
-interface Said {
-  readonly handle: string | undefined;
-  /** Absent: it is deleted. */
-  readonly timeout?: number | undefined;
-}
-
 export const settleActions: Actions<SettleAction> = {
   async DeleteMessage({ QueueUrl, ReceiptHandle }, caller) {
     return settleOne(queueOfUrl(QueueUrl), deletion(ReceiptHandle), caller);
@@ -33,7 +26,7 @@ export const settleActions: Actions<SettleAction> = {
     if (refused !== null) return refused;
     return settleBatch(
       queueOfUrl(QueueUrl),
-      Entries.map(({ Id, ReceiptHandle }) => ({ id: Id, said: deletion(ReceiptHandle) })),
+      Entries.map(({ Id, ReceiptHandle }) => ({ id: Id, wish: deletion(ReceiptHandle) })),
       caller,
     );
   },
@@ -45,7 +38,7 @@ export const settleActions: Actions<SettleAction> = {
       queueOfUrl(QueueUrl),
       Entries.map(({ Id, ReceiptHandle, VisibilityTimeout }) => ({
         id: Id,
-        said: change(ReceiptHandle, VisibilityTimeout),
+        wish: change(ReceiptHandle, VisibilityTimeout),
       })),
       caller,
     );
@@ -56,7 +49,6 @@ export const settleActions: Actions<SettleAction> = {
 type Wish = (queue: string) => Answer<Ask>;
 
 interface Ask {
-  readonly handle: string;
   readonly settlement: Settlement;
   /** What the queue's answer comes to. */
   judge(result: SettlementResult): SqsRefusal | null;
@@ -64,14 +56,13 @@ interface Ask {
 
 function deletion(given: string | undefined): Wish {
   return (queue) => {
-    const receipt = receiptOf(queue, { handle: given });
+    const receipt = receiptOf(queue, given);
     if (!receipt.ok) return receipt;
     const fifo = isFifo(queue);
     const { lease, sequence, handle } = receipt.value;
     // Elsewhere than in FIFO queues a delete that comes late counts, while nobody else has the message.
     const late = fifo ? {} : { late: true };
     return answered({
-      handle,
       settlement: { lease, sequences: [[sequence, 1]], verdict: "ack", ...late },
       judge: ({ refused }) =>
         refused.length > 0 && fifo
@@ -83,7 +74,7 @@ function deletion(given: string | undefined): Wish {
 
 function change(given: string | undefined, timeout: number | undefined): Wish {
   return (queue) => {
-    const receipt = receiptOf(queue, { handle: given });
+    const receipt = receiptOf(queue, given);
     if (!receipt.ok) return receipt;
     if (timeout === undefined) return missing("VisibilityTimeout");
     if (timeout < 0 || timeout > VISIBILITY_SECONDS_MAX) {
@@ -101,7 +92,6 @@ function change(given: string | undefined, timeout: number | undefined): Wish {
           { ...at, verdict: "reject", delayMs: 0, error: "its visibility timeout was set to 0" }
         : { ...at, verdict: "extend", leaseMs: timeout * 1_000, ...(isFifo(queue) ? {} : { late: true }) };
     return answered({
-      handle,
       settlement,
       judge: ({ refused, isCut }) => judgeChange(handle, timeout, refused.length > 0, isCut === true),
     });
@@ -125,7 +115,7 @@ function judgeChange(handle: string, timeout: number, isRefused: boolean, isCut:
     : null;
 }
 
-function receiptOf(queue: string, { handle = "" }: Said): Answer<Receipt & { handle: string }> {
+function receiptOf(queue: string, handle = ""): Answer<Receipt & { handle: string }> {
   if (handle === "") return missing("ReceiptHandle");
   const receipt = readReceiptHandle(queue, handle);
   return receipt === null
@@ -145,10 +135,10 @@ async function settleOne(queue: string, wish: Wish, caller: Caller): Promise<Ans
 
 async function settleBatch(
   queue: string,
-  entries: readonly { readonly id: string; readonly said: Wish }[],
+  entries: readonly { readonly id: string; readonly wish: Wish }[],
   caller: Caller,
 ): Promise<Answer<{ Successful: { Id: string }[]; Failed: ReturnType<typeof failuresOf> }>> {
-  const asked = entries.map(({ said }) => said(queue));
+  const asked = entries.map(({ wish }) => wish(queue));
   const asks = asked.flatMap((one) => (one.ok ? [one.value] : []));
   const settled = await settle(queue, asks, caller);
   if (!settled.ok) return settled;

@@ -246,7 +246,7 @@ def test_faulty_attributes_are_refused():
         ),
         ({".a": text("x")}, "Message (user) attribute name must not begin with character '.'."),
         ({"a..b": text("x")}, "Message (user) attribute name must not have successive '.' characters."),
-        ({"a" * 257: text("x")}, "Message (user) attribute name must be shorter than 256 bytes."),
+        ({"a" * 256: text("x")}, "Message (user) attribute name must be shorter than 256 bytes."),
         (
             {letter: text("x") for letter in string.ascii_letters[:11]},
             "Number of message attributes [11] exceeds the allowed maximum [10].",

@@ -221,11 +221,11 @@ def test_tags_are_set_told_and_taken_away():
     name = fresh_name()
     url = sqs.create_queue(QueueName=name, tags={"team": "a", "Team": "b"})["QueueUrl"]
     equal(sqs.list_queue_tags(QueueUrl=url)["Tags"], {"team": "a", "Team": "b"})
-    sqs.tag_queue(QueueUrl=url, Tags={"team": "c", "empty": "", "with space": "é & <x>"})
+    sqs.tag_queue(QueueUrl=url, Tags={"team": "c", "empty": "", "with space": "é / x"})
     sqs.untag_queue(QueueUrl=url, TagKeys=["Team", "never there"])
     equal(
         sqs.list_queue_tags(QueueUrl=url)["Tags"],
-        {"team": "c", "empty": "", "with space": "é & <x>"},
+        {"team": "c", "empty": "", "with space": "é / x"},
     )
 
 
@@ -240,6 +240,12 @@ def test_tags_have_limits():
     equal(told, "Tag keys must be between 1 and 128 characters in length.")
     told = invalid(sqs.tag_queue, QueueUrl=url, Tags={str(i): "x" for i in range(51)})
     equal(told, f"Too many tags added for queue {name_of(url)}.")
+    for tags in ({"a&b": "x"}, {"a": "<x>"}):
+        told = invalid(sqs.tag_queue, QueueUrl=url, Tags=tags)
+        equal(
+            told,
+            "Tags can only include letters, digits, spaces and _ . : / = + - @.",
+        )
 
 
 def test_permissions_are_statements_of_the_policy():
