@@ -1,7 +1,6 @@
 // The checksums that SQS clients verify: MD5 of a body, and of attributes in the one form that SQS lays down.
-// MD5 protects nothing here; it is what the protocol says.
-import { md5 } from "@noble/hashes/legacy.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+// MD5 protects nothing here; it is what the protocol says. Of Web Cryptos the Workers runtime's alone has it.
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import type { InputOf } from "./shapes.ts";
 
 export type MessageAttributes = NonNullable<InputOf<"SendMessage">["MessageAttributes"]>;
@@ -11,8 +10,12 @@ const TRANSPORT_BYTES = 2;
 const utf8 = new TextEncoder();
 
 /** Of the body's UTF-8, as hexadecimal digits. */
-export function md5OfBody(body: string): string {
-  return bytesToHex(md5(utf8.encode(body)));
+export function md5OfBody(body: string): Promise<string> {
+  return md5(utf8.encode(body));
+}
+
+async function md5(bytes: Uint8Array): Promise<string> {
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("MD5", bytes)));
 }
 
 /**
@@ -27,23 +30,25 @@ export function md5OfBody(body: string): string {
  *
  * Sizes are of bytes, the most significant byte first.
  */
-export function md5OfAttributes(attributes: MessageAttributes): string | null {
+export async function md5OfAttributes(attributes: MessageAttributes): Promise<string | null> {
   // By UTF-16 code units. Names are ASCII wherever a message is taken.
   const names = Object.keys(attributes).sort();
   if (names.length === 0) return null;
-  const hash = md5.create();
-  const addSized = (bytes: Uint8Array): void => {
-    const size = new Uint8Array(4);
-    new DataView(size.buffer).setUint32(0, bytes.length);
-    hash.update(size).update(bytes);
-  };
-  for (const name of names) {
-    const { DataType = "", StringValue = "", BinaryValue } = attributes[name]!;
-    addSized(utf8.encode(name));
-    addSized(utf8.encode(DataType));
+  const parts = names.flatMap((name) => {
+    const { DataType = "", StringValue = "", BinaryValue = new Uint8Array() } = attributes[name]!;
     const isBinary = DataType.startsWith("Binary");
-    hash.update(Uint8Array.of(isBinary ? TRANSPORT_BYTES : TRANSPORT_TEXT));
-    addSized(isBinary ? (BinaryValue ?? new Uint8Array()) : utf8.encode(StringValue));
-  }
-  return bytesToHex(hash.digest());
+    return [
+      ...sized(utf8.encode(name)),
+      ...sized(utf8.encode(DataType)),
+      Uint8Array.of(isBinary ? TRANSPORT_BYTES : TRANSPORT_TEXT),
+      ...sized(isBinary ? BinaryValue : utf8.encode(StringValue)),
+    ];
+  });
+  return md5(concatBytes(...parts));
+}
+
+function sized(bytes: Uint8Array): Uint8Array[] {
+  const size = new Uint8Array(4);
+  new DataView(size.buffer).setUint32(0, bytes.length);
+  return [size, bytes];
 }

@@ -106,12 +106,12 @@ async function messagesOf(delivery: Delivery, wish: Wish, queue: string, caller:
     messages.push({
       MessageId: messageUuid(delivered.id),
       ReceiptHandle: receiptHandle(queue, { lease: delivery.lease, sequence: delivered.sequence }),
-      MD5OfBody: md5OfBody(body),
+      MD5OfBody: await md5OfBody(body),
       Body: body,
       ...(Object.keys(system).length === 0 ? {} : { Attributes: system }),
       ...(Object.keys(wanted).length === 0
         ? {}
-        : { MessageAttributes: wanted, MD5OfMessageAttributes: md5OfAttributes(wanted)! }),
+        : { MessageAttributes: wanted, MD5OfMessageAttributes: (await md5OfAttributes(wanted))! }),
     });
   }
   return messages;

@@ -28,10 +28,17 @@ const MISFIT = "The request include parameter that is not valid for this queue t
 type Given = Partial<InputOf<"SendMessage">>;
 type Sent = OutputOf<"SendMessage">;
 
+interface Content {
+  readonly body: string;
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  readonly system: Readonly<Record<string, AttributeValue>>;
+}
+
 /** A message that may be sent. */
 interface Outgoing {
   readonly command: PublishCommand;
-  readonly md5: Pick<Sent, "MD5OfMessageBody" | "MD5OfMessageAttributes" | "MD5OfMessageSystemAttributes">;
+  /** What the answer has the checksums of. */
+  readonly content: Content;
   readonly bytes: number;
   /** A second send within the window is known for one. */
   readonly isDeduplicated: boolean;
@@ -110,13 +117,18 @@ async function send(
   const commands = outgoing.map(({ command }) => command);
   const published = await broker.publish(queue, commands, repeatable);
   if (!published.ok) return sqsRefusalOf(published);
-  const answers = published.value.map((confirm, i) => sentAs(confirm, outgoing[i]!, queue));
   // Nothing of the queue is there: that is no failure of single messages.
   const noQueue = published.value.find((confirm) => !confirm.ok && confirm.code === "queue_not_found");
-  return noQueue?.ok === false ? sqsRefusalOf(noQueue) : answered(answers);
+  if (noQueue?.ok === false) return sqsRefusalOf(noQueue);
+  const answers = published.value.map((confirm, i) => sentAs(confirm, outgoing[i]!, queue));
+  return answered(await Promise.all(answers));
 }
 
-function sentAs(confirm: Result<PublishConfirm>, { md5 }: Outgoing, queue: string): Answer<Sent> {
+async function sentAs(
+  confirm: Result<PublishConfirm>,
+  { content }: Outgoing,
+  queue: string,
+): Promise<Answer<Sent>> {
   if (!confirm.ok) {
     return confirm.code === "body_too_large"
       ? tooLarge(Number(confirm.facts?.["bytesMax"]))
@@ -128,7 +140,9 @@ function sentAs(confirm: Result<PublishConfirm>, { md5 }: Outgoing, queue: strin
   const sequence = sequences[0]?.[0] ?? 0;
   return answered({
     MessageId: messageUuid(messageId(origin, sequence)),
-    ...md5,
+    MD5OfMessageBody: await md5OfBody(content.body),
+    ...(await md5Of("MD5OfMessageAttributes", content.attributes)),
+    ...(await md5Of("MD5OfMessageSystemAttributes", content.system)),
     ...(isFifo(queue) ? { SequenceNumber: sequenceNumber(sequence) } : {}),
   });
 }
@@ -155,20 +169,20 @@ function prepare(given: Given, queue: string, caller: Caller): Answer<Outgoing> 
   };
   const batch = caller.codec.encode([record], UNSTAMPED, "client");
   if (!batch.ok) return sqsRefusalOf(batch);
-  const md5 = {
-    MD5OfMessageBody: md5OfBody(body),
-    ...md5Of("MD5OfMessageAttributes", attributes),
-    ...md5Of("MD5OfMessageSystemAttributes", system),
-  };
   const isDeduplicated = record.dedupId !== undefined;
-  return answered({ command: { batch: batch.value, bodyBytes: bytes }, md5, bytes, isDeduplicated });
+  return answered({
+    command: { batch: batch.value, bodyBytes: bytes },
+    content: { body, attributes, system },
+    bytes,
+    isDeduplicated,
+  });
 }
 
-function md5Of(
+async function md5Of(
   name: "MD5OfMessageAttributes" | "MD5OfMessageSystemAttributes",
   attributes: Readonly<Record<string, AttributeValue>>,
-): Partial<Sent> {
-  const md5 = md5OfAttributes(attributes);
+): Promise<Partial<Sent>> {
+  const md5 = await md5OfAttributes(attributes);
   return md5 === null ? {} : { [name]: md5 };
 }
 
