@@ -93,9 +93,18 @@ export class KeyLines {
     return this.isFull(queue, key) || this.isHeldBack(queue, key);
   }
 
+  /** What came back and has been taken into the delivery that is put together holds up nothing behind it. */
   private isHeldBack(queue: QueueContext, key: string): boolean {
     const { waiting, ready, parked } = queue.ledger.now;
-    return waiting + ready + parked > 0 && queue.stores.returns.hasKey(key);
+    if (waiting + ready + parked === 0 || !queue.stores.returns.hasKey(key)) return false;
+    return !this.together.has(key) || this.firstReturned(queue, key) !== undefined;
+  }
+
+  /** The first of a key that came back and has not been taken; undefined: there is none. */
+  private firstReturned(queue: QueueContext, key: string): number | undefined {
+    const own = this.together.get(key);
+    const line = queue.stores.returns.sequencesOfKey(key, (own?.size ?? 0) + 1);
+    return line.find((sequence) => !own?.has(sequence));
   }
 
   /** A fresh message of the key must stand in line, unless its priority puts it before the whole line. */
@@ -114,9 +123,7 @@ export class KeyLines {
     const { maxPerKey, oneDeliveryPerKey } = configOf(queue);
     // With several deliveries out at a time, only the order of first deliveries is kept.
     if (maxPerKey > 1 && !oneDeliveryPerKey) return true;
-    const own = this.together.get(row.key);
-    const line = queue.stores.returns.sequencesOfKey(row.key, (own?.size ?? 0) + 1);
-    return line.find((sequence) => !own?.has(sequence)) === row.sequence;
+    return this.firstReturned(queue, row.key) === row.sequence;
   }
 
   /** The next free key of a priority, or null. It must be offered again if its line goes on. */

@@ -166,8 +166,11 @@ export class Picker {
       return false;
     }
     if (this.take(segment, row.index, 1, row) === 0) return false;
-    if (row.key !== null) queue.keys.enter(row.key, row.sequence);
     if (goesAlone) this.isClosed = true;
+    if (row.key === null) return true;
+    queue.keys.enter(row.key, row.sequence);
+    // What stands behind it may go along.
+    queue.keys.offer(queue, row.key);
     return true;
   }
 

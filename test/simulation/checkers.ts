@@ -10,7 +10,15 @@ import type { Consumer } from "../../src/queue/consumers.ts";
 import type { QueueMemory } from "../../src/queue/queue.ts";
 import type { SimulatedQueue } from "./core.ts";
 import type { ModelConfirm } from "./model-accept.ts";
-import { eligible, goesAlone, mayGoOut, outOfKey, overtaken, type ModelSettled } from "./model-delivery.ts";
+import {
+  eligible,
+  goesAlone,
+  hasFreed,
+  mayGoOut,
+  outOfKey,
+  overtaken,
+  type ModelSettled,
+} from "./model-delivery.ts";
 import type { Fate, ModelLease, ModelMessage, ModelQueue } from "./model.ts";
 
 export class Violation extends Error {}
@@ -111,14 +119,13 @@ export class Order {
    * After a delivery that could have held more: nothing that may go out stays behind, unless a message on its last
    * attempt went alone, or would have to.
    */
-  wasFilled(queue: ModelQueue, isClosed: boolean, hasSome: boolean): void {
+  wasFilled(queue: ModelQueue, isClosed: boolean, delivery: ModelLease | null): void {
     if (queue.paused || isClosed) return;
-    const left = eligible(queue);
-    // Where a key may have several out, what follows a returned message goes with the next delivery.
-    const isExcused =
-      hasSome && (left.some((message) => goesAlone(queue, message)) || queue.config.maxPerKey > 1);
-    check(left.length === 0 || isExcused, "order", () => {
-      return `${queue.name} leaves ${left.map(({ id, state }) => `${id} ${state}`).join(", ")} behind`;
+    const left = eligible(queue, delivery);
+    if (delivery !== null && left.some((message) => goesAlone(queue, message))) return;
+    const behind = left.filter((message) => delivery === null || !hasFreed(delivery, message));
+    check(behind.length === 0, "order", () => {
+      return `${queue.name} leaves ${behind.map(({ id, state }) => `${id} ${state}`).join(", ")} behind`;
     });
   }
 }

@@ -77,12 +77,20 @@ export function goesAlone({ config }: ModelQueue, { state, failures }: ModelMess
   return lastAttemptAlone && maxFailures !== null && state === "ready" && failures >= maxFailures;
 }
 
+/** Whether what held up a message went out, of a lower priority: that of the message comes up again next time. */
+export function hasFreed(delivery: ModelLease, { state, key, facts }: ModelMessage): boolean {
+  return (
+    state === "fresh" &&
+    key !== null &&
+    delivery.messages.some(({ message }) => message.key === key && message.facts.priority < facts.priority)
+  );
+}
+
 /** Something that had to go out before this message, or null. Across keys only the priority counts. */
 export function overtaken(queue: ModelQueue, message: ModelMessage, own: ModelLease): ModelMessage | null {
   for (const other of eligible(queue, own)) {
     if (other === message || !isBefore(other, message)) continue;
-    // Where a key may have several out, what follows a returned message goes with the next delivery.
-    if (queue.config.maxPerKey > 1 && other.key !== null && other.state === "fresh") continue;
+    if (hasFreed(own, other)) continue;
     // Lanes take turns.
     if (queue.config.fairLanes > 0 && other.facts.priority !== message.facts.priority) continue;
     if (other.facts.priority > message.facts.priority) return other;

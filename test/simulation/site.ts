@@ -91,7 +91,7 @@ export class Site {
   took(delivery: Delivery, { leaseMs, ...holder }: Holder, max: number): void {
     const { model, checkers } = this;
     const given = deliveryToJson(delivery, this.core.codec);
-    if (given.length === 0) return checkers.order.wasFilled(model, false, false);
+    if (given.length === 0) return checkers.order.wasFilled(model, false, null);
     check(!model.leases.has(delivery.lease), "fencing", () => `lease ${delivery.lease} is granted twice`);
     const untilMs = model.clockMs + leaseMs;
     check(delivery.untilMs === untilMs, "lease", () => `it ends at ${delivery.untilMs}, must ${untilMs}`);
@@ -111,7 +111,7 @@ export class Site {
       "credit",
       () => `${given.length} messages for a receive of ${max}`,
     );
-    if (given.length < max) checkers.order.wasFilled(model, isClosed, true);
+    if (given.length < max) checkers.order.wasFilled(model, isClosed, lease);
     this.remember(lease);
   }
 

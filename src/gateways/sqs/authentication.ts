@@ -28,12 +28,14 @@ const READING: ReadonlySet<ActionName> = new Set([
  */
 export function refuseUnasked(request: Request, action: ActionName, host: GatewayHost): SqsRefusal | null {
   const isAsked = request.method !== "GET" || request.headers.has("Authorization");
-  return !host.isOpen || isAsked || READING.has(action) ? null : denied(request);
+  return !host.isOpen || isAsked || READING.has(action)
+    ? null
+    : denied(request, ` ${action} takes a POST, or a GET that is signed.`);
 }
 
-function denied(request: Request): SqsRefusal {
+function denied(request: Request, why = ""): SqsRefusal {
   const { origin, pathname } = new URL(request.url);
-  return sqsRefusal("AccessDenied", `Access to the resource ${origin}${pathname} is denied.`);
+  return sqsRefusal("AccessDenied", `Access to the resource ${origin}${pathname} is denied.${why}`);
 }
 
 export async function authenticate(

@@ -110,7 +110,10 @@ function label(name: string, text: string): QueueChanges {
 export const ATTRIBUTES: Readonly<Record<string, Attribute>> = {
   QueueArn: { read: ({ queue }, region) => arnOf(region, queue) },
   ApproximateNumberOfMessages: { read: ({ counts }) => String(counts.ready) },
-  ApproximateNumberOfMessagesNotVisible: { read: ({ counts }) => String(counts.leased) },
+  ApproximateNumberOfMessagesNotVisible: {
+    // What is on its way to another queue can't be received here, and has not arrived there.
+    read: ({ counts }) => String(counts.leased + counts.deadLettering),
+  },
   ApproximateNumberOfMessagesDelayed: { read: ({ counts }) => String(counts.delayed) },
   CreatedTimestamp: { read: ({ createdMs }) => seconds(createdMs) },
   LastModifiedTimestamp: { read: ({ changedMs }) => seconds(changedMs) },

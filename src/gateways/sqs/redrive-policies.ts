@@ -42,6 +42,7 @@ export function readRedrivePolicy(text: string, queue: string): Answer<QueueChan
   }
   const target = typeof arn === "string" ? queueOfArn(arn) : null;
   if (target === null) return refuse("Invalid value for deadLetterTargetArn.");
+  if (target === queue) return refuse("A queue can't be its own dead-letter queue.");
   if (isFifo(target) !== isFifo(queue)) {
     return refuse("Dead-letter queue must be same type of queue as the source..");
   }

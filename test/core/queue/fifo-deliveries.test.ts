@@ -72,6 +72,26 @@ describe("a delivery with several messages of a key", () => {
     expect(bodies(drain(q))).toEqual(["a3", "a4"]);
   });
 
+  inBothLives("has what came back, and behind it what was never sent", (make) => {
+    const q = make({ config: { ...config, maxPerKey: 5 } });
+    publish(q, "a1", "b1", "b2", "c1", "a2", "a3");
+    const lease = leaseOf(q.take(2)[0]!);
+    // b2 was passed over and stands in line now; the rest has not come up.
+    expect(bodies(q.take(1))).toEqual(["c1"]);
+    publish(q, "a4");
+    q.settle({ lease, verdict: "nack" });
+    expect(bodies(q.take(9))).toEqual(["a1", "b1", "b2", "a2", "a3", "a4"]);
+  });
+
+  inBothLives("has nothing of a key behind a message that came back and waits", (make) => {
+    const q = make({ config });
+    publish(q, "a1", "a2", "a3");
+    const [a1, a2] = q.take(2);
+    settleMessage(q, a1!, "nack");
+    settleMessage(q, a2!, "nack", { delayMs: 2_000 });
+    expect(bodies(q.take(9))).toEqual(["a1"]);
+  });
+
   inBothLives("holds back those behind a message that waits for its next attempt", (make) => {
     const q = make({ config });
     publish(q, "a1", "a2", "a3", "b1");

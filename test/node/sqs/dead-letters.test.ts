@@ -54,6 +54,19 @@ describe("a message", () => {
     expect(bodiesOf(await broker.receive(source))).toEqual(["a", "b", "c"]);
   });
 
+  it("is not visible while its dead-letter queue is gone, and arrives in the next of that name", async () => {
+    const { source, dead } = await broker.queueWithDeadLetters({ VisibilityTimeout: "0" });
+    await broker.sqs.deleteQueue({ QueueUrl: dead });
+    await broker.send(source, "a");
+    await broker.next(source);
+    const hidden = { ApproximateNumberOfMessages: "0", ApproximateNumberOfMessagesNotVisible: "1" };
+    expect(await broker.receive(source)).toEqual([]);
+    expect(await counts(source)).toEqual(hidden);
+    await broker.sqs.createQueue({ QueueName: nameOf(dead) });
+    expect((await broker.next(dead)).Body).toBe("a");
+    await expect.poll(() => counts(source)).toEqual(EMPTY);
+  });
+
   it("is none while it is out, and can be deleted", async () => {
     const { source, dead } = await broker.queueWithDeadLetters();
     await broker.send(source, "a");
@@ -179,7 +192,11 @@ describe("RedrivePolicy", () => {
   it("can't name its own queue", async () => {
     const queue = await broker.queue();
     const refusal = await refusalOf(set(queue, { RedrivePolicy: policy(arnOf(queue)) }));
-    expect(refusal).toMatchObject({ code: "InvalidParameterValue", status: 400 });
+    expect(refusal).toEqual(
+      invalidValue(
+        `Value ${policy(arnOf(queue))} for parameter RedrivePolicy is invalid. Reason: A queue can't be its own dead-letter queue.`,
+      ),
+    );
   });
 });
 

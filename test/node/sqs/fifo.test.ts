@@ -109,6 +109,16 @@ describe("a group of which a message is out", () => {
     expect(await bodies(queue)).toEqual(["a1"]);
   });
 
+  it("gives what comes back, and what stands behind it, in one receive", async () => {
+    const queue = await fifo();
+    await sendAll(queue, "a1", "b1", "a2", "a3", "b2");
+    const first = { MaxNumberOfMessages: 3, VisibilityTimeout: 0 };
+    expect(await bodies(queue, first)).toEqual(["a1", "b1", "a2"]);
+    const all = await bodies(queue);
+    expect(all.filter((body) => body.startsWith("a"))).toEqual(["a1", "a2", "a3"]);
+    expect(all.filter((body) => body.startsWith("b"))).toEqual(["b1", "b2"]);
+  });
+
   it("gives none behind one whose time was extended", async () => {
     const queue = await fifo();
     await sendAll(queue, "a1", "a2", "a3");
