@@ -4,6 +4,7 @@
  * done, so that it may be done twice but never forgotten.
  */
 import type { Env } from "../env.ts";
+import type { ErrorCode } from "../protocol/errors.ts";
 import { readMoveTarget, type Move } from "../protocol/move-target.ts";
 import type { WorkStore } from "../queue/stores.ts";
 import { exchangeOf, queueOf } from "./peers.ts";
@@ -13,6 +14,10 @@ const MOVES_MAX = 50;
 /** Bodies that one call to the bucket deletes. */
 const GARBAGE_MAX = 1_000;
 
+type Arrival = "taken" | "not_taken" | "target_gone";
+
+const GONE: readonly ErrorCode[] = ["queue_not_found", "exchange_not_found"];
+
 /** A core with an outbox. */
 export interface Sender {
   /** How its targets know it: moveSender(). */
@@ -20,8 +25,8 @@ export interface Sender {
   /** The first move that is due, in order for each target. */
   nextMove(nowMs: number): Move | null;
   moved(number: number): void;
-  /** The target could not take it: later again. */
-  moveFailed(move: Move, nowMs: number): void;
+  /** The target could not take it: later again. `isTargetGone`: there is no such queue or exchange. */
+  moveFailed(move: Move, nowMs: number, isTargetGone: boolean): void;
 }
 
 export interface OutboundPorts {
@@ -47,16 +52,16 @@ export class Outbound {
       const sender = this.ports.open();
       const move = sender?.nextMove(Date.now());
       if (!sender || !move) return;
-      const isTaken = await this.carry(sender.sender, move);
+      const arrival = await this.carry(sender.sender, move);
       await this.ports.inTurn(() => {
-        if (isTaken) this.ports.open()?.moved(move.number);
-        else this.ports.open()?.moveFailed(move, Date.now());
+        if (arrival === "taken") this.ports.open()?.moved(move.number);
+        else this.ports.open()?.moveFailed(move, Date.now(), arrival === "target_gone");
       });
     }
   }
 
   /** Any refusal, `unroutable` too, leaves the move where it is: seen, and tried again. */
-  private async carry(from: string, { number, target, batch }: Move): Promise<boolean> {
+  private async carry(from: string, { number, target, batch }: Move): Promise<Arrival> {
     const { env, namespace } = this.ports;
     const destination = readMoveTarget(target);
     try {
@@ -65,10 +70,11 @@ export class Outbound {
           ? queueOf(env, namespace, destination.queue)
           : exchangeOf(env, namespace, destination.exchange);
       const answer = await stub.acceptMoved({ from, number, batch });
-      return answer.ok && answer.value.isDone;
+      if (answer.ok) return answer.value.isDone ? "taken" : "not_taken";
+      return GONE.includes(answer.code) ? "target_gone" : "not_taken";
     } catch (error) {
       console.error("a move was not taken", { namespace, from, target, error: String(error) });
-      return false;
+      return "not_taken";
     }
   }
 

@@ -54,6 +54,7 @@ import {
 import { purge } from "./purge.ts";
 import { receive } from "./receive.ts";
 import { Remotes } from "./remotes.ts";
+import { redirectDead } from "./redirect.ts";
 import { cancelRedrive, lastRedrives, redriveStatus, startRedrive } from "./redrive.ts";
 import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
@@ -351,7 +352,8 @@ export class Queue {
     this.context.stores.work.removeOutbox(number);
   }
 
-  moveFailed(row: Move, nowMs: number): void {
+  moveFailed(row: Move, nowMs: number, isTargetGone = false): void {
+    if (isTargetGone && redirectDead(this.context, row)) return;
     postpone(this.context.stores.work, row, nowMs);
   }
 

@@ -67,6 +67,17 @@ describe("a message", () => {
     await expect.poll(() => counts(source)).toEqual(EMPTY);
   });
 
+  it("whose dead-letter queue is gone goes to the one that its queue names now", async () => {
+    const { source, dead } = await broker.queueWithDeadLetters({ VisibilityTimeout: "0" });
+    await broker.sqs.deleteQueue({ QueueUrl: dead });
+    await broker.send(source, "a");
+    await broker.next(source);
+    const other = await broker.queue();
+    await set(source, { RedrivePolicy: policy(arnOf(other)) });
+    expect((await broker.next(other)).Body).toBe("a");
+    await expect.poll(() => counts(source)).toEqual(EMPTY);
+  });
+
   it("is none while it is out, and can be deleted", async () => {
     const { source, dead } = await broker.queueWithDeadLetters();
     await broker.send(source, "a");
