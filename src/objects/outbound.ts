@@ -60,7 +60,7 @@ export class Outbound {
     }
   }
 
-  /** Any refusal, `unroutable` too, leaves the move where it is: seen, and tried again. */
+  /** Any refusal, `unroutable` too, leaves the move with its sender: seen, and tried again. */
   private async carry(from: string, { number, target, batch }: Move): Promise<Arrival> {
     const { env, namespace } = this.ports;
     const destination = readMoveTarget(target);

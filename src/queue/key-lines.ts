@@ -17,6 +17,8 @@ export class KeyLines {
   private readonly inFlight = new Map<string, Set<number>>();
   /** The same of the delivery that is put together now. */
   private readonly together = new Map<string, Set<number>>();
+  /** Keys of it of which all that came back is in it. */
+  private readonly caughtUp = new Set<string>();
   /** Free keys that have a line, by the priority of its first message. Bounded by the keys that were in flight. */
   private readonly free = new Map<number, Set<string>>();
   /** Where the search for free keys goes on: a key, null for the start, undefined when it is over. */
@@ -26,7 +28,7 @@ export class KeyLines {
     for (const { run, index } of queue.leases.openIn()) {
       const segment = queue.segments.get(run.segment);
       const key = keyAt(queue, segment, index);
-      if (key !== null) this.enter(key, segment.first + index);
+      if (key !== null) addTo(this.inFlight, key, segment.first + index);
     }
     this.searchAgain(queue);
   }
@@ -44,9 +46,10 @@ export class KeyLines {
     };
   }
 
-  /** What is entered from now on goes out together. */
-  beginDelivery(): void {
+  /** What was entered since the last delivery went out together; what is entered from now on is of the next. */
+  endDelivery(): void {
     this.together.clear();
+    this.caughtUp.clear();
   }
 
   enter(key: string, sequence: number): void {
@@ -96,8 +99,12 @@ export class KeyLines {
   /** What came back and has been taken into the delivery that is put together holds up nothing behind it. */
   private isHeldBack(queue: QueueContext, key: string): boolean {
     const { waiting, ready, parked } = queue.ledger.now;
-    if (waiting + ready + parked === 0 || !queue.stores.returns.hasKey(key)) return false;
-    return !this.together.has(key) || this.firstReturned(queue, key) !== undefined;
+    if (waiting + ready + parked === 0 || this.caughtUp.has(key)) return false;
+    if (!queue.stores.returns.hasKey(key)) return false;
+    if (!this.together.has(key) || this.firstReturned(queue, key) !== undefined) return true;
+    // Nothing comes back while messages are picked, so this need not be looked up again.
+    this.caughtUp.add(key);
+    return false;
   }
 
   /** The first of a key that came back and has not been taken; undefined: there is none. */
@@ -158,11 +165,6 @@ export class KeyLines {
       if (first === null || isBefore(place, first)) first = place;
     }
     return first;
-  }
-
-  freePriorities(queue: QueueContext): number[] {
-    this.searchOn(queue);
-    return [...this.free].filter(([, keys]) => keys.size > 0).map(([priority]) => priority);
   }
 
   private searchOn(queue: QueueContext): void {

@@ -43,6 +43,8 @@ export class Picker {
   private scansLeft = SCAN_MAX;
   /** The last message that came back and was looked at, by priority. */
   private readonly lastReturned = new Map<number, ReturnRow>();
+  /** Keys of which something that came back was taken, and whose lines have not been looked at since. */
+  private readonly keysBack = new Set<string>();
   /** What is picked is all that the delivery can hold. */
   private isClosed = false;
 
@@ -54,9 +56,9 @@ export class Picker {
   }
 
   run(): Pick[] {
-    this.queue.keys.beginDelivery();
     if (configOf(this.queue).fairLanes > 0) this.takeInTurn();
     else this.takeByPriority();
+    this.queue.keys.endDelivery();
     if (this.scansLeft <= 0) this.queue.hasMoreWork = true;
     return this.picks;
   }
@@ -64,6 +66,7 @@ export class Picker {
   private takeByPriority(): void {
     for (const priority of this.priorities()) {
       this.takeReturned(priority);
+      this.offerKeysBack();
       if (this.queue.ledger.now.blocked > 0) this.takeLines(priority);
       this.takeFresh(priority);
       if (this.isFull()) break;
@@ -167,11 +170,17 @@ export class Picker {
     }
     if (this.take(segment, row.index, 1, row) === 0) return false;
     if (goesAlone) this.isClosed = true;
-    if (row.key === null) return true;
-    queue.keys.enter(row.key, row.sequence);
-    // What stands behind it may go along.
-    queue.keys.offer(queue, row.key);
+    if (row.key !== null) {
+      queue.keys.enter(row.key, row.sequence);
+      this.keysBack.add(row.key);
+    }
     return true;
+  }
+
+  /** What stands behind the messages that came back may go along with them. */
+  private offerKeysBack(): void {
+    for (const key of this.keysBack) this.queue.keys.offer(this.queue, key);
+    this.keysBack.clear();
   }
 
   private takeLines(priority: number): void {

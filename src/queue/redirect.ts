@@ -15,7 +15,8 @@ export function redirectDead(queue: QueueContext, { number, target, batch }: Mov
   const records = recordsOf(queue, batch);
   const deaths = records.map((record) => deathHere(queue, record));
   if (deaths.includes(null)) return false;
-  queue.stores.work.removeOutbox(number);
+  // Told twice that the target has gone: the move was led elsewhere already, or arrived after all.
+  if (!queue.stores.work.removeOutbox(number)) return true;
   for (const [i, { routingKey: _earlier, ...record }] of records.entries()) {
     const routingKey = deadLetter.routingKey ?? deaths[i]!.routingKey;
     queue.outgoing.add(moveTarget(deadLetter), {

@@ -267,7 +267,8 @@ export interface WorkStore {
   nextOutboxMs(): number | null;
   outboxCount(): number;
   delayOutbox(number: number, notBeforeMs: number, tries: number): void;
-  removeOutbox(number: number): void;
+  /** Whether it was there. */
+  removeOutbox(number: number): boolean;
   putTask(row: TaskRow): void;
   task(task: number): TaskRow | null;
   runningTasks(): TaskRow[];

@@ -10,7 +10,7 @@ const NEXT_OUTBOX = `SELECT min(not_before_ms) AS value FROM outbox WHERE number
   (SELECT min(number) FROM outbox GROUP BY target)`;
 const OUTBOX_COUNT = "SELECT coalesce(sum(count), 0) AS value FROM outbox";
 const DELAY_OUTBOX = "UPDATE outbox SET not_before_ms = ?, tries = ? WHERE number = ?";
-const REMOVE_OUTBOX = "DELETE FROM outbox WHERE number = ?";
+const REMOVE_OUTBOX = "DELETE FROM outbox WHERE number = ? RETURNING number AS value";
 const PUT_TASK = "INSERT OR REPLACE INTO task (task, state, row) VALUES (?, ?, ?)";
 const TASK = "SELECT row FROM task WHERE task = ?";
 const RUNNING = "SELECT row FROM task WHERE state = 'running'";
@@ -68,8 +68,8 @@ export class SqlWorkStore implements WorkStore {
     this.sql.run(DELAY_OUTBOX, notBeforeMs, tries, number);
   }
 
-  removeOutbox(number: number): void {
-    this.sql.run(REMOVE_OUTBOX, number);
+  removeOutbox(number: number): boolean {
+    return this.sql.value(REMOVE_OUTBOX, number) !== null;
   }
 
   putTask(row: TaskRow): void {

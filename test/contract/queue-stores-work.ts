@@ -152,7 +152,7 @@ export function workTests(open: Make, claim: Claim): void {
     expect(work.firstOutbox(10)).toEqual(move(1, "a"));
     work.delayOutbox(1, 50, 1);
     expect(work.firstOutbox(10)).toEqual(move(3, "b"));
-    work.removeOutbox(3);
+    expect([work.removeOutbox(3), work.removeOutbox(3)]).toEqual([true, false]);
     expect([work.firstOutbox(49), work.nextOutboxMs()]).toEqual([null, 50]);
     expect(work.firstOutbox(50)).toEqual(move(1, "a", { notBeforeMs: 50, tries: 1 }));
     work.removeOutbox(1);

@@ -62,6 +62,17 @@ describe("dead letters whose target has gone", () => {
     ]);
   });
 
+  inBothLives("are led there once, though two carriers tell that the target has gone", (make) => {
+    const q = make({ config });
+    const dlq = make({ name: "new" });
+    kill(q, "a");
+    lead(q, { queue: "new" });
+    const move = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+    for (let i = 0; i < 2; i++) q.run((queue, nowMs) => queue.moveFailed(move, nowMs, true));
+    expect(carry(q, dlq)).toBe(1);
+    expect(q.info().counts.deadLettering).toBe(0);
+  });
+
   inBothLives("stay on their way when a target is there that refuses them", (make) => {
     const q = make({ config });
     kill(q, "a");
