@@ -109,7 +109,8 @@ export interface Settlement {
   readonly dead?: boolean;
   /**
    * With ack and extend: counts as well when this delivery has ended without an ack, as long as nobody was given the
-   * message since. For consumers that are late. A message that its key holds back can't be extended late.
+   * message since. For consumers that are late. A message that its key holds back can't be extended late. With extend and
+   * reject, in a queue whose `lateChanges` says so: acts on the delivery that holds the message now.
    */
   readonly late?: boolean;
   /** The consumer's words on what went wrong; cut at 1,024 bytes. */

@@ -61,6 +61,11 @@ export interface QueueConfig {
   readonly oneDeliveryPerKey: boolean;
   readonly onKeyFailure: OnKeyFailure;
   /**
+   * A late extend or reject of a message that was given out again. fenced: it is refused. follow: it acts on the delivery
+   * that holds the message now. An ack is fenced either way.
+   */
+  readonly lateChanges: "fenced" | "follow";
+  /**
    * Lanes that messages with an ordering key are spread over, by their key; deliveries take from the lanes in turn, so that
    * a key with a long backlog holds up those of its own lane only. Such a queue knows no priorities, and order only within
    * a lane. 0: one line for all. Not in FIFO queues.
@@ -125,6 +130,7 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   maxPerKey: 1,
   oneDeliveryPerKey: false,
   onKeyFailure: "park",
+  lateChanges: "fenced",
   fairLanes: 0,
   dedupWindowMs: LIMITS.dedupWindowMsDefault,
   dedupByContent: false,

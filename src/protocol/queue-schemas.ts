@@ -56,6 +56,7 @@ export const QueueSettings = z.strictObject({
   maxPerKey: whole(1, LIMITS.creditMax).optional(),
   oneDeliveryPerKey: z.boolean().optional(),
   onKeyFailure: z.enum(["park", "skip", "drain"]).optional(),
+  lateChanges: z.enum(["fenced", "follow"]).optional(),
   fairLanes: whole(0, LIMITS.fairLanesMax).optional(),
   dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
   dedupByContent: z.boolean().optional(),

@@ -171,7 +171,7 @@ function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
         ? "leaseMs"
         : dead !== undefined && verdict !== "reject"
           ? "dead"
-          : late !== undefined && verdict !== "ack" && verdict !== "extend"
+          : late !== undefined && verdict === "nack"
             ? "late"
             : null;
   if (misfit === null) return;

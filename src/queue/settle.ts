@@ -138,6 +138,8 @@ function settleMessage(
     result.settled++;
   } else if (settlement.late && settleLate(queue, lease, place, step, settlement, nowMs, result)) {
     result.settled++;
+  } else if (settlement.late && settleFollowing(queue, sequence, settlement, nowMs, result)) {
+    result.settled++;
   } else if (settlement.verdict === "extend" && outcome !== OUTCOME.lost) {
     refuseRun(
       result,
@@ -235,6 +237,32 @@ function settleLate(
   const leased = { ...row, state: RETURN_STATE.leased, failures: run.failures, availableMs: 0 };
   putReturn(queue, row, leased, segment.table.size(index));
   queue.leases.reopen(lease, at + step, end.untilMs);
+  Object.assign(result, end);
+  return true;
+}
+
+/** Of a message that was given out again: acts on the delivery that holds it now, where the queue allows it. */
+function settleFollowing(
+  queue: QueueContext,
+  sequence: number,
+  settlement: Settlement,
+  nowMs: number,
+  result: Mutable,
+): boolean {
+  const { verdict } = settlement;
+  if (configOf(queue).lateChanges !== "follow" || (verdict !== "extend" && verdict !== "reject"))
+    return false;
+  const holder = queue.leases.holderOf(sequence);
+  const place = holder && placeOf(holder, sequence);
+  if (holder === null || place === null) return false;
+  if (untilOf(holder, place.at) <= nowMs) {
+    endOverdue(queue, holder, nowMs);
+    return false;
+  }
+  apply(queue, holder, place.run, place.index, place.at, settlement, nowMs);
+  if (verdict !== "extend") return true;
+  const end = extendedUntilMs(queue, holder, settlement, nowMs);
+  queue.leases.extend(holder, end.untilMs, new Set([place.at]));
   Object.assign(result, end);
   return true;
 }

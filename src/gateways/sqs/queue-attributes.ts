@@ -28,6 +28,7 @@ const STANDARD: QueueConfig = {
   lastAttemptAlone: false,
   retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 },
   nackDelayMs: 0,
+  lateChanges: "follow",
   fairLanes: FAIR_LANES,
   onExpiry: "drop",
   ttlMs: 4 * DAY_SECONDS * 1_000,
@@ -37,6 +38,7 @@ const STANDARD: QueueConfig = {
 const FIFO: QueueConfig = {
   ...STANDARD,
   fairLanes: 0,
+  lateChanges: "fenced",
   fifo: true,
   maxPerKey: FIFO_GROUP_MAX,
   oneDeliveryPerKey: true,

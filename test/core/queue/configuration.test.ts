@@ -134,6 +134,7 @@ function makeOld(q: QueueHarness): void {
     "delayMs",
     "receiveWaitMs",
     "oneDeliveryPerKey",
+    "lateChanges",
     "dedupByContent",
     "dedupScope",
     "required",

@@ -13,7 +13,7 @@ const config = { leaseMs: 5_000, retry, nackDelayMs: 2_000 };
 function late(
   q: QueueHarness,
   message: DeliveredJson,
-  verdict: "ack" | "extend" = "ack",
+  verdict: "ack" | "extend" | "reject" = "ack",
   wishes: Partial<Settlement> = {},
 ): SettlementResult {
   const sequences = [[message.sequence, 1]] as const;
@@ -294,5 +294,64 @@ describe("an extend of some messages of a delivery", () => {
       isCut: true,
       refused: [],
     });
+  });
+});
+
+describe("a late change of a message that was given out again", () => {
+  const follow = { ...config, lateChanges: "follow" } as const;
+
+  /** A message that `slow` let expire and that `quick` holds now. */
+  function givenAgain(q: QueueHarness) {
+    q.publish("x", "y");
+    const [slow] = q.take(2, { consumer: "slow" });
+    q.advance(5_000);
+    q.advance(1_000);
+    const [quick] = q.take(2, { consumer: "quick" });
+    return { slow: slow!, quick: quick! };
+  }
+
+  inBothLives("is refused by a queue that says nothing of it", (make) => {
+    const q = make({ config });
+    const { slow, quick } = givenAgain(q);
+    for (const verdict of ["extend", "reject"] as const) expect(late(q, slow, verdict)).toMatchObject(LOST);
+    expect(settleMessage(q, quick, "ack").settled).toBe(1);
+  });
+
+  inBothLives(
+    "extends the delivery that holds it, for that message alone, where the queue follows",
+    (make) => {
+      const q = make({ config: follow });
+      const { slow, quick } = givenAgain(q);
+      const untilMs = q.nowMs + 9_000;
+      expect(late(q, slow, "extend", { leaseMs: 9_000 })).toEqual({ settled: 1, untilMs, refused: [] });
+      q.advance(5_000);
+      expect(q.info().counts).toMatchObject({ leased: 1, delayed: 1 });
+      expect(settleMessage(q, quick, "ack")).toEqual({ settled: 1, refused: [] });
+    },
+  );
+
+  inBothLives("ends the delivery that holds it, where the queue follows", (make) => {
+    const q = make({ config: follow });
+    const { slow, quick } = givenAgain(q);
+    expect(late(q, slow, "reject", { delayMs: 0 })).toEqual({ settled: 1, refused: [] });
+    expect(settleMessage(q, quick, "ack")).toMatchObject({ refused: [{ code: "already_settled" }] });
+    expect(takeOne(q, "x")).toMatchObject({ attempt: 3, failures: 2 });
+  });
+
+  inBothLives("is refused when the holder's time is over too, and when the message is gone", (make) => {
+    const q = make({ config: follow });
+    const { slow, quick } = givenAgain(q);
+    q.nowMs += 5_000;
+    expect(late(q, slow, "extend")).toMatchObject(LOST);
+    expect(late(q, quick, "ack").settled).toBe(1);
+    for (const verdict of ["extend", "reject"] as const) expect(late(q, slow, verdict)).toMatchObject(LOST);
+  });
+
+  inBothLives("leaves an ack fenced, and a change that does not say late", (make) => {
+    const q = make({ config: follow });
+    const { slow, quick } = givenAgain(q);
+    expect(late(q, slow, "ack")).toMatchObject(LOST);
+    expect(settleMessage(q, slow, "extend")).toMatchObject(LOST);
+    expect(settleMessage(q, quick, "ack").settled).toBe(1);
   });
 });

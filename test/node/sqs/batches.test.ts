@@ -308,6 +308,18 @@ describe("DeleteMessageBatch and ChangeMessageVisibilityBatch", () => {
     expect(bodiesOf(await broker.receive(queue))).toEqual(["b"]);
   });
 
+  it("change a visibility by an older handle of a message that was received again", async () => {
+    const queue = await broker.queue({ VisibilityTimeout: "0" });
+    await broker.send(queue, "a");
+    const { ReceiptHandle } = await broker.next(queue);
+    await broker.next(queue, { VisibilityTimeout: 600 });
+    const { Successful, Failed } = await change(queue, [
+      { Id: "older", ReceiptHandle, VisibilityTimeout: 0 },
+    ]);
+    expect({ Successful, Failed }).toEqual({ Successful: [{ Id: "older" }], Failed: undefined });
+    expect(bodiesOf(await broker.receive(queue))).toEqual(["a"]);
+  });
+
   it("tell of an expired handle on a FIFO queue by entry", async () => {
     const queue = await broker.queue({
       FifoQueue: "true",

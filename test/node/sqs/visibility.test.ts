@@ -127,6 +127,27 @@ describe("ChangeMessageVisibility", () => {
     expect(await counts(queue)).toEqual(EMPTY);
   });
 
+  it("acts by an older handle on a message that was received again, and the newer one stays good", async () => {
+    const { queue, message } = await expired(false);
+    const again = await broker.next(queue, { VisibilityTimeout: 600 });
+    await change(queue, message, 900);
+    expect(await counts(queue)).toEqual(HIDDEN);
+    await change(queue, message, 0);
+    const [third] = await broker.receive(queue, { VisibilityTimeout: 600 });
+    expect(third).toMatchObject({ Body: "a" });
+    await change(queue, again, 900);
+    await remove(queue, third!);
+    expect(await counts(queue)).toEqual(EMPTY);
+  });
+
+  it("is refused by an older handle on a FIFO queue", async () => {
+    const { queue, message } = await expired(true);
+    const again = await broker.next(queue, { VisibilityTimeout: 600 });
+    expect(await refusalOf(change(queue, message, 60))).toEqual(notAvailable(message));
+    await remove(queue, again);
+    expect(await counts(queue)).toEqual(EMPTY);
+  });
+
   it("is refused for a message that was deleted", async () => {
     const { queue, message } = await received();
     await remove(queue, message);

@@ -85,12 +85,13 @@ function change(given: string | undefined, timeout: number | undefined): Wish {
       );
     }
     const { lease, sequence, handle } = receipt.value;
-    const at = { lease, sequences: [[sequence, 1]] as const };
+    const late = isFifo(queue) ? {} : { late: true };
+    const at = { lease, sequences: [[sequence, 1]] as const, ...late };
     const settlement: Settlement =
       timeout === 0
         ? // A receive that ends so counts, as one whose time runs out does.
           { ...at, verdict: "reject", delayMs: 0, error: "its visibility timeout was set to 0" }
-        : { ...at, verdict: "extend", leaseMs: timeout * 1_000, ...(isFifo(queue) ? {} : { late: true }) };
+        : { ...at, verdict: "extend", leaseMs: timeout * 1_000 };
     return answered({
       settlement,
       judge: ({ refused, isCut }) => judgeChange(handle, timeout, refused.length > 0, isCut === true),

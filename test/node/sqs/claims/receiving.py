@@ -140,6 +140,17 @@ def test_a_changed_visibility_is_that_of_one_receive():
     arrive(url)
 
 
+def test_an_older_handle_changes_the_visibility_of_what_was_received_again():
+    url = fresh_queue(VisibilityTimeout="0")
+    send(url, "x")
+    (older,) = receive(url)
+    receive(url, VisibilityTimeout=600)
+    change(url, older, 900)
+    equal(receive(url), [])
+    change(url, older, 0)
+    equal(bodies(receive(url)), ["x"])
+
+
 def test_a_deleted_message_stays_away():
     url = fresh_queue(VisibilityTimeout="1")
     send(url, "deleted")
