@@ -71,9 +71,10 @@ function outcomeOf(data: string | ArrayBuffer): Result<Delivery> | null {
     return ok({ lease, untilMs, runs, payload: decoded.value.payload });
   }
   if (frame.type === "cancelled") {
-    return frame.reason === "queue_deleted"
-      ? refuse("queue_not_found", "queue: was deleted during the wait")
-      : ok(NOTHING);
+    const { reason } = frame;
+    if (reason === "queue_deleted") return refuse("queue_not_found", "queue: was deleted during the wait");
+    if (reason === "token_revoked") return refuse("unauthenticated", "token: has been revoked");
+    return reason === "token_expired" ? refuse("unauthenticated", "token: has expired") : ok(NOTHING);
   }
   return frame.type === "error" ? refuse(frame.code, frame.detail, frame.facts) : null;
 }

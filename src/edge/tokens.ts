@@ -16,7 +16,7 @@ export function addTokenRoutes(app: EdgeApp): void {
     path: "/v1/tokens/revoke",
     tags: ["Namespace"],
     summary: "Revoke a token",
-    description: `Refuses the token with this \`jti\` until \`untilMs\` (default: as long as any token may run). It may still be taken for up to ${LIMITS.revocationLagMs / 1_000} seconds. Its sessions end; a queue's socket ends with the next frame, or while it holds messages. Grant: manage \`#\`.`,
+    description: `Refuses the token with this \`jti\` until \`untilMs\` (default: as long as any token may run). It may still be taken for up to ${LIMITS.revocationLagMs / 1_000} seconds. Its sessions end; a queue's socket ends with the next frame or before the next delivery. Grant: manage \`#\`.`,
     middleware: [needsNamespace(), jsonBody()],
     request: { body: { required: true, content: { "application/json": { schema: RevokeRequest } } } },
     responses: answers(200, "It is on the list.", z.object({ jti: z.string(), untilMs: z.int() })),

@@ -38,6 +38,7 @@ import { HubSubscriptions } from "./hub-subscriptions.ts";
 import { LiveSession } from "./live-session.ts";
 import { exchangeOf, namespaceOf } from "./peers.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
+import { SessionTokens } from "./session-tokens.ts";
 
 /** Stateless, so all objects of the isolate share it. */
 const codec = new WasmBatchCodec(kernels);
@@ -65,6 +66,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private readonly consumers: HubConsumers;
   private readonly calls: HubCalls;
   private readonly frames: HubFrames;
+  private readonly tokens: SessionTokens;
   private lastId = 0;
   /** Until then the namespace tells of revocations. */
   private registeredUntilMs = 0;
@@ -121,6 +123,17 @@ export class HubObject extends DurableObject<Env> implements HubApi {
       consumers: this.consumers,
       calls: this.calls,
     });
+    this.tokens = new SessionTokens(
+      {
+        sessions: () => this.sessions.values(),
+        askRevoked: () => namespaceOf(env, namespace).revokedTokens(),
+        end: (live, refusal) => {
+          this.end(live, refusal, "released");
+          live.close(CLOSE.policy, refusal.code);
+        },
+      },
+      Date.now(),
+    );
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     for (const socket of ctx.getWebSockets()) this.takeUp(socket);
     void ctx.blockConcurrencyWhile(() => this.alarmClock.load());
@@ -200,6 +213,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const live = new LiveSession(socket, session);
     this.sessions.set(session.id, live);
     this.bySocket.set(socket, live);
+    this.tokens.entered(live);
     return live;
   }
 
@@ -209,12 +223,11 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    await this.tokens.judge(Date.now());
     const live = this.liveOf(socket);
     if (live === null) return;
     const { session: before } = live;
-    const { expiresMs } = before.claims;
-    if (expiresMs !== undefined && expiresMs <= Date.now()) this.endToken(live, "it has expired");
-    else await this.frames.handle(live, data);
+    await this.frames.handle(live, data);
     // Going through all grants for all that it holds is too much for each frame.
     if (!holdsTheSame(live.session, before)) this.keepAlarm(live);
   }
@@ -234,6 +247,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   /** A session is over. One that was cut off may come back for its replies. */
   private drop(live: LiveSession, how: "released" | "lost"): void {
     this.sessions.delete(live.id);
+    this.tokens.left(live);
     live.forget();
     this.subscriptions.drop(live);
     this.ctx.waitUntil(this.consumers.drop(live, how));
@@ -254,6 +268,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   // What other objects ask
 
   async push(pushes: readonly HubPush[]): Promise<Result<{ isWanted: boolean }>> {
+    await this.tokens.judge(Date.now());
     for (const push of pushes) this.events.push(push);
     const isWanted = pushes.every(({ exchange }) => this.subscriptions.isWanted(exchange));
     if (!isWanted) for (const { exchange } of pushes) this.links.forget(exchange);
@@ -267,10 +282,12 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   }
 
   async reply(command: ReplyCommand): Promise<Result<void>> {
+    await this.tokens.judge(Date.now());
     return this.calls.receive(command, Date.now());
   }
 
   async deliver(queue: string, deliveries: readonly RemoteDelivery[]): Promise<Result<{ gone: number[] }>> {
+    await this.tokens.judge(Date.now());
     return ok({ gone: this.consumers.deliver(queue, deliveries) });
   }
 

@@ -29,9 +29,7 @@ import {
 } from "./queue-socket.ts";
 import { SocketRates } from "./socket-rates.ts";
 import type { SocketTokens } from "./socket-tokens.ts";
-
-/** Silence, in heartbeats, after which a peer counts as gone. */
-const HEARTBEATS_MISSED = 2.5;
+import { SocketWatch } from "./socket-watch.ts";
 
 interface Load {
   readonly payload: Uint8Array;
@@ -62,8 +60,7 @@ export class QueueSockets {
   private readonly byId = new Map<number, WebSocket>();
   /** Those of them that are consumers: the only ones a turn has to look at. */
   private readonly consuming = new Map<number, WebSocket>();
-  /** When a socket last sent a frame in this life of the object; bare pings are known to the platform. */
-  private readonly heard = new WeakMap<WebSocket, number>();
+  private readonly watch: SocketWatch;
   private readonly rates = new SocketRates();
   private leaving: WebSocket | null = null;
 
@@ -73,6 +70,7 @@ export class QueueSockets {
     this.turn = ports.turn;
     this.ids = ports.ids;
     this.tokens = ports.tokens;
+    this.watch = new SocketWatch(ctx, ports.tokens, this.consuming);
     // Answered by the platform without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
@@ -115,7 +113,7 @@ export class QueueSockets {
       socket.send("pong");
       return;
     }
-    this.heard.set(socket, Date.now());
+    this.watch.hear(socket, Date.now());
     // Without waiting where nothing is to be asked: frames are handled in the order in which they come.
     const learning = this.tokens.learn(stateOf(socket).claims, Date.now());
     const unknown = learning && (await learning);
@@ -296,43 +294,18 @@ export class QueueSockets {
     else this.consuming.delete(state.id);
   }
 
-  private silentFromMs(socket: WebSocket, consumer: SocketConsumer): number {
-    if (consumer.heartbeatMs === null) return Number.POSITIVE_INFINITY;
-    const pingMs = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-    const heardMs = Math.max(consumer.sinceMs, pingMs, this.heard.get(socket) ?? 0);
-    return heardMs + consumer.heartbeatMs * HEARTBEATS_MISSED;
-  }
-
-  /** When to look again at the consumers that hold messages; null: nothing here waits for time. */
   nextDeadlineMs(queue: Queue): number | null {
-    let next = Number.POSITIVE_INFINITY;
-    for (const [id, socket] of this.consuming) {
-      const { consumer, claims } = stateOf(socket);
-      if (consumer === null || queue.unsettledOf(id) === 0) continue;
-      next = Math.min(next, this.silentFromMs(socket, consumer), this.tokens.nextLookMs(claims));
-    }
-    return next === Number.POSITIVE_INFINITY ? null : next;
+    return this.watch.nextDeadlineMs(queue);
   }
 
-  /** Before the alarm's turn, where messages are held under tokens that may have been revoked. */
-  async learnRevoked(queue: Queue): Promise<void> {
-    for (const [id, socket] of this.consuming) {
-      const learning = queue.unsettledOf(id) > 0 && this.tokens.learn(stateOf(socket).claims, Date.now());
-      // One answer tells of all tokens.
-      if (learning) return void (await learning);
-    }
+  learnRevoked(queue: Queue): Promise<void> {
+    return this.watch.learnRevoked(queue);
   }
 
   /** Inside a turn: consumers whose peer fell silent, or whose token ended, are gone. */
   dropDead(queue: Queue, nowMs: number): void {
-    for (const socket of this.consuming.values()) {
-      const state = stateOf(socket);
-      const { consumer, claims } = state;
-      if (consumer === null) continue;
-      const isSilent = this.silentFromMs(socket, consumer) <= nowMs;
-      const reason = isSilent ? "heartbeat_lost" : this.tokens.endedBy(claims, nowMs);
-      if (reason === null) continue;
-      queue.detach(state.id, isSilent ? "lost" : "released", nowMs);
+    for (const { socket, state, consumer, reason } of this.watch.findDead(queue, nowMs)) {
+      queue.detach(state.id, reason === "heartbeat_lost" ? "lost" : "released", nowMs);
       this.save(socket, { ...state, consumer: null });
       sendCancelled(socket, consumer.name, reason);
       closeSocket(socket, CLOSE.policy, reason);
@@ -352,6 +325,9 @@ export class QueueSockets {
       }
     }
     for (const socket of this.consuming.values()) this.tellChanges(queue, socket);
+    if (!queue.waitsForJudgement) return;
+    const again = (): Promise<unknown> => this.turn.whenDeclared(() => ok(undefined));
+    this.ctx.waitUntil(this.watch.judge(queue, Date.now(), again));
   }
 
   private tellChanges(queue: Queue, socket: WebSocket): void {

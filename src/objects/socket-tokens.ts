@@ -17,6 +17,8 @@ export class SocketTokens {
   /** When the alarm looks again, at the earliest. */
   private nextAskMs: number;
   private asking: Promise<Refusal | null> | null = null;
+  /** After an answer that did not come: when to ask again. */
+  private retryMs = 0;
 
   constructor(askRevoked: () => Promise<Result<string[]>>, nowMs: number) {
     this.askRevoked = askRevoked;
@@ -26,7 +28,17 @@ export class SocketTokens {
   /** By what is known. Null: the token holds. */
   endedBy({ expiresMs, jti }: SocketClaims, nowMs: number): "token_expired" | "token_revoked" | null {
     if (expiresMs !== null && expiresMs <= nowMs) return "token_expired";
-    return jti !== undefined && this.revoked.has(jti) ? "token_revoked" : null;
+    return this.isRevoked(jti) ? "token_revoked" : null;
+  }
+
+  /** Whether enough is known now to deliver under it. */
+  isJudged({ jti }: SocketClaims, nowMs: number): boolean {
+    return jti === undefined || nowMs < this.freshUntilMs;
+  }
+
+  /** When a delivery that waits for the list may be tried again; null: nobody failed to tell it. */
+  get nextTryMs(): number | null {
+    return this.retryMs === 0 ? null : this.retryMs;
   }
 
   /** When to look again at a token under which messages are held. */
@@ -35,8 +47,12 @@ export class SocketTokens {
     return Math.min(askMs, expiresMs ?? askMs);
   }
 
+  isRevoked(jti: string | undefined): boolean {
+    return jti !== undefined && this.revoked.has(jti);
+  }
+
   /** Null: enough is known. All who must know more at a time wait for one answer, and go on in their order. */
-  learn({ jti }: SocketClaims, nowMs: number): Promise<Refusal | null> | null {
+  learn({ jti }: Pick<SocketClaims, "jti">, nowMs: number): Promise<Refusal | null> | null {
     if (jti === undefined || (this.asking === null && nowMs < this.freshUntilMs)) return null;
     this.asking ??= this.ask(nowMs).finally(() => {
       this.asking = null;
@@ -48,12 +64,17 @@ export class SocketTokens {
     this.nextAskMs = nowMs + RETRY_MS;
     try {
       const answer = await this.askRevoked();
-      if (!answer.ok) return answer;
+      if (!answer.ok) {
+        this.retryMs = this.nextAskMs;
+        return answer;
+      }
+      this.retryMs = 0;
       this.revoked = new Set(answer.value);
       this.freshUntilMs = nowMs + LIMITS.revocationLagMs;
       this.nextAskMs = this.freshUntilMs;
       return null;
     } catch (error) {
+      this.retryMs = this.nextAskMs;
       console.error("revoked tokens are not known", { error: String(error) });
       // As at the edge: a token that can't be judged is not taken.
       return refuse("unavailable", "token: whether it is revoked can't be told now", {

@@ -25,6 +25,8 @@ export interface Consumer {
   /** With isOnce: see ReceiveCommand.attemptId. */
   readonly attemptId: string | null;
   isDraining: boolean;
+  /** Whether its token still holds is being asked: it gets nothing until that is known. */
+  isUnjudged?: boolean;
 }
 
 export interface Dispatched {
@@ -35,6 +37,8 @@ export interface Dispatched {
 export class Consumers {
   private readonly all = new Map<number, Consumer>();
   private lastServed = 0;
+  /** The last dispatch kept something from one that is not judged yet. */
+  passedOver = false;
 
   get size(): number {
     return this.all.size;
@@ -111,6 +115,7 @@ export class Consumers {
   /** Hands out what is ready. Everything is leased when this returns; the shell sends it once that is stored. */
   dispatch(queue: QueueContext, nowMs: number): Dispatched[] {
     const sent: Dispatched[] = [];
+    this.passedOver = false;
     if (!mayDeliver(queue)) return sent;
     for (const group of this.hungryByPriority(queue)) {
       let line = group;
@@ -155,6 +160,10 @@ export class Consumers {
     const groups = new Map<number, Consumer[]>();
     for (const consumer of this.all.values()) {
       if (!isHungry(queue, consumer) || (first !== null && consumer.id !== first)) continue;
+      if (consumer.isUnjudged === true) {
+        this.passedOver ||= readyCount(queue) > 0;
+        continue;
+      }
       const group = groups.get(consumer.priority);
       if (group) group.push(consumer);
       else groups.set(consumer.priority, [consumer]);
@@ -171,9 +180,12 @@ function isHungry(queue: QueueContext, consumer: Consumer): boolean {
 }
 
 function fairShare(queue: QueueContext, consumers: number): number {
-  const { messages, dead, parked, waiting } = queue.ledger.now;
-  const ready = messages - dead - parked - waiting - queue.leases.openCount;
-  return Math.max(1, Math.ceil(ready / consumers));
+  return Math.max(1, Math.ceil(readyCount(queue) / consumers));
+}
+
+function readyCount({ ledger, leases }: QueueContext): number {
+  const { messages, dead, parked, waiting } = ledger.now;
+  return messages - dead - parked - waiting - leases.openCount;
 }
 
 /** How a consumer went: `lost` charges the oldest message it held with a failure. */

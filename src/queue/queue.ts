@@ -195,6 +195,12 @@ export class Queue {
     return this.consumers.get(id);
   }
 
+  /** Whether a consumer may get something: not before it is known that its token holds. */
+  judge(id: number, isJudged: boolean): void {
+    const consumer = this.consumers.get(id);
+    if (consumer !== null) consumer.isUnjudged = !isJudged;
+  }
+
   isActive(consumer: Consumer): boolean {
     return this.consumers.isActive(this.context, consumer);
   }
@@ -232,6 +238,11 @@ export class Queue {
     const clockMs = this.context.ledger.tickClock(nowMs);
     this.remotes.dropLapsed(clockMs);
     return this.consumers.dispatch(this.context, clockMs);
+  }
+
+  /** Something waits until it is known whether a consumer's token still holds. */
+  get waitsForJudgement(): boolean {
+    return this.consumers.passedOver;
   }
 
   // Consumers whose socket is on a hub

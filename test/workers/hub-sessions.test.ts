@@ -6,7 +6,7 @@ import type { HubObject } from "../../src/objects/hub-object.ts";
 import type { HubSubscriptions } from "../../src/objects/hub-subscriptions.ts";
 import { LIMITS } from "../../src/protocol/limits.ts";
 import { declareExchange, publish } from "../support/exchange-client.ts";
-import { declare, must } from "../support/queue-client.ts";
+import { batchOf, declare, must } from "../support/queue-client.ts";
 import { hubStub, runHubAlarm, TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
@@ -115,6 +115,43 @@ describe("a token", () => {
     const untilMs = Date.now() + 60_000;
     must(await env.NAMESPACES.getByName("test").revokeToken("t1", untilMs));
     const session = await TestSession.open({ claims: { jti: "t1" } });
+    expect((await session.next("error")).head).toMatchObject({ code: "unauthenticated" });
+    await session.closed;
+  });
+
+  it("that was revoked without its hub being told gets nothing more after the lag", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareExchange("e");
+    const queue = await declare("q");
+    must(await queue.publish({ batch: batchOf("warm") }));
+    must(await queue.purge({}));
+    const revoked = await TestSession.open({ claims: { jti: "t1" } });
+    const other = await TestSession.open({ claims: { jti: "t2" } });
+    for (const session of [revoked, other]) await session.subscribe("e", "#");
+    await revoked.ask({ type: "consume", queue: "q" }, "consuming");
+    await expect.poll(async () => registered()).toBe(1);
+    await runInDurableObject(env.NAMESPACES.getByName("test"), (_object, state) => {
+      state.storage.sql.exec("DELETE FROM hub");
+    });
+    must(await env.NAMESPACES.getByName("test").revokeToken("t1", Date.now() + 3_600_000));
+    await publish(stub, "a=1");
+    expect(await revoked.events(1)).toEqual(["1:a=1"]);
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    await publish(stub, "a=2");
+    expect(await other.events(2)).toEqual(["1:a=1", "2:a=2"]);
+    must(await queue.publish({ batch: batchOf("secret") }));
+    expect((await revoked.next("error")).head).toMatchObject({ code: "unauthenticated" });
+    expect(await revoked.closed).toMatchObject({ reason: "unauthenticated" });
+    expect(must(await queue.inspect())).toMatchObject({ counts: { ready: 1, leased: 0 } });
+  });
+
+  it("that has run out gets no event though the alarm is late", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareExchange("e");
+    const session = await TestSession.open({ claims: { expiresMs: Date.now() + 30_000 } });
+    await session.subscribe("e", "#");
+    vi.setSystemTime(Date.now() + 30_000);
+    await publish(stub, "a=1");
     expect((await session.next("error")).head).toMatchObject({ code: "unauthenticated" });
     await session.closed;
   });

@@ -305,6 +305,14 @@ describe("a socket whose token can be revoked", () => {
     return { stub, socket };
   }
 
+  /** It asks its namespace for room no more. */
+  async function declareRoomy(name: string): Promise<QueueStub> {
+    const stub = await declare(name);
+    must(await stub.publish({ batch: batchOf("x") }));
+    must(await stub.purge({}));
+    return stub;
+  }
+
   it("ends with the first frame after the lag, and gives back what it held", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const { stub, socket } = await consuming("revoked", "t1");
@@ -340,6 +348,63 @@ describe("a socket whose token can be revoked", () => {
     expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_revoked" });
     expect(await socket.closed).toMatchObject({ code: 1008, reason: "token_revoked" });
     expect(must(await stub.inspect()).counts).toMatchObject({ ready: 1, leased: 0 });
+  });
+
+  it("gets nothing more once the lag is over, though it holds nothing and says nothing", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("quiet-revoked");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    const heir = await TestSocket.open(stub, { jti: "t2" });
+    socket.send({ type: "consume", priority: 1 });
+    await socket.next("consuming");
+    must(await namespace().revokeToken("t1", Date.now() + 3_600_000));
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    heir.send({ type: "consume" });
+    await heir.next("consuming");
+    vi.setSystemTime(Date.now() + 2 * LIMITS.revocationLagMs);
+    must(await stub.publish({ batch: batchOf("secret") }));
+    expect((await socket.next("cancelled")).head).toMatchObject({ reason: "token_revoked" });
+    expect(await socket.closed).toMatchObject({ code: 1008, reason: "token_revoked" });
+    expect(bodies((await heir.next("deliver")).head.messages)).toEqual(["secret"]);
+  });
+
+  it("is delivered to after the lag where it holds, and the publish waits for no answer", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareRoomy("judged");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    socket.send({ type: "consume" });
+    await socket.next("consuming");
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    const answers: (() => void)[] = [];
+    await fakeNamespaces(stub, () => new Promise((resolve) => answers.push(() => resolve(ok([])))));
+    must(await stub.publish({ batch: batchOf("a") }));
+    must(await stub.publish({ batch: batchOf("b") }));
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    await runInDurableObject(stub, () => answers[0]!());
+    expect(bodies((await socket.next("deliver")).head.messages)).toEqual(["a", "b"]);
+  });
+
+  it("gets what waits for it as soon as the list can be had again", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareRoomy("retried");
+    const socket = await TestSocket.open(stub, { jti: "t1" });
+    socket.send({ type: "consume" });
+    await socket.next("consuming");
+    vi.setSystemTime(Date.now() + LIMITS.revocationLagMs);
+    let asked = 0;
+    await fakeNamespaces(stub, () => {
+      asked++;
+      return Promise.reject(new Error("away"));
+    });
+    must(await stub.publish({ batch: batchOf("a") }));
+    await vi.waitFor(async () =>
+      expect(await runInDurableObject(stub, (_object, state) => state.storage.getAlarm())).not.toBeNull(),
+    );
+    expect(asked).toBe(1);
+    restore();
+    vi.setSystemTime(Date.now() + 1_000);
+    await runAlarm(stub);
+    expect(bodies((await socket.next("deliver")).head.messages)).toEqual(["a"]);
   });
 
   it("has its frames handled in the order in which they came, though the first waits for the list", async () => {

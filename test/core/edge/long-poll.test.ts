@@ -53,6 +53,14 @@ describe("waiting for a delivery", () => {
     expect(await result).toMatchObject(nothing);
   });
 
+  it.each(["token_revoked", "token_expired"] as const)("is refused when it ends by %s", async (reason) => {
+    const socket = new FakeSocket();
+    const { result } = wait(socket, NEVER_MS);
+    await socket.sends(1);
+    socket.receive({ type: "cancelled", consumer: "w", reason });
+    expect(await result).toMatchObject({ ok: false, code: "unauthenticated" });
+  });
+
   it("gives on a delivery that raced the end of the time", async () => {
     const socket = new FakeSocket();
     const { result } = wait(socket, 0);
