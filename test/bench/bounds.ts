@@ -5,6 +5,7 @@ import { once } from "node:events";
 import type { WebSocket } from "ws";
 import { hold, type Contestant, type ContestResult } from "./contest.ts";
 import { exchange, openSocket } from "./frames.ts";
+import { readOptions, type BenchOptions } from "./options.ts";
 import { printContest, writeResults } from "./report.ts";
 
 const CASES = [
@@ -19,12 +20,17 @@ const CASES = [
 
 const SOCKETS = 1_000;
 const BROADCASTS = 20;
+const BROADCAST_NAME = "broadcast to 1,000 sockets";
+const ROUNDS = 5;
 
-export async function benchBounds(rounds = 5): Promise<void> {
+async function benchBounds(options: BenchOptions): Promise<void> {
+  const { wants } = options;
+  const rounds = options.rounds(ROUNDS);
   const worker = await startBound();
   const socket = await openSocket(worker.url.replace("http", "ws"));
   try {
-    const contestants = CASES.map(({ name, kind, bytes, window, count }): Contestant => {
+    const cases = CASES.filter(({ name }) => wants(name));
+    const contestants = cases.map(({ name, kind, bytes, window, count }): Contestant => {
       const frame = new Uint8Array(bytes).fill(120);
       frame[0] = kind;
       return {
@@ -36,13 +42,16 @@ export async function benchBounds(rounds = 5): Promise<void> {
         },
       };
     });
-    const result = await hold({ title: "bare workerd and SQLite", unit: "frames/s", rounds, contestants });
-    printContest(result);
+    const results: ContestResult[] = [];
+    if (contestants.length > 0) {
+      results.push(await hold({ title: "bare workerd and SQLite", unit: "frames/s", rounds, contestants }));
+      printContest(results[0]!);
+    }
     // It would hear the broadcasts, too.
     socket.terminate();
     await once(socket, "close");
-    const broadcast = await benchBroadcast(worker.url, rounds);
-    writeResults("bounds", [result, broadcast]);
+    if (wants(BROADCAST_NAME)) results.push(await benchBroadcast(worker.url, rounds));
+    writeResults("bounds", results);
   } finally {
     await worker.stop();
   }
@@ -82,4 +91,7 @@ async function benchBroadcast(url: string, rounds: number): Promise<ContestResul
   }
 }
 
-if (import.meta.main) await benchBounds(process.argv[2] === undefined ? undefined : Number(process.argv[2]));
+if (import.meta.main) {
+  const parts = [...CASES.map(({ name }) => name), BROADCAST_NAME];
+  await benchBounds(readOptions({ what: "what workerd and SQLite allow", parts }));
+}

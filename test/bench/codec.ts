@@ -4,6 +4,7 @@ import type { BatchCodec, MessageRecord, RecordSlice, RecordTable } from "../../
 import { TypeScriptBatchCodec } from "../../src/protocol/typescript-batch-codec.ts";
 import { WasmBatchCodec } from "../../src/protocol/wasm-batch-codec.ts";
 import { loadWasmModule } from "../support/wasm-module.ts";
+import { readOptions } from "./options.ts";
 
 const HEADER = { origin: 1, firstSequence: 1, timeMs: 1_790_000_000_000 };
 const typescript = new TypeScriptBatchCodec();
@@ -26,10 +27,16 @@ const CASES: readonly { name: string; records: MessageRecord[] }[] = [
   { name: "2 records of 900 kB", records: records(2, 900_000, false) },
 ];
 
+const options = readOptions({
+  what: "the two batch codecs",
+  parts: CASES.map(({ name }) => name),
+});
+const ROUNDS = options.rounds(5);
+
 /** Calls a second, of the best of a few short rounds: other work on the machine only ever slows a round down. */
 function rate(work: () => void): number {
   let best = 0;
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round <= ROUNDS; round++) {
     let calls = 0;
     const start = performance.now();
     let elapsed = 0;
@@ -71,7 +78,7 @@ function compare(name: string, work: Work, bytes: number, count: number): void {
   console.log(`  ${name.padEnd(9)} wasm ${cells[0]}   ts ${cells[1]}   x${(rates[0] / rates[1]).toFixed(2)}`);
 }
 
-for (const { name, records: some } of CASES) {
+for (const { name, records: some } of CASES.filter((one) => options.wants(one.name))) {
   const batch = value(typescript.encode(some, HEADER, "client"));
   const table = value(typescript.scan(batch, "client"));
   const whole = [{ bytes: batch, offset: 40, size: batch.length - 40, count: some.length }];

@@ -9,25 +9,18 @@ import { watchIdle, type Idle } from "./cost-idle.ts";
 import { BODY, deadLettered, delayed, overHttp, overSockets, type Flow } from "./cost-queue-flows.ts";
 import { startCountedBroker, type CountedBroker } from "./counted-broker.ts";
 import { countsBetween, objectRequests, type Counters } from "./counters.ts";
+import { readOptions, type BenchOptions } from "./options.ts";
 import { billPerMillion, PEERS, type Bill } from "./prices.ts";
 import { printTable, writeResults } from "./report.ts";
 
-const isQuick = process.argv.includes("--quick");
-/** Only the flows whose names hold this. */
-const wanted = process.argv.find((given) => given.startsWith("--only="))?.slice("--only=".length) ?? "";
 const IDLE_MS = 3_000;
-
-/** Fewer when in a hurry. */
-function rounds(count: number): number {
-  return isQuick ? Math.max(2, Math.round(count / 10)) : count;
-}
 
 const keyed = (index: number): { body: Uint8Array; orderingKey: string } => ({
   body: BODY,
   orderingKey: `key-${index % 1_000}`,
 });
 
-const FLOWS: readonly Flow[] = [
+const flowsOf = (rounds: BenchOptions["rounds"]): readonly Flow[] => [
   overSockets({ name: "socket, singly", size: 1, rounds: rounds(500) }),
   overSockets({ name: "socket, by tens", size: 10, rounds: rounds(300) }),
   overSockets({ name: "socket, by hundreds", size: 100, rounds: rounds(300) }),
@@ -74,6 +67,15 @@ const FLOWS: readonly Flow[] = [
     rounds: rounds(100),
   }),
 ];
+
+const options = readOptions({
+  what: "what a message costs: rows, requests, CPU and list price",
+  parts: flowsOf((count) => count).map(({ name }) => name),
+  quick: "no idle hour",
+});
+const { isQuick } = options;
+const FLOWS = flowsOf(options.rounds);
+const flows = FLOWS.filter(({ name }) => options.wants(name));
 
 interface FlowCost {
   readonly name: string;
@@ -210,8 +212,8 @@ function printTargets(costs: readonly FlowCost[]): void {
   );
 }
 
-const flows = FLOWS.filter(({ name }) => name.includes(wanted));
-const idleWatch = isQuick || wanted !== "" ? null : watchIdle();
+const isWhole = flows.length === FLOWS.length;
+const idleWatch = isQuick || !isWhole ? null : watchIdle();
 const costs: FlowCost[] = [];
 for (const [i, flow] of flows.entries()) {
   console.error(`${i + 1} of ${flows.length}: ${flow.name}`);
@@ -228,4 +230,4 @@ if (idleWatch !== null) {
 } else {
   writeResults("cost", { flows: costs, peers: PEERS });
 }
-if (wanted === "") printTargets(costs);
+if (isWhole) printTargets(costs);

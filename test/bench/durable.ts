@@ -5,11 +5,11 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startShippedBroker } from "./broker-process.ts";
 import type { ClientOptions } from "./clients/client.ts";
 import { hold, type Contestant, type ContestResult } from "./contest.ts";
 import type { Library, Part, Style, Told } from "./durable-client.ts";
+import { readOptions, type BenchOptions } from "./options.ts";
 import { startNats } from "./peers/nats.ts";
 import type { Peer } from "./peers/peer.ts";
 import { startRabbit } from "./peers/rabbitmq.ts";
@@ -42,15 +42,23 @@ const AWAITED: readonly Player[] = [
   { name: "NATS 2.9 JetStream, file storage", library: "nats", style: "awaited", messages: 3_000 },
 ];
 
-export async function benchDurable(rounds = ROUNDS): Promise<void> {
+const CONTESTS: readonly {
+  readonly title: string;
+  readonly players: readonly Player[];
+  readonly processes: 1 | 2;
+}[] = [
+  { title: "durable, end to end, 100-byte messages", players: PIPELINED, processes: 2 },
+  { title: "the same, producer and consumer in one process", players: PIPELINED, processes: 1 },
+  { title: "the same, each publish awaited before the next", players: AWAITED, processes: 2 },
+];
+
+async function benchDurable({ rounds, wants }: BenchOptions): Promise<void> {
   const { peers, absent } = await startAll();
-  const field = { peers, absent, rounds };
+  const field = { peers, absent, rounds: rounds(ROUNDS) };
   try {
-    const results = [
-      await contest("durable, end to end, 100-byte messages", PIPELINED, { ...field, processes: 2 }),
-      await contest("the same, producer and consumer in one process", PIPELINED, { ...field, processes: 1 }),
-      await contest("the same, each publish awaited before the next", AWAITED, { ...field, processes: 2 }),
-    ];
+    const results: ContestResult[] = [];
+    for (const { title, players, processes } of CONTESTS.filter((one) => wants(one.title)))
+      results.push(await contest(title, players, { ...field, processes }));
     writeResults("broker", results);
   } finally {
     for (const peer of peers.values()) await peer.stop();
@@ -168,6 +176,6 @@ function contestantOf({ name, style, messages }: Player, pair: Pair): Contestant
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { rounds: { type: "string", default: String(ROUNDS) } } });
-  await benchDurable(Number(values.rounds));
+  const what = "durable messages from end to end, beside RabbitMQ and NATS JetStream";
+  await benchDurable(readOptions({ what, parts: CONTESTS.map(({ title }) => title) }));
 }

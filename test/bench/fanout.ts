@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { startShippedBroker } from "./broker-process.ts";
 import { hold, type Contestant, type ContestResult } from "./contest.ts";
 import type { FanoutTold, Protocol } from "./fanout-client.ts";
+import { readOptions, type BenchOptions } from "./options.ts";
 import { startAedes } from "./peers/aedes.ts";
 import { startMosquitto } from "./peers/mosquitto.ts";
 import type { Peer } from "./peers/peer.ts";
@@ -47,7 +48,7 @@ interface Field {
   readonly client: ChildProcess;
 }
 
-export async function benchFanout(rounds = ROUNDS): Promise<void> {
+async function benchFanout({ rounds, wants }: BenchOptions): Promise<void> {
   const fields: Field[] = [];
   const absent: string[] = [];
   try {
@@ -60,10 +61,10 @@ export async function benchFanout(rounds = ROUNDS): Promise<void> {
       fields.push({ broker, peer, client: await startFanoutClient(broker.protocol, peer.url) });
     }
     const results: ContestResult[] = [];
-    for (const load of LOADS) {
+    for (const load of LOADS.filter(({ title }) => wants(title))) {
       const title = `fan-out to ${SUBSCRIBERS.toLocaleString("en")} WebSockets, ${load.title}`;
       const contestants = fields.map((field) => contestantOf(field, load));
-      const result = await hold({ title, unit: "deliveries/s", rounds, contestants, absent });
+      const result = await hold({ title, unit: "deliveries/s", rounds: rounds(ROUNDS), contestants, absent });
       printContest(result);
       results.push(result);
     }
@@ -115,4 +116,7 @@ async function answer(client: ChildProcess): Promise<number> {
   return told.perSecond;
 }
 
-if (import.meta.main) await benchFanout(process.argv[2] === undefined ? ROUNDS : Number(process.argv[2]));
+if (import.meta.main) {
+  const what = "fan-out to a thousand sockets, beside Mosquitto and aedes";
+  await benchFanout(readOptions({ what, parts: LOADS.map(({ title }) => title) }));
+}

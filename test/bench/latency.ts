@@ -8,6 +8,7 @@ import { startBound } from "./bound-process.ts";
 import { startShippedBroker } from "./broker-process.ts";
 import { hold, type Contestant } from "./contest.ts";
 import { exchange, openSocket } from "./frames.ts";
+import { readOptions, type BenchOptions } from "./options.ts";
 import { printContest, printTable, writeResults } from "./report.ts";
 import { atRate, mostPerSecond, oneAtATime, type Call, type Latency } from "./schedule.ts";
 
@@ -15,6 +16,12 @@ const ALONE = 200;
 const LIGHT_PER_SECOND = 50;
 const DURATION_MS = 5_000;
 const LOADED_SHARE = 0.7;
+const ROUNDS = 7;
+const BESIDE_INSERT = "beside a bare insert";
+
+const CONFIRM = "publish to confirm";
+const DELIVERY = "publish to delivery";
+const REPLY = "request to reply";
 
 interface Subject {
   readonly name: string;
@@ -26,15 +33,15 @@ interface Subject {
 
 const body = new Uint8Array(100).fill(120);
 
-export async function benchLatency(rounds = 7): Promise<void> {
+async function benchLatency({ rounds, wants }: BenchOptions): Promise<void> {
   const broker = await startShippedBroker();
   const bound = await startBound();
   const client = connect({ url: broker.url });
   try {
-    const subjects = [await confirms(client), await deliveries(client), await replies(client)];
-    const alone = await compareAlone(subjects[0]!.call, bound.url, rounds);
+    const [confirm, ...others] = [await confirms(client), await deliveries(client), await replies(client)];
+    const alone = wants(BESIDE_INSERT) ? await compareAlone(confirm.call, bound.url, rounds(ROUNDS)) : null;
     const rows: { name: string; load: string; latency: Latency }[] = [];
-    for (const { name, call, window, count } of subjects) {
+    for (const { name, call, window, count } of [confirm, ...others].filter((one) => wants(one.name))) {
       await mostPerSecond(call, window, count);
       const most = await mostPerSecond(call, window, count);
       const loaded = most * LOADED_SHARE;
@@ -45,7 +52,7 @@ export async function benchLatency(rounds = 7): Promise<void> {
       ];
       for (const [load, measure] of loads) rows.push({ name, load, latency: await measure() });
     }
-    print(rows);
+    if (rows.length > 0) print(rows);
     writeResults("latency", { alone, rows });
   } finally {
     client.close();
@@ -58,7 +65,7 @@ async function confirms(client: Client): Promise<Subject> {
   const queue = client.queue("confirms");
   await queue.declare();
   const call = async (): Promise<void> => void (await queue.publish(body));
-  return { name: "publish to confirm", call, window: 4_000, count: 200_000 };
+  return { name: CONFIRM, call, window: 4_000, count: 200_000 };
 }
 
 /** The consumer is another client, as it would be. The first bytes of a body say whose delivery is awaited. */
@@ -84,7 +91,7 @@ async function deliveries(client: Client): Promise<Subject> {
       waiting.set(number, resolve);
       queue.publish(bytes).catch(reject);
     });
-  return { name: "publish to delivery", call, window: 4_000, count: 200_000 };
+  return { name: DELIVERY, call, window: 4_000, count: 200_000 };
 }
 
 async function replies(client: Client): Promise<Subject> {
@@ -92,7 +99,7 @@ async function replies(client: Client): Promise<Subject> {
   const service = client.serve("requests", (request) => request.body.slice(), { concurrency: 500 });
   await service.ready;
   const call = async (): Promise<void> => void (await client.call("requests", body));
-  return { name: "request to reply", call, window: 200, count: 4_000 };
+  return { name: REPLY, call, window: 200, count: 4_000 };
 }
 
 /** Alternately, because a disk's speed changes from minute to minute. */
@@ -145,4 +152,7 @@ function print(rows: readonly { name: string; load: string; latency: Latency }[]
   );
 }
 
-if (import.meta.main) await benchLatency(process.argv[2] === undefined ? undefined : Number(process.argv[2]));
+if (import.meta.main) {
+  const parts = [BESIDE_INSERT, CONFIRM, DELIVERY, REPLY];
+  await benchLatency(readOptions({ what: "latency, beside a bare insert", parts }));
+}

@@ -2,6 +2,7 @@
 // Nothing here is a test: figures depend on the machine and its load.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { readOptions } from "./options.ts";
 
 const PARTS: readonly (readonly [file: string, what: string])[] = [
   ["codec.ts", "codecs, wasm against TypeScript"],
@@ -14,16 +15,28 @@ const PARTS: readonly (readonly [file: string, what: string])[] = [
   ["scaling.ts", "how it scales"],
 ];
 
+const { wants } = readOptions({
+  what: "all benchmarks, one after the other",
+  parts: PARTS.map(([file]) => file),
+  quick: "smaller loads",
+});
+const parts = PARTS.filter(([file]) => wants(file));
+// Those of --only are its own; the parts get the others as they were given.
+const handedOn = withoutOnly(process.argv.slice(2));
+
 const failed: string[] = [];
-for (const [index, [file, what]] of PARTS.entries()) {
-  console.log(`\n[${index + 1}/${PARTS.length}] ${what}`);
-  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, file)], {
-    stdio: "inherit",
-  });
+for (const [index, [file, what]] of parts.entries()) {
+  console.log(`\n[${index + 1}/${parts.length}] ${what}`);
+  const args = [join(import.meta.dirname, file), ...handedOn];
+  const { status, signal } = spawnSync(process.execPath, args, { stdio: "inherit" });
   if (signal !== null || status === 130) process.exit(130);
   if (status !== 0) failed.push(file);
 }
 if (failed.length > 0) {
   console.error(`\nfailed: ${failed.join(", ")}`);
   process.exit(1);
+}
+
+function withoutOnly(args: readonly string[]): string[] {
+  return args.filter((arg, i) => !arg.startsWith("--only") && args[i - 1] !== "--only");
 }

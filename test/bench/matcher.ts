@@ -19,12 +19,19 @@ import { RoutingKeys, SLOT_MAX } from "../../src/routing/matcher.ts";
 import { WasmMatcher, type TrieExports } from "../../src/routing/wasm-matcher.ts";
 import { loadWasmModule } from "../support/wasm-module.ts";
 import { hold, spread, type Contestant, type ContestResult } from "./contest.ts";
+import { readOptions } from "./options.ts";
 import { amount, printContest, printTable, writeResults } from "./report.ts";
 import { Fleet, MIXES, busyTopics, type Mix } from "./subscriptions.ts";
 
 const COUNTS = [1_000, 10_000, 100_000];
 const MEMORY_COUNTS = [1_000, 10_000, 100_000, 1_000_000];
-const ROUNDS = 7;
+const BINDING = "binding";
+const MODULE = "module";
+const options = readOptions({
+  what: "topic matching, beside qlobber",
+  parts: [...MIXES.flatMap((mix) => COUNTS.map((count) => partOf(mix, count))), BINDING, MODULE],
+});
+const ROUNDS = options.rounds(7);
 /** One for each round and one to warm up. */
 const STREAMS = ROUNDS + 1;
 const STREAM_TOPICS = 10_000;
@@ -53,6 +60,10 @@ interface Stream {
 interface Peers {
   readonly plain: Qlobber<number>;
   readonly dedup: QlobberDedup<number>;
+}
+
+function partOf(mix: Mix, count: number): string {
+  return `${mix.name}, ${count.toLocaleString("en")} patterns`;
 }
 
 function slotOf(index: number): number {
@@ -326,5 +337,10 @@ function measureModule(): ModuleCost {
 }
 
 const results: ContestResult[] = [];
-for (const mix of MIXES) for (const count of COUNTS) results.push(...(await holdMix(mix, count)));
-writeResults("matcher", { contests: results, bindings: bindAll(), module: measureModule() });
+for (const mix of MIXES) {
+  for (const count of COUNTS)
+    if (options.wants(partOf(mix, count))) results.push(...(await holdMix(mix, count)));
+}
+const bindings = options.wants(BINDING) ? bindAll() : [];
+const module = options.wants(MODULE) ? measureModule() : null;
+writeResults("matcher", { contests: results, bindings, module });

@@ -1,6 +1,6 @@
 /**
  * Where the time goes: CPU profiles of workerd and of the client, taken while rounds are played.
- * `npm run bench:profile -- [pipelined|many|awaited|fanout|fanout-awaited] [rounds]`. Prints self times; the profiles
+ * `npm run bench:profile -- --only awaited`, one part after the other. Prints self times; the profiles
  * themselves lie in build/bench for a browser's developer tools.
  */
 import type { ChildProcess } from "node:child_process";
@@ -11,10 +11,12 @@ import { startShippedBroker } from "./broker-process.ts";
 import { playRound, startClient } from "./durable.ts";
 import type { Style } from "./durable-client.ts";
 import { playFanout, startFanoutClient } from "./fanout.ts";
+import { readOptions } from "./options.ts";
 import { Inspector, printProfile, type Profile } from "./inspector.ts";
 
 const FOLDER = join(import.meta.dirname, "../../build/bench");
 const SAMPLE_US = 200;
+const PARTS = ["pipelined", "many", "awaited", "fanout", "fanout-awaited"] as const;
 
 /** A client that is profiled from its start to its end, and one round of it. */
 interface Played {
@@ -37,16 +39,17 @@ async function fanout(url: string, isAwaited: boolean, flags: readonly string[])
   return { client, unit: "deliveries/s", play: () => playFanout(client, load) };
 }
 
-async function main(what: string, rounds: number): Promise<void> {
+async function profile(what: (typeof PARTS)[number], rounds: number): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
   const profiles = join(FOLDER, "client-profile");
   rmSync(profiles, { recursive: true, force: true });
   const broker = await startShippedBroker({ isInspected: true, minify: false });
   try {
     const flags = ["--cpu-prof", `--cpu-prof-dir=${profiles}`, `--cpu-prof-interval=${SAMPLE_US}`];
-    const played = what.startsWith("fanout")
-      ? await fanout(broker.url, what === "fanout-awaited", flags)
-      : await durable(broker.url, what as Style, flags);
+    const played =
+      what === "fanout" || what === "fanout-awaited"
+        ? await fanout(broker.url, what === "fanout-awaited", flags)
+        : await durable(broker.url, what satisfies Style, flags);
     console.log(`warm-up: ${Math.round(await played.play())} ${played.unit}`);
     const inspector = await Inspector.open(broker.inspectorPort!);
     await inspector.ask("Profiler.enable");
@@ -67,5 +70,8 @@ async function main(what: string, rounds: number): Promise<void> {
   }
 }
 
-const [what = "pipelined", rounds = "3"] = process.argv.slice(2);
-await main(what, Number(rounds));
+const { rounds, wants } = readOptions({
+  what: "where the time of a message goes",
+  parts: PARTS,
+});
+for (const part of PARTS.filter(wants)) await profile(part, rounds(3));

@@ -1,5 +1,5 @@
 /**
- * Scaling curves: `npm run bench:scaling`, with `--quick` smaller and in a fifth of the time, `--only=patterns` one of
+ * Scaling curves: `npm run bench:scaling`, with `--quick` smaller and in a fifth of the time, `--only patterns` one of
  * them. Tables, JSON, and pictures in curves/.
  */
 import { readFileSync } from "node:fs";
@@ -11,10 +11,8 @@ import { scalePatterns } from "./scaling-patterns.ts";
 import { scaleSubscribers } from "./scaling-subscribers.ts";
 import { scaleWake } from "./scaling-wake.ts";
 import { simulateSpeedUp } from "./simulated-partitions.ts";
+import { readOptions } from "./options.ts";
 import { writeResults } from "./report.ts";
-
-const isQuick = process.argv.includes("--quick");
-const only = process.argv.find((given) => given.startsWith("--only="))?.slice("--only=".length);
 
 /** workerd opens two files for a socket, and the machine may not let it have enough of them. */
 function socketsMax(): number {
@@ -25,6 +23,12 @@ function socketsMax(): number {
 function upTo(most: number, counts: readonly number[]): number[] {
   return counts.filter((count) => count <= most);
 }
+
+const { isQuick, rounds, wants } = readOptions({
+  what: "scaling curves",
+  parts: ["patterns", "backlog", "subscribers", "bodies", "partitions"],
+  quick: "and smaller: a fifth of the time",
+});
 
 const CURVES: Record<string, () => unknown> = {
   patterns: () => {
@@ -58,8 +62,8 @@ const CURVES: Record<string, () => unknown> = {
   },
   partitions: async () => {
     const counts = [1, 2, 4, 8, 16];
-    const points = await scalePartitions(isQuick ? [1, 4, 16] : counts, isQuick ? 20 : 100);
-    const service = await measureService(isQuick ? 20 : 100);
+    const points = await scalePartitions(isQuick ? [1, 4, 16] : counts, rounds(100));
+    const service = await measureService(rounds(100));
     const speedUps = simulateSpeedUp(counts, service);
     plotPartitions(points, speedUps);
     return { points, service, speedUps };
@@ -68,6 +72,6 @@ const CURVES: Record<string, () => unknown> = {
 
 const results: Record<string, unknown> = {};
 for (const [name, curve] of Object.entries(CURVES)) {
-  if (only === undefined || only === name) results[name] = await curve();
+  if (wants(name)) results[name] = await curve();
 }
 writeResults("scaling", results);
