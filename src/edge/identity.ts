@@ -1,7 +1,7 @@
 // Tokens: JSON Web Tokens signed with the deployment's secret (HS256), or by the owner of a key pair whose public
 // half the deployment has (EdDSA). Access keys are tokens too, for protocols that sign their requests (PROTOCOL §8.6).
 import { decode, sign, verify } from "hono/jwt";
-import { JwtTokenExpired, JwtTokenNotBefore, JwtTokenSignatureMismatched } from "hono/utils/jwt/types";
+import { JwtTokenSignatureMismatched } from "hono/utils/jwt/types";
 import type { AccessKey } from "../protocol/gateway.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { toBase64 } from "../protocol/message-json.ts";
@@ -111,16 +111,26 @@ async function payloadOf(token: string, keys: Keys, nowMs: number): Promise<Resu
     if (key === undefined) {
       return refuse("unauthenticated", "token: its algorithm is not one of this deployment's");
     }
-    payload = await verify(token, key, alg);
+    // Its times are judged below, by the clock that everything here goes by.
+    payload = await verify(token, key, { alg, exp: false, nbf: false, iat: false });
   } catch (error) {
     return refuse("unauthenticated", `token: ${reason(error)}`);
   }
   const checked = check(TokenClaims, payload, "payload");
   if (!checked.ok) return refuse("unauthenticated", `token: ${checked.detail}`);
-  if (checked.value.exp * 1_000 > nowMs + LIMITS.tokenLifeMsMax) {
-    return refuse("unauthenticated", "token: exp: lies more than a year ahead");
-  }
-  return checked;
+  const untimely = whyUntimely(checked.value, nowMs);
+  return untimely === null ? checked : refuse("unauthenticated", `token: ${untimely}`);
+}
+
+/** The end is exact. A beginning may lie ahead by as much as the clocks of issuer and broker may differ. */
+function whyUntimely({ exp, nbf, iat }: TokenPayload, nowMs: number): string | null {
+  const startMsMax = nowMs + LIMITS.clockSkewMsMax;
+  if (exp * 1_000 <= nowMs) return "has expired";
+  if (exp * 1_000 > nowMs + LIMITS.tokenLifeMsMax) return "exp: lies more than a year ahead";
+  if (nbf !== undefined && nbf * 1_000 > startMsMax) return "nbf: is not valid yet";
+  if (iat !== undefined && iat * 1_000 > startMsMax)
+    return "iat: issued in the future; the clocks of its issuer and the broker differ by more than a minute";
+  return null;
 }
 
 function claimsOf({ ns, sub, jti, exp, grants }: TokenPayload): Claims {
@@ -183,8 +193,6 @@ function parsePublicKey(text: string): JsonWebKey | null {
 }
 
 function reason(error: unknown): string {
-  if (error instanceof JwtTokenExpired) return "has expired";
-  if (error instanceof JwtTokenNotBefore) return "is not valid yet";
   if (error instanceof JwtTokenSignatureMismatched) return "its signature does not fit";
   return "can't be read";
 }

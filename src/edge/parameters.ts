@@ -156,6 +156,8 @@ export const TokenClaims = z.object({
   sub: text(LIMITS.textBytesMax),
   jti: tokenId.optional(),
   exp: numericDate,
+  nbf: z.number().optional(),
+  iat: z.number().optional(),
   grants: z.array(Grant).max(256),
   /** What the token is for, when it is not for bearers. Other words are an issuer's own, and none of ours. */
   use: z.unknown().optional(),

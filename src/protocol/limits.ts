@@ -80,6 +80,8 @@ export const LIMITS = {
   tokenBytesMax: 4_096,
   /** A token that runs longer is refused, so that a revocation need not be remembered for ever. */
   tokenLifeMsMax: 366 * 24 * 3_600_000,
+  /** By which a token's issuer may be ahead: of its `nbf` and `iat`. */
+  clockSkewMsMax: 60_000,
   /** What RFC 7518 §3.2 asks of a key for HS256. */
   secretBytesMin: 32,
   /** How long a revoked token may still be taken: each isolate of the edge asks for the list this often. */

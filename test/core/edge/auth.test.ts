@@ -51,9 +51,15 @@ describe("with a secret", () => {
     ["an expired token", () => signToken(claims({ expiresMs: now - 1_000 }), SECRET), "has expired"],
     [
       "a token that is not valid yet",
-      () => sign({ ...good, nbf: seconds + 60 }, SECRET, "HS256"),
-      "not valid yet",
+      () => sign({ ...good, nbf: seconds + 120 }, SECRET, "HS256"),
+      "nbf: is not valid yet",
     ],
+    [
+      "a token that was issued in the future",
+      () => sign({ ...good, iat: seconds + 120 }, SECRET, "HS256"),
+      "token: iat: issued in the future",
+    ],
+    ["a time that is none", () => sign({ ...good, iat: "now" as unknown as number }, SECRET, "HS256"), "iat"],
     ["no token at all in the header", async () => "a.b", "can't be read"],
     ["another algorithm", () => sign(good, SECRET, "HS512"), "algorithm"],
     ["no expiry", () => sign({ ns: "acme", sub: "w", grants: [] }, SECRET, "HS256"), "exp: is missing"],
@@ -129,6 +135,28 @@ describe("with a secret", () => {
       code: "forbidden",
       detail: 'token: has no grant to manage "mail"',
     });
+  });
+
+  it("takes a token of an issuer whose clock is ahead by up to a minute", async () => {
+    const nowMs = 1_800_000_000_000;
+    const identity = new Identity({ secret: SECRET });
+    const issued = { ...good, exp: 1_800_000_600 };
+    for (const name of ["iat", "nbf"]) {
+      const [within, beyond] = await Promise.all(
+        [1_800_000_060, 1_800_000_061].map(async (at) =>
+          identity.verify(await sign({ ...issued, [name]: at }, SECRET, "HS256"), nowMs),
+        ),
+      );
+      expect(within, name).toMatchObject({ ok: true });
+      expect(beyond, name).toMatchObject({ ok: false, code: "unauthenticated" });
+    }
+  });
+
+  it("takes a token until its end, and not a moment longer", async () => {
+    const identity = new Identity({ secret: SECRET });
+    const token = await sign({ ...good, exp: 1_800_000_000 }, SECRET, "HS256");
+    expect(await identity.verify(token, 1_799_999_999_999)).toMatchObject({ ok: true });
+    expect(await identity.verify(token, 1_800_000_000_000)).toMatchObject({ ok: false });
   });
 
   it("takes a grant until its own end", async () => {
