@@ -3,6 +3,7 @@ import type { AccessKey, Broker, Gateway, GatewayHost, Question } from "../proto
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
+import { queueRate } from "../routing/grants.ts";
 import { lacks, openClaims } from "./auth.ts";
 import { fetchInline } from "./bodies.ts";
 import { callQueue, listQueues } from "./queue-calls.ts";
@@ -54,11 +55,13 @@ function brokerOf(context: EdgeContext, claims: Claims): Broker {
       if (refused !== null) return refused;
       const limited = lacksRate(context, [{ target: { name: queue }, messages: commands.length }]);
       if (limited !== null) return limited;
+      const rate = queueRate(claims, queue, context.env.now());
+      const charged = commands.map((command) => ({ ...command, ...rate }));
       return callQueue(context, {
         method: "publish",
         queue,
         repeatable,
-        run: async (stub) => ok(await stub.publishAll(commands)),
+        run: async (stub) => ok(await stub.publishAll(charged)),
       });
     },
     async receive(queue, command, waitMs, signal) {

@@ -18,6 +18,7 @@ import { bodyTooLarge, discardBody, storeBody } from "./bodies.ts";
 import { ProducerHeaders, PublishHeaders } from "./parameters.ts";
 import { BATCH_TYPE, bytesSchema, readBatch, recordFields } from "./publish-input.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
+import { queueRate } from "../routing/grants.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";
@@ -169,7 +170,9 @@ function send(
   command: PublishCommand,
   repeatable: boolean,
 ): Promise<Result<PublishConfirm>> {
-  return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(command) });
+  const rate = queueRate(context.get("claims"), pathQueue(context), context.env.now());
+  const charged = { ...command, ...rate };
+  return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(charged) });
 }
 
 /** Charges messages to the path's queue. */

@@ -1,5 +1,6 @@
-// How fast a token publishes. The count is this isolate's own: a rate bounds what comes through one place, not the sum.
-import { chargesOf, type Use } from "../routing/grants.ts";
+// How fast a token publishes through this isolate. What it publishes to counts for all of them and decides
+// (objects/rate-limits.ts); here a client that runs wild is kept from getting so far, and from storing bodies first.
+import { bucketOf, chargesOf, type Use } from "../routing/grants.ts";
 import { TokenBucket } from "../routing/rate.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { Claims, Grant } from "../protocol/rpc.ts";
@@ -24,7 +25,7 @@ export class Rates {
   }
 
   private bucketOf(claims: Claims, grant: Grant, ratePerSecond: number, nowMs: number): TokenBucket {
-    const key = JSON.stringify([claims.namespace, claims.jti ?? null, claims.subject, grant]);
+    const key = `${claims.namespace} ${bucketOf(claims, grant)}`;
     let bucket = this.buckets.get(key);
     if (bucket === undefined) {
       bucket = new TokenBucket(ratePerSecond, nowMs);

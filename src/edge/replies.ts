@@ -15,6 +15,7 @@ import { call } from "./call.ts";
 import { ReplyHeaders } from "./parameters.ts";
 import { bytesSchema, messageHeaders } from "./publish-input.ts";
 import { callQueue } from "./queue-calls.ts";
+import { queueRate } from "../routing/grants.ts";
 import { lacksRate } from "./rates.ts";
 import { problem } from "./refuse.ts";
 import { readBounded } from "./request-body.ts";
@@ -92,7 +93,11 @@ async function replyToQueue(
     method: "publish",
     queue: queue.value,
     repeatable: false,
-    run: (stub) => stub.publish({ batch: batch.value }),
+    run: (stub) =>
+      stub.publish({
+        batch: batch.value,
+        ...queueRate(context.get("claims"), queue.value, context.env.now()),
+      }),
   });
   return confirm.ok ? ok(undefined) : confirm;
 }

@@ -9,7 +9,7 @@ import { recordsFromJson } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { messages, present, type Present } from "../protocol/schemas.ts";
 import { readText } from "../protocol/utf8.ts";
-import { lacksTopicGrant, type Use } from "../routing/grants.ts";
+import { lacksTopicGrant, rateCharges, type Use } from "../routing/grants.ts";
 import { answers } from "./answers.ts";
 import { namesExchange } from "./auth.ts";
 import { Routed } from "./exchange-answers.ts";
@@ -57,11 +57,12 @@ function addRouteOne(app: EdgeApp): void {
     const stamped = refuseStamp(headers);
     if (stamped !== null) return problem(context, stamped);
     const fields = recordFields(headers, context.req.raw.headers);
-    const lacking = lacksTopics(context, [fields.routingKey], () => "Millrace-Routing-Key");
-    if (lacking !== null) return problem(context, lacking);
+    const uses = usesOf(context, [fields.routingKey], () => "Millrace-Routing-Key");
+    if (!uses.ok) return problem(context, uses);
     const body = await readBounded(context.req.raw, LIMITS.bodyBytesMax, bodyTooLarge);
     if (!body.ok) return problem(context, body);
-    return publishRecords(context, [{ ...fields, body: body.value }], headers["Millrace-Mandatory"]);
+    const mandatory = headers["Millrace-Mandatory"];
+    return publishRecords(context, [{ ...fields, body: body.value }], uses.value, mandatory);
   });
 }
 
@@ -105,9 +106,9 @@ function addRouteBatch(app: EdgeApp): void {
     const records = recordsFromJson(request.messages);
     if (!records.ok) return problem(context, records);
     const topics = records.value.map((record) => record.routingKey);
-    const lacking = lacksTopics(context, topics, messageAt);
-    if (lacking !== null) return problem(context, lacking);
-    return publishRecords(context, records.value, request.mandatory ?? mandatory);
+    const uses = usesOf(context, topics, messageAt);
+    if (!uses.ok) return problem(context, uses);
+    return publishRecords(context, records.value, uses.value, request.mandatory ?? mandatory);
   });
 }
 
@@ -125,9 +126,8 @@ async function publishBinary(context: EdgeContext, mandatory: boolean | undefine
   if (!batch.ok) return problem(context, batch);
   const table = context.env.codec.scan(batch.value, "client");
   if (!table.ok) return problem(context, table);
-  const lacking = lacksTopics(context, topicsOf(batch.value, table.value), messageAt);
-  if (lacking !== null) return problem(context, lacking);
-  return publish(context, batch.value, mandatory);
+  const uses = usesOf(context, topicsOf(batch.value, table.value), messageAt);
+  return uses.ok ? publish(context, batch.value, uses.value, mandatory) : problem(context, uses);
 }
 
 function topicsOf(batch: Uint8Array, table: RecordTable): string[] {
@@ -141,14 +141,14 @@ function messageAt(index: number): string {
 }
 
 /**
- * Why the token may not publish under one of these topics, or not now. `fieldAt` is what a refusal calls the topic's
+ * What is published under which topic; or why the token may not, or not now. `fieldAt` is what a refusal calls the topic's
  * field. A message without a routing key has the empty topic.
  */
-function lacksTopics(
+function usesOf(
   context: EdgeContext,
   topics: readonly (string | undefined)[],
   fieldAt: (index: number) => string,
-): Refusal | null {
+): Result<readonly Use[]> {
   const exchange = pathExchange(context);
   const nowMs = context.env.now();
   const uses = new Map<string, Use>();
@@ -160,28 +160,37 @@ function lacksTopics(
     }
     uses.set(topic, { target: { exchange, topic }, messages: (use?.messages ?? 0) + 1 });
   }
-  return lacksRate(context, [...uses.values()]);
+  const all = [...uses.values()];
+  return lacksRate(context, all) ?? ok(all);
 }
 
 async function publishRecords(
   context: EdgeContext,
   records: readonly MessageRecord[],
+  uses: readonly Use[],
   mandatory: boolean | undefined,
 ): Promise<Response> {
   const batch = context.env.codec.encode(records, UNSTAMPED, "client");
-  return batch.ok ? publish(context, batch.value, mandatory) : problem(context, batch);
+  return batch.ok ? publish(context, batch.value, uses, mandatory) : problem(context, batch);
 }
 
 async function publish(
   context: EdgeContext,
   batch: Uint8Array,
+  uses: readonly Use[],
   mandatory: boolean | undefined,
 ): Promise<Response> {
+  const charges = rateCharges(context.get("claims"), uses, context.env.now());
   const confirm: Result<RouteConfirm> = await callExchange(context, {
     method: "publish",
     // Subscribers would see every event twice.
     repeatable: false,
-    run: (exchange) => exchange.publish({ batch, ...(mandatory && { mandatory }) }),
+    run: (exchange) =>
+      exchange.publish({
+        batch,
+        ...(mandatory && { mandatory }),
+        ...(charges.length > 0 && { charges }),
+      }),
   });
   if (!confirm.ok) return problem(context, confirm);
   return answer(context, ok(confirm.value), confirm.value.failed.length === 0 ? 201 : 207);

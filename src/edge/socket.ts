@@ -1,6 +1,6 @@
 // Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
-import { allowsName, rateOf, rightsEndMs } from "../routing/grants.ts";
+import { allowsName, queueRate, rightsEndMs } from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -18,13 +18,13 @@ export function socketClaims(context: EdgeContext, queue: string): SocketClaims 
   const nowMs = context.env.now();
   const endMs = rightsEndMs(grants, ["publish", "consume"], queue, nowMs);
   const publish = allowsName(grants, ["publish"], queue, nowMs);
-  const rate = publish ? rateOf(grants, "publish", { name: queue }, nowMs) : null;
+  const { rate } = queueRate(context.get("claims"), queue, nowMs);
   const ends = [expiresMs, endMs].filter((end) => typeof end === "number");
   return {
     subject,
     ...(jti === undefined ? {} : { jti }),
     publish,
-    ...(rate === null ? {} : { publishRatePerSecond: rate }),
+    ...(rate && { publishRate: rate }),
     consume: allowsName(grants, ["consume"], queue, nowMs),
     expiresMs: ends.length === 0 ? null : Math.min(...ends),
   };

@@ -12,6 +12,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { countOf } from "../protocol/runs.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { FanOut } from "./exchange-fan-out.ts";
+import { RateLimits } from "./rate-limits.ts";
 
 /** What the jobs of one turn wait for after its commit. */
 export interface TurnPushes {
@@ -21,6 +22,7 @@ export interface TurnPushes {
 export interface ExchangeMessagesPorts {
   readonly codec: BatchCodec;
   readonly fanOut: FanOut;
+  readonly storage: DurableObjectStorage;
   open(): Exchange | null;
   notFound(): Refusal;
   look<T>(run: (exchange: Exchange, nowMs: number) => Result<T>): Result<T>;
@@ -36,9 +38,11 @@ const DUE_MAX = 50;
 export class ExchangeMessages {
   private readonly ports: ExchangeMessagesPorts;
   private inFlightBytes = 0;
+  private readonly rates: RateLimits;
 
   constructor(ports: ExchangeMessagesPorts) {
     this.ports = ports;
+    this.rates = new RateLimits(ports.storage);
   }
 
   async publish(command: RoutePublishCommand): Promise<Result<RouteConfirm>> {
@@ -47,6 +51,8 @@ export class ExchangeMessages {
     if (this.inFlightBytes + bytes > LIMITS.exchangeInFlightBytesMax) {
       return refuse("exchange_busy", "the exchange waits for its destinations", { retryAfterMs: 1_000 });
     }
+    const tooFast = this.rates.charge(command.charges ?? [], Date.now());
+    if (tooFast) return tooFast;
     this.inFlightBytes += bytes;
     try {
       const planned = await this.ports.inTurn((exchange, nowMs) => exchange.publish(command, nowMs));

@@ -110,6 +110,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     });
     this.messages = new ExchangeMessages({
       codec,
+      storage: ctx.storage,
       fanOut: this.fanOut,
       open,
       notFound,

@@ -17,7 +17,7 @@ import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { readRecord, readText } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
-import { lacksGrant, lacksTopicGrant, type Use } from "../routing/grants.ts";
+import { lacksGrant, lacksTopicGrant, queueRate, rateCharges, type Use } from "../routing/grants.ts";
 import type { HubStore } from "../storage/hub-store.ts";
 import { CallLanes } from "./call-lane.ts";
 import type { LiveSession } from "./live-session.ts";
@@ -73,21 +73,13 @@ export class HubCalls {
     const { ref = null, queue = "" } = frame;
     const scanned = this.ports.codec.scan(batch, "client");
     if (!scanned.ok) return scanned;
-    const refused = this.judgeQueue(live, queue, scanned.value.count);
+    const refused = judgeQueue(live, queue);
     if (refused) return refused;
-    const confirm = await this.queues.add(queue, { batch, ...stampOfFrame(frame) }, batch.length);
+    const command = { batch, ...stampOfFrame(frame), ...rateOf(live, queue) };
+    const confirm = await this.queues.add(queue, command, batch.length);
     if (!confirm.ok) return confirm;
     live.send({ type: "confirm", ref, queue, ...confirm.value });
     return null;
-  }
-
-  private judgeQueue(live: LiveSession, queue: string, count: number): Refusal | null {
-    const nowMs = Date.now();
-    const { claims } = live.session;
-    return (
-      lacksGrant(claims, ["publish"], queue, nowMs) ??
-      live.charge([{ target: { name: queue }, messages: count }], nowMs)
-    );
   }
 
   private async publishToExchange(
@@ -96,17 +88,22 @@ export class HubCalls {
     exchange: string,
     batch: Uint8Array,
   ): Promise<Refusal | null> {
-    const refused = this.judgeTopics(live, exchange, batch);
-    if (refused) return refused;
+    const charges = this.judgeTopics(live, exchange, batch);
+    if (!charges.ok) return charges;
     const { ref = null, mandatory = false } = frame;
-    const confirm = await this.exchanges.add(exchange, { batch, mandatory }, batch.length);
+    const command = { batch, mandatory, charges: charges.value };
+    const confirm = await this.exchanges.add(exchange, command, batch.length);
     if (!confirm.ok) return confirm;
     live.send({ type: "routed", ref, exchange, ...confirm.value });
     return null;
   }
 
-  /** Every topic must be granted, and each grant's rate must take its messages. */
-  private judgeTopics(live: LiveSession, exchange: string, batch: Uint8Array): Refusal | null {
+  /** Every topic must be granted. What is charged for them. */
+  private judgeTopics(
+    live: LiveSession,
+    exchange: string,
+    batch: Uint8Array,
+  ): Result<NonNullable<RoutePublishCommand["charges"]>> {
     const scanned = this.ports.codec.scan(batch, "client");
     if (!scanned.ok) return scanned;
     const table = scanned.value;
@@ -123,7 +120,7 @@ export class HubCalls {
       if (lacking) return lacking;
       uses.push({ target: { exchange, topic }, messages });
     }
-    return live.charge(uses, nowMs);
+    return ok(rateCharges(claims, uses, nowMs));
   }
 
   /** The one message of a call or a reply. */
@@ -145,7 +142,7 @@ export class HubCalls {
     const misplaced = DECIDED_BY_CALLS.find((field) => record.value[field] !== undefined);
     if (misplaced !== undefined)
       return refuse("bad_request", `${misplaced}: is not for a call, which decides it`);
-    const refused = this.judgeQueue(live, queue, 1);
+    const refused = judgeQueue(live, queue);
     if (refused) return refused;
     const { id, secret, callsUntilMs } = live.session;
     const deadlineMs = Date.now() + timeoutMs;
@@ -162,7 +159,7 @@ export class HubCalls {
     if (!batch.ok) return batch;
     const confirm = await this.queues.add(
       queue,
-      { batch: batch.value, needsConsumer: true },
+      { batch: batch.value, needsConsumer: true, ...rateOf(live, queue) },
       batch.value.length,
     );
     if (confirm.ok) return null;
@@ -204,11 +201,12 @@ export class HubCalls {
   private async replyToQueue(live: LiveSession, { to, batch, error }: ReplyCommand): Promise<Refusal | null> {
     const name = parseName("to", to);
     if (!name.ok) return name;
-    const refused = this.judgeQueue(live, to, 1);
+    const refused = judgeQueue(live, to);
     if (refused) return refused;
     const marked = error === undefined ? ok(batch) : this.withError(batch, error);
     if (!marked.ok) return marked;
-    const confirm = await this.queues.add(to, { batch: marked.value }, marked.value.length);
+    const command = { batch: marked.value, ...rateOf(live, to) };
+    const confirm = await this.queues.add(to, command, marked.value.length);
     return confirm.ok ? null : confirm;
   }
 
@@ -270,4 +268,13 @@ export class HubCalls {
     }
     store.remove(live.id);
   }
+}
+
+function judgeQueue({ session }: LiveSession, queue: string): Refusal | null {
+  return lacksGrant(session.claims, ["publish"], queue, Date.now());
+}
+
+/** What the queue charges it to. */
+function rateOf({ session: { claims } }: LiveSession, queue: string): Pick<PublishCommand, "rate"> {
+  return queueRate(claims, queue, Date.now());
 }

@@ -1,16 +1,14 @@
 /**
  * A session with its socket. What must outlive hibernation is the `Session`, kept in the socket's attachment; the rest
- * may be lost with the instance: what was sent and not seen counts as seen, buckets are full again.
+ * may be lost with the instance: what was sent and not seen counts as seen.
  */
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
-import { refuse, type Refusal } from "../protocol/result.ts";
+import type { Refusal } from "../protocol/result.ts";
 import type { SessionServerFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
 import type { EventFrames } from "../hub/event-frames.ts";
 import { Flow } from "../hub/flow.ts";
 import type { Session } from "../hub/session.ts";
-import { chargesOf, type Use } from "../routing/grants.ts";
-import { TokenBucket } from "../routing/rate.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
 
 /** An event that a slow session gets later: its JSON, or a whole binary frame. It holds on to no batch. */
@@ -40,7 +38,6 @@ export class LiveSession {
   readonly flow: Flow<KeptEvent>;
   /** By exchange and pattern. */
   readonly pending = new Map<string, PendingReplay>();
-  private readonly buckets = new Map<string, TokenBucket>();
   private current: Session;
   private isOver = false;
 
@@ -90,22 +87,6 @@ export class LiveSession {
 
   close(code: number, reason: string): void {
     closeSocket(this.socket, code, reason);
-  }
-
-  /** Takes from the buckets of the grants that limit this. Null: granted. */
-  charge(uses: readonly Use[], nowMs: number): Refusal | null {
-    for (const [grant, count] of chargesOf(this.session.claims.grants, "publish", uses, nowMs)) {
-      const ratePerSecond = grant.ratePerSecond ?? Infinity;
-      const key = JSON.stringify(grant);
-      const bucket = this.buckets.get(key) ?? new TokenBucket(ratePerSecond, nowMs);
-      this.buckets.set(key, bucket);
-      const taken = bucket.take(count, nowMs);
-      if (taken.ok) continue;
-      const { retryAfterMs } = taken;
-      const detail = `token: may publish ${ratePerSecond} messages a second here`;
-      return refuse("rate_limited", detail, { ratePerSecond, retryAfterMs });
-    }
-    return null;
   }
 }
 

@@ -27,7 +27,6 @@ import {
   type SocketConsumer,
   type SocketState,
 } from "./queue-socket.ts";
-import { SocketRates } from "./socket-rates.ts";
 import type { SocketTokens } from "./socket-tokens.ts";
 import { SocketWatch } from "./socket-watch.ts";
 
@@ -61,7 +60,6 @@ export class QueueSockets {
   /** Those of them that are consumers: the only ones a turn has to look at. */
   private readonly consuming = new Map<number, WebSocket>();
   private readonly watch: SocketWatch;
-  private readonly rates = new SocketRates();
   private leaving: WebSocket | null = null;
 
   constructor(ctx: DurableObjectState, ports: QueueSocketsPorts) {
@@ -189,9 +187,9 @@ export class QueueSockets {
       return refuse("forbidden", "publish: the token does not allow it on this queue");
     const batch = batchOfFrame(this.codec, frame, payload);
     if (!batch.ok) return batch;
-    const tooFast = this.rates.lacks(socket, state.claims, batch.value, Date.now());
-    if (tooFast) return tooFast;
-    const confirm = await this.turn.publish({ batch: batch.value, ...stampOfFrame(frame, part) });
+    const { publishRate: rate } = state.claims;
+    const command = { batch: batch.value, ...stampOfFrame(frame, part), ...(rate && { rate }) };
+    const confirm = await this.turn.publish(command);
     // Said here, not by the caller, so that answers stay in the order of the publishes.
     if (!confirm.ok) {
       sendRefusal(socket, ref, confirm);

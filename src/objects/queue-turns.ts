@@ -24,6 +24,7 @@ import { Outbound } from "./outbound.ts";
 import { hubOf } from "./peers.ts";
 import { QueueCatalogue } from "./queue-catalogue.ts";
 import { QueueSockets } from "./queue-sockets.ts";
+import { RateLimits } from "./rate-limits.ts";
 import { RemoteConsumers } from "./remote-consumers.ts";
 import { SocketTokens } from "./socket-tokens.ts";
 
@@ -49,6 +50,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
   /** Of all that the turn may store. */
   protected gathered = new Gathered();
   private readonly sql: Sql;
+  private readonly rates: RateLimits;
   /** Null until the first call after a wake, and after a transition that threw. */
   private queue: Queue | null = null;
 
@@ -57,6 +59,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
     migrate(ctx.storage.sql, QUEUE_MIGRATIONS);
     this.sql = new Sql(ctx.storage.sql, SELDOM_USED_TABLES);
     this.stores = new SqlQueueStores(this.sql);
+    this.rates = new RateLimits(ctx.storage);
     this.group = new GroupCommit((run) => this.flush(run));
     this.catalogue = new QueueCatalogue(env, this.name);
     const { namespace, queue } = this.catalogue;
@@ -187,8 +190,16 @@ export abstract class QueueTurns extends DurableObject<Env> {
   }
 
   async publishAll(commands: readonly PublishCommand[]): Promise<Result<PublishConfirm>[]> {
+    const queue = this.open();
+    if (!queue) return commands.map(() => this.notFound());
+    // Who knows too few partitions comes again, and is charged then.
+    const isStale = ({ known = 1 }: PublishCommand): boolean => queue.refuseLayout(known) !== null;
+    if (commands.some(isStale)) return this.gather(commands);
+    return this.rates.guard(commands, Date.now(), (allowed) => this.gather(allowed));
+  }
+
+  private gather(commands: readonly PublishCommand[]): Promise<Result<PublishConfirm>[]> {
     const refuseAll = (): Refusal[] => commands.map(() => this.notFound());
-    if (!this.open()) return refuseAll();
     const { gathered } = this;
     const from = gathered.commands.length;
     for (const command of commands) {

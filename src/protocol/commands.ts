@@ -18,6 +18,13 @@ export interface ProducerStamp {
   readonly span?: number;
 }
 
+/** What a publish is charged to, at the object that it is for. */
+export interface RateCharge {
+  /** The token and the grant that it publishes under. */
+  readonly bucket: string;
+  readonly ratePerSecond: number;
+}
+
 export interface PublishCommand {
   /** A batch (PROTOCOL §2). All of it is accepted or none; duplicates are left out and answered. */
   readonly batch: Uint8Array;
@@ -36,6 +43,8 @@ export interface PublishCommand {
    * limit is on body and attributes together says so.
    */
   readonly bodyBytes?: number;
+  /** Absent: as fast as it goes. */
+  readonly rate?: RateCharge;
 }
 
 export interface PublishConfirm {

@@ -86,6 +86,8 @@ export const LIMITS = {
   secretBytesMin: 32,
   /** How long a revoked token may still be taken: each isolate of the edge asks for the list this often. */
   revocationLagMs: 10_000,
+  /** Buckets of rates that a queue or an exchange remembers; those that are full are forgotten first. */
+  rateBucketsMax: 4_096,
   /** Revoked tokens a namespace remembers; those that have run out are forgotten. */
   revokedMax: 10_000,
   /** Exchanges in a namespace; its quota may be lower. */

@@ -10,6 +10,7 @@ import type {
   PublishConfirm,
   PurgeOptions,
   QueueInfo,
+  RateCharge,
   ReceiveCommand,
   RedriveCommand,
   RedriveStatus,
@@ -233,7 +234,7 @@ export interface Grant {
    */
   readonly pattern: string;
   readonly exchange?: string;
-  /** Messages a second under this grant, for each connection and each part of the edge. Absent: no limit. */
+  /** Messages a second under this grant, at each queue and exchange. Absent: no limit. */
   readonly ratePerSecond?: number;
   /** When this grant ends before its token, in ms since 1970. */
   readonly expiresMs?: number;
@@ -248,8 +249,8 @@ export interface SocketClaims {
   /** Of a token that can be revoked. */
   readonly jti?: string;
   readonly publish: boolean;
-  /** Messages a second over this socket; absent: no limit. */
-  readonly publishRatePerSecond?: number;
+  /** What its publishes are charged to; absent: no limit. */
+  readonly publishRate?: RateCharge;
   readonly consume: boolean;
   readonly expiresMs: number | null;
 }

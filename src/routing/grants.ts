@@ -5,6 +5,7 @@
  * taken as words between dots, and over the topics of every exchange. A grant with `exchange` is over the topics of that
  * exchange and over no name at all. A grant may end before its token does, so every question has a time.
  */
+import type { RateCharge } from "../protocol/commands.ts";
 import type { Binding } from "../protocol/exchange-commands.ts";
 import type { ExchangeKind } from "../protocol/exchange-config.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
@@ -216,6 +217,32 @@ export function rateOf(
 export interface Use {
   readonly target: GrantTarget;
   readonly messages: number;
+}
+
+/** The bucket of a token and a grant of it. A token that is issued anew without a `jti` has the same. */
+export function bucketOf({ subject, jti }: Claims, { expiresMs: _end, ...grant }: Grant): string {
+  return JSON.stringify([jti ?? null, subject, grant]);
+}
+
+/** What a publish is charged to at its target; nothing where no rate limits it. */
+export function rateCharges(
+  claims: Claims,
+  uses: readonly Use[],
+  nowMs: number,
+): (RateCharge & { readonly messages: number })[] {
+  if (claims.grants.every((grant) => grant.ratePerSecond === undefined)) return [];
+  return [...chargesOf(claims.grants, "publish", uses, nowMs)].map(([grant, messages]) => ({
+    bucket: bucketOf(claims, grant),
+    ratePerSecond: grant.ratePerSecond ?? Infinity,
+    messages,
+  }));
+}
+
+/** The same for a queue, whose messages are all charged alike. */
+export function queueRate(claims: Claims, queue: string, nowMs: number): { readonly rate?: RateCharge } {
+  const [charge] = rateCharges(claims, [{ target: { name: queue }, messages: 1 }], nowMs);
+  if (charge === undefined) return {};
+  return { rate: { bucket: charge.bucket, ratePerSecond: charge.ratePerSecond } };
 }
 
 /** Which grants' rates are charged, and with how many messages: of several that allow a message, the fastest. */

@@ -10,7 +10,7 @@ export type Taken = { readonly ok: true } | { readonly ok: false; readonly retry
 const SLACK = 1e-6;
 
 export class TokenBucket {
-  private readonly ratePerSecond: number;
+  readonly ratePerSecond: number;
   private readonly capacity: number;
   /** Below zero after more was taken at one time than the bucket holds. */
   private tokens: number;
@@ -22,6 +22,24 @@ export class TokenBucket {
     this.capacity = Math.max(1, ratePerSecond);
     this.tokens = this.capacity;
     this.filledMs = nowMs;
+  }
+
+  /** One that owes, and will have paid at that time. */
+  static owing(ratePerSecond: number, paidMs: number, nowMs: number): TokenBucket {
+    const bucket = new TokenBucket(ratePerSecond, nowMs);
+    bucket.tokens = (-ratePerSecond * (paidMs - nowMs)) / 1_000;
+    return bucket;
+  }
+
+  /** When it owes nothing, as things stand. */
+  paidMs(nowMs: number): number {
+    this.fill(nowMs);
+    return nowMs + Math.max(0, Math.ceil((-this.tokens / this.ratePerSecond) * 1_000));
+  }
+
+  isFull(nowMs: number): boolean {
+    this.fill(nowMs);
+    return this.tokens >= this.capacity;
   }
 
   /**

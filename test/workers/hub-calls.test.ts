@@ -201,9 +201,10 @@ describe("the rate of a grant", () => {
       { verb: "publish", pattern: "free" },
       { verb: "publish", pattern: "a.*", exchange: "e", ratePerSecond: 1 },
     ] as const;
-    const [session, other] = [
+    const [session, same, other] = [
       await TestSession.open({ claims: { grants } }),
       await TestSession.open({ claims: { grants } }),
+      await TestSession.open({ claims: { grants, subject: "another" } }),
     ];
     const messages = [{ body: "x" }];
     const toQueue = { type: "publish", queue: "q", messages } as const;
@@ -217,7 +218,8 @@ describe("the rate of a grant", () => {
     expect(await session.ask(toQueue, "error")).toMatchObject(limited(2, 500));
     call(session, 1);
     expect((await session.next("error")).head).toMatchObject(limited(2, 500));
-    // Another queue, another grant, another session: each has its own.
+    expect(await same.ask(toQueue, "error")).toMatchObject(limited(2, 500));
+    // Another queue, another grant, another token: each has its own.
     await session.ask({ ...toQueue, queue: "free" }, "confirm");
     await session.ask(topics("a.b"), "routed");
     expect(await session.ask(topics("a.c"), "error")).toMatchObject(limited(1, 1_000));

@@ -257,12 +257,50 @@ describe("a socket", () => {
 
   it("publishes no faster than its token may", async () => {
     const stub = await declare("rate");
-    const socket = await TestSocket.open(stub, { publishRatePerSecond: 2 });
+    const publishRate = { bucket: "t", ratePerSecond: 2 };
+    const socket = await TestSocket.open(stub, { publishRate });
     socket.send({ type: "publish", ref: 1, messages: [{ body: "a" }, { body: "b" }] });
     expect((await socket.next("confirm")).head).toMatchObject({ ref: 1 });
     socket.send({ type: "publish", ref: 2, messages: [{ body: "c" }] });
     expect((await socket.next("error")).head).toMatchObject({ ref: 2, code: "rate_limited" });
     expect(must(await stub.inspect()).counts.ready).toBe(2);
+  });
+
+  it("finds its token's bucket as another socket, and HTTP, have left it", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("shared-rate");
+    const rate = { bucket: "t", ratePerSecond: 1 };
+    for (let i = 0; i < 3; i++) {
+      const socket = await TestSocket.open(stub, { publishRate: rate });
+      socket.send({ type: "publish", ref: i, messages: [{ body: `${i}` }] });
+      const { head } = await socket.any();
+      expect([head.type, i]).toEqual([i === 0 ? "confirm" : "error", i]);
+      socket.close();
+    }
+    expect(await stub.publish({ batch: batchOf("http"), rate })).toMatchObject({ code: "rate_limited" });
+    const [mine, others] = await stub.publishAll([
+      { batch: batchOf("mine"), rate },
+      { batch: batchOf("others"), rate: { ...rate, bucket: "u" } },
+    ]);
+    expect([mine, others]).toMatchObject([{ code: "rate_limited" }, { ok: true }]);
+    vi.setSystemTime(Date.now() + 1_000);
+    must(await stub.publish({ batch: batchOf("paid"), rate }));
+    expect(must(await stub.inspect()).counts.ready).toBe(3);
+  });
+
+  it("pays off a large batch though the queue sleeps meanwhile", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("debt");
+    const rate = { bucket: "t", ratePerSecond: 1 };
+    must(await stub.publish({ batch: batchOf(...Array.from({ length: 100 }, String)), rate }));
+    await evictDurableObject(stub);
+    vi.setSystemTime(Date.now() + 50_000);
+    expect(await stub.publish({ batch: batchOf("too soon"), rate })).toMatchObject({
+      code: "rate_limited",
+      facts: { retryAfterMs: 50_000 },
+    });
+    vi.setSystemTime(Date.now() + 50_000);
+    must(await stub.publish({ batch: batchOf("paid"), rate }));
   });
 
   it("does only what its token grants", async () => {
