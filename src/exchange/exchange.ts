@@ -28,7 +28,8 @@ import { explain } from "../routing/explain.ts";
 import { Bindings } from "./bindings.ts";
 import { configOf, refuseChanges } from "./config-rules.ts";
 import { drawEpoch, openContext, openEvents, type ExchangeContext, type ExchangeParts } from "./context.ts";
-import { firstDue, hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
+import { firstDue, isHeld, takeKnown, type Due, type QueueShares, type Ways } from "./due.ts";
+import { hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
 import { isNumbered, type Turn } from "./history.ts";
 import { countOf, runsOf } from "../protocol/runs.ts";
 import { IndexSet } from "./indexes.ts";
@@ -37,9 +38,9 @@ import { replay } from "./replay.ts";
 import { markSharedBodies } from "./shared-bodies.ts";
 import { shareOf } from "../protocol/runs.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
-import { postpone } from "../queue/outgoing.ts";
+import { dueTargets, movesTo, postpone } from "../queue/outgoing.ts";
 import type { OutboxRow } from "../queue/stores.ts";
-import type { DelayedBatch, ExchangeStores, HubLease, StoredExchange } from "./stores.ts";
+import type { ExchangeStores, HubLease, StoredExchange } from "./stores.ts";
 
 /** What a publish comes to before queues are called. */
 export interface PublishPlan {
@@ -49,8 +50,6 @@ export interface PublishPlan {
   readonly delayed: readonly SequenceRun[];
   readonly step: RouteStep;
 }
-
-export type QueueShares = readonly { readonly queue: string; readonly messages: readonly SequenceRun[] }[];
 
 export class Exchange {
   private readonly context: ExchangeContext;
@@ -250,22 +249,22 @@ export class Exchange {
     return ok(undefined);
   }
 
-  firstDue(nowMs: number): DelayedBatch | null {
+  firstDue(nowMs: number): Due | null {
     return firstDue(this.context, nowMs);
   }
 
-  /** Delayed messages that are due, once all their ways are known. */
-  takeDue(row: DelayedBatch, scanned: Scanned, shares: QueueShares, nowMs: number): void {
-    this.stores.delayed.remove(row);
-    this.send(scanned, shares, row.mustRoute, nowMs);
-    // Dead letters became events when they came.
-    if (!row.mustRoute) this.turn.push(scanned);
+  isHeld(due: Due): boolean {
+    return isHeld(this.context, due);
   }
 
-  /** What is due could not be told its ways: it is tried again later. */
-  postponeDue(row: DelayedBatch, nowMs: number): void {
-    this.stores.delayed.remove(row);
-    this.stores.delayed.put({ ...row, dueMs: nowMs + 5_000 });
+  /** Held messages that are due, once their ways are known. What can't be told its ways is tried again later. */
+  takeDue(due: Due, ways: Ways, nowMs: number): void {
+    const going = takeKnown(this.context, due, ways, nowMs);
+    if (going === null) return;
+    const scanned = this.rescan(going.batch);
+    this.send(scanned, going.shares, due.mustRoute, nowMs);
+    // Dead letters became events when they came.
+    if (!due.mustRoute) this.turn.push(scanned);
   }
 
   private send({ batch, table }: Scanned, shares: QueueShares, mustRoute: boolean, nowMs: number): void {
@@ -305,16 +304,22 @@ export class Exchange {
     return moveSender({ exchange }, origin);
   }
 
-  nextMove(nowMs: number): OutboxRow | null {
-    return this.stores.outbox.firstOutbox(nowMs);
+  dueTargets(nowMs: number): string[] {
+    return dueTargets(this.stores.outbox, nowMs);
   }
 
-  moved(number: number): void {
-    this.stores.outbox.removeOutbox(number);
+  movesTo(target: string, nowMs: number): OutboxRow[] {
+    return movesTo(this.stores.outbox, target, nowMs);
   }
 
-  moveFailed(row: Move, nowMs: number): void {
+  /** The target has this move and all before it. */
+  moved({ target, number }: Move): void {
+    this.stores.outbox.removeOutboxTo(target, number);
+  }
+
+  moveFailed(row: Move, nowMs: number): boolean {
     postpone(this.stores.outbox, row, nowMs);
+    return false;
   }
 
   // Subscribers

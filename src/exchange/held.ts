@@ -11,7 +11,6 @@ import { refuse, type Refusal } from "../protocol/result.ts";
 import type { ExchangeContext } from "./context.ts";
 import { countOf, indexesOf, runsOf } from "../protocol/runs.ts";
 import { shareOf } from "../protocol/runs.ts";
-import type { DelayedBatch } from "./stores.ts";
 
 /** The messages of a batch on a delay (a delay of 0 is none), and the others. */
 export function splitDelayed(table: RecordTable): { delayed: SequenceRun[]; others: SequenceRun[] } {
@@ -87,10 +86,6 @@ export function lacksRoom(exchange: ExchangeContext, batchBytes: number): Refusa
     "exchange_busy",
     `delayMs: the exchange holds its ${LIMITS.delayedBytesMax} bytes of delayed messages`,
   );
-}
-
-export function firstDue(exchange: ExchangeContext, nowMs: number): DelayedBatch | null {
-  return exchange.stores.delayed.firstDue(nowMs);
 }
 
 /** Puts each queue's share of a batch into the outbox. */

@@ -4,7 +4,7 @@
  */
 import type { BindingView } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
-import type { WorkStore } from "../queue/stores.ts";
+import type { OutboxStore } from "../queue/stores.ts";
 
 export interface StoredExchange {
   readonly exchange: string;
@@ -102,10 +102,15 @@ export interface DelayedBatch {
   readonly batch: Uint8Array;
 }
 
+/** A row without its batch. */
+export type DelayedHead = Pick<DelayedBatch, "count" | "mustRoute"> & { readonly bytes: number };
+
 export interface DelayedStore {
   put(row: DelayedBatch): void;
   has(row: Pick<DelayedBatch, "dueMs" | "number">): boolean;
-  firstDue(nowMs: number): DelayedBatch | null;
+  /** What is due, in the order of due time and number. */
+  dueHeads(nowMs: number, limit: number): DelayedHead[];
+  firstDue(nowMs: number, limit: number): DelayedBatch[];
   nextDueMs(): number | null;
   remove(row: DelayedBatch): void;
   totals(): { count: number; bytes: number };
@@ -137,8 +142,3 @@ export interface ExchangeStores {
   readonly inbound: InboundStore;
   readonly outbox: OutboxStore;
 }
-
-export type OutboxStore = Pick<
-  WorkStore,
-  "putOutbox" | "firstOutbox" | "nextOutboxMs" | "outboxCount" | "delayOutbox" | "removeOutbox"
->;

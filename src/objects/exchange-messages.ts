@@ -3,12 +3,14 @@
  * what was held until it was due.
  */
 import { ConfirmBuilder } from "../exchange/confirm.ts";
-import type { Exchange, PublishPlan, QueueShares } from "../exchange/exchange.ts";
+import type { Due, QueueShares, Ways } from "../exchange/due.ts";
+import type { Exchange, PublishPlan } from "../exchange/exchange.ts";
 import { shareOf } from "../protocol/runs.ts";
 import type { Scanned } from "../exchange/step.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { RouteConfirm, RoutePublishCommand, RouteStep } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
+import type { MoveBatch, MovedCommand, MovesTaken } from "../protocol/move-target.ts";
 import { countOf } from "../protocol/runs.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { FanOut } from "./exchange-fan-out.ts";
@@ -32,7 +34,7 @@ export interface ExchangeMessagesPorts {
   ): Promise<Refusal | { ok: true; value: T; turn: TurnPushes }>;
 }
 
-/** Delayed batches routed in one alarm; the next alarm goes on. */
+/** Batches of what is due that are routed in one alarm; the next alarm goes on. */
 const DUE_MAX = 50;
 
 export class ExchangeMessages {
@@ -95,17 +97,24 @@ export class ExchangeMessages {
     return ok(step.value);
   }
 
-  async acceptMoved(command: {
-    from: string;
-    number: number;
-    batch: Uint8Array;
-  }): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    const { from, number, batch } = command;
+  /** One after the other, so that they lie in their order wherever they go; up to the first that is refused. */
+  async acceptMoves({ from, moves }: MovedCommand): Promise<Result<MovesTaken>> {
+    let accepted = 0;
+    for (const [done, move] of moves.entries()) {
+      const taken = await this.acceptMove(from, move);
+      if (!taken.ok) return done === 0 ? taken : ok({ accepted, done });
+      accepted += taken.value;
+    }
+    return ok({ accepted, done: moves.length });
+  }
+
+  /** How many messages it brought; none where it was taken before. */
+  private async acceptMove(from: string, { number, batch }: MoveBatch): Promise<Result<number>> {
     const looked = this.ports.look((exchange) =>
       exchange.hasMoved(from, number) ? ok(null) : exchange.look(batch),
     );
     if (!looked.ok) return looked;
-    if (looked.value === null) return ok({ accepted: 0, isDone: true });
+    if (looked.value === null) return ok(0);
     const { scanned, step } = looked.value;
     const shares = await this.sharesOf(scanned, step, false);
     if (!shares.ok) return shares;
@@ -114,7 +123,7 @@ export class ExchangeMessages {
     );
     if (!taken.ok) return taken;
     await taken.turn.done;
-    return ok({ accepted: scanned.table.count, isDone: true });
+    return ok(scanned.table.count);
   }
 
   /** All queues that a held batch goes to; a refusal when an exchange on the way can't say. */
@@ -131,20 +140,25 @@ export class ExchangeMessages {
   /** False when nothing is due. */
   private async routeDue(): Promise<boolean> {
     const exchange = this.ports.open();
-    const row = exchange?.firstDue(Date.now());
-    if (!exchange || !row) return false;
-    const looked = exchange.look(row.batch);
-    const shares = looked.ok
-      ? await this.sharesOf(looked.value.scanned, looked.value.step, row.mustRoute)
-      : looked;
+    const due = exchange?.firstDue(Date.now());
+    if (!exchange || !due) return false;
+    const ways = await this.waysOf(exchange, due);
     const done = await this.ports.inTurn((current, nowMs) => {
       // Another alarm may have been faster, and the exchange may be another one by now.
-      if (current.firstDue(nowMs)?.number !== row.number || current !== exchange) return ok(undefined);
-      if (looked.ok && shares.ok) current.takeDue(row, looked.value.scanned, shares.value, nowMs);
-      else current.postponeDue(row, nowMs);
+      if (current === exchange && current.isHeld(due)) current.takeDue(due, ways, nowMs);
       return ok(undefined);
     });
     if (done.ok) await done.turn.done;
     return done.ok;
+  }
+
+  private async waysOf(exchange: Exchange, due: Due): Promise<Ways> {
+    const looked = exchange.look(due.batch);
+    // It was written by this exchange, so it can be read; if not, it does not stop all that comes after it.
+    if (!looked.ok) return { shares: [], failed: [[0, countOf(due.rows.map(({ count }) => [0, count]))]] };
+    const { scanned, step } = looked.value;
+    const resolution = await this.ports.fanOut.resolve(scanned, step, due.mustRoute);
+    const failed = resolution.failed.filter(({ code }) => code !== "unroutable");
+    return { shares: resolution.shares(), failed: failed.flatMap(({ messages }) => messages) };
   }
 }

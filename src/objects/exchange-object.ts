@@ -29,6 +29,7 @@ import type {
 } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import type { Attachment, ExchangeApi } from "../protocol/exchange-rpc.ts";
+import type { MovedCommand, MovesTaken } from "../protocol/move-target.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import { GrowingMatcher } from "../routing/growing-matcher.ts";
@@ -192,12 +193,8 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     return this.messages.step(batch, options);
   }
 
-  async acceptMoved(command: {
-    from: string;
-    number: number;
-    batch: Uint8Array;
-  }): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    return this.messages.acceptMoved(command);
+  async acceptMoves(command: MovedCommand): Promise<Result<MovesTaken>> {
+    return this.messages.acceptMoves(command);
   }
 
   // Subscribers

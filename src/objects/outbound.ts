@@ -9,12 +9,16 @@ import { readMoveTarget, type Move } from "../protocol/move-target.ts";
 import type { WorkStore } from "../queue/stores.ts";
 import { exchangeOf, queueOf } from "./peers.ts";
 
-/** Outbox rows carried in one alarm; the next alarm goes on. */
-const MOVES_MAX = 50;
+/** Calls to one target in one alarm; the next alarm goes on. */
+const CALLS_MAX = 50;
 /** Bodies that one call to the bucket deletes. */
 const GARBAGE_MAX = 1_000;
 
-type Arrival = "taken" | "not_taken" | "target_gone";
+interface Arrival {
+  /** Moves, from the first on, that the target has. */
+  readonly done: number;
+  readonly isTargetGone: boolean;
+}
 
 const GONE: readonly ErrorCode[] = ["queue_not_found", "exchange_not_found"];
 
@@ -22,11 +26,17 @@ const GONE: readonly ErrorCode[] = ["queue_not_found", "exchange_not_found"];
 export interface Sender {
   /** How its targets know it: moveSender(). */
   readonly sender: string;
-  /** The first move that is due, in order for each target. */
-  nextMove(nowMs: number): Move | null;
-  moved(number: number): void;
-  /** The target could not take it: later again. `isTargetGone`: there is no such queue or exchange. */
-  moveFailed(move: Move, nowMs: number, isTargetGone: boolean): void;
+  /** Targets that moves wait for and that may be called now. */
+  dueTargets(nowMs: number): string[];
+  /** A target's first moves, as many as one call carries. */
+  movesTo(target: string, nowMs: number): Move[];
+  /** The target has this move and all before it. */
+  moved(last: Move): void;
+  /**
+   * The target could not take it: later again. `isTargetGone`: there is no such queue or exchange; then whether the move
+   * was led elsewhere.
+   */
+  moveFailed(move: Move, nowMs: number, isTargetGone: boolean): boolean;
 }
 
 export interface OutboundPorts {
@@ -47,21 +57,29 @@ export class Outbound {
     this.ports = ports;
   }
 
+  /** Each target is called on its own, so that one that is slow to answer holds up no other. */
   async carryMoves(): Promise<void> {
-    for (let i = 0; i < MOVES_MAX; i++) {
+    const targets = this.ports.open()?.dueTargets(Date.now()) ?? [];
+    await Promise.all(targets.map((target) => this.carryTo(target)));
+  }
+
+  private async carryTo(target: string): Promise<void> {
+    for (let i = 0; i < CALLS_MAX; i++) {
       const sender = this.ports.open();
-      const move = sender?.nextMove(Date.now());
-      if (!sender || !move) return;
-      const arrival = await this.carry(sender.sender, move);
+      const moves = sender?.movesTo(target, Date.now()) ?? [];
+      if (!sender || moves.length === 0) return;
+      const { done, isTargetGone } = await this.carry(sender.sender, target, moves);
       await this.ports.inTurn(() => {
-        if (arrival === "taken") this.ports.open()?.moved(move.number);
-        else this.ports.open()?.moveFailed(move, Date.now(), arrival === "target_gone");
+        const current = this.ports.open();
+        if (done > 0) current?.moved(moves[done - 1]!);
+        for (const move of moves.slice(done)) if (!current?.moveFailed(move, Date.now(), isTargetGone)) break;
       });
+      if (done < moves.length) return;
     }
   }
 
   /** Any refusal, `unroutable` too, leaves the move with its sender: seen, and tried again. */
-  private async carry(from: string, { number, target, batch }: Move): Promise<Arrival> {
+  private async carry(from: string, target: string, moves: readonly Move[]): Promise<Arrival> {
     const { env, namespace } = this.ports;
     const destination = readMoveTarget(target);
     try {
@@ -69,12 +87,13 @@ export class Outbound {
         "queue" in destination
           ? queueOf(env, namespace, destination.queue)
           : exchangeOf(env, namespace, destination.exchange);
-      const answer = await stub.acceptMoved({ from, number, batch });
-      if (answer.ok) return answer.value.isDone ? "taken" : "not_taken";
-      return GONE.includes(answer.code) ? "target_gone" : "not_taken";
+      const sent = moves.map(({ number, batch }) => ({ number, batch }));
+      const answer = await stub.acceptMoves({ from, moves: sent });
+      if (answer.ok) return { done: answer.value.done, isTargetGone: false };
+      return { done: 0, isTargetGone: GONE.includes(answer.code) };
     } catch (error) {
-      console.error("a move was not taken", { namespace, from, target, error: String(error) });
-      return "not_taken";
+      console.error("moves were not taken", { namespace, from, target, error: String(error) });
+      return { done: 0, isTargetGone: false };
     }
   }
 

@@ -19,11 +19,11 @@ import type {
   SettlementResult,
 } from "../protocol/commands.ts";
 import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
+import type { MovedCommand, MovesTaken } from "../protocol/move-target.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
   PARTITIONS_HEADER,
-  type MovedCommand,
   type PartitionApi,
   type PartitionSetup,
   type QueueLayout,
@@ -178,12 +178,9 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     return this.whenDeclared((queue, nowMs) => queue.resumeKey(key, action, nowMs), known);
   }
 
-  async acceptMoved(
-    { from, number, batch }: MovedCommand,
-    known = 1,
-  ): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    this.gathered.bytes += batch.byteLength;
-    return this.whenDeclared((queue, nowMs) => queue.acceptMoved(from, number, batch, nowMs), known);
+  async acceptMoves({ from, moves }: MovedCommand, known = 1): Promise<Result<MovesTaken>> {
+    for (const { batch } of moves) this.gathered.bytes += batch.byteLength;
+    return this.whenDeclared((queue, nowMs) => queue.acceptMoves(from, moves, nowMs), known);
   }
 
   // Consumers on hubs

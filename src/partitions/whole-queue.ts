@@ -19,6 +19,7 @@ import type {
   Settlement,
   SettlementResult,
 } from "../protocol/commands.ts";
+import type { MoveBatch, MovedCommand, MovesTaken } from "../protocol/move-target.ts";
 import { NAME_PATTERN } from "../protocol/names.ts";
 import { ownerOf, partitionOfLease } from "../protocol/partitions.ts";
 import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
@@ -27,7 +28,6 @@ import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
   PARTITIONS_HEADER,
-  type MovedCommand,
   type QueueApi,
   type QueueLayout,
   type RemoteConsumer,
@@ -139,29 +139,49 @@ export class WholeQueue implements QueueApi {
     for (const part of parts) publishing.take(part, answerOf.get(part)!);
   }
 
-  async acceptMoved(command: MovedCommand): Promise<Result<{ accepted: number; isDone: boolean }>> {
-    const { from, number, batch } = command;
-    return this.parts.under(async (layout) => {
-      const { partitions } = layout;
-      if (partitions === 1) return this.parts.head.acceptMoved(command);
-      const scanned = this.ports.codec.scan(batch, "broker");
-      if (!scanned.ok) return scanned;
-      // Split another way, a batch that was taken in part can't be gone on with: under each layout it is another's.
-      const sender = `${from}@${partitions}`;
-      const even = ownerOf(hashText(`${from}:${number}`), partitions);
-      const parts = splitBatch(this.ports.codec, batch, scanned.value, { layout, even });
-      const moves = parts.map(({ partition, batch: own }) =>
-        this.ports.part(partition).acceptMoved({ from: sender, number, batch: own }, partitions),
-      );
-      let accepted = 0;
-      let isDone = true;
-      for (const answer of await Promise.all(moves)) {
+  async acceptMoves({ from, moves }: MovedCommand): Promise<Result<MovesTaken>> {
+    let accepted = 0;
+    let done = 0;
+    const taken = await this.parts.under(async (layout): Promise<Result<null>> => {
+      while (done < moves.length) {
+        // What lies on several objects goes move by move: under a new layout one that is taken in part begins anew.
+        const answer =
+          layout.partitions === 1
+            ? await this.parts.head.acceptMoves({ from, moves: moves.slice(done) })
+            : await this.acceptParts(layout, from, moves[done]!);
         if (!answer.ok) return answer;
         accepted += answer.value.accepted;
-        isDone &&= answer.value.isDone;
+        done += answer.value.done;
+        if (layout.partitions === 1 || answer.value.done === 0) break;
       }
-      return ok({ accepted, isDone });
+      return ok(null);
     });
+    return taken.ok || done > 0 ? ok({ accepted, done }) : taken;
+  }
+
+  private async acceptParts(
+    layout: QueueLayout,
+    from: string,
+    { number, batch }: MoveBatch,
+  ): Promise<Result<MovesTaken>> {
+    const { partitions } = layout;
+    const scanned = this.ports.codec.scan(batch, "broker");
+    if (!scanned.ok) return scanned;
+    // Split another way, a batch that was taken in part can't be gone on with: under each layout it is another's.
+    const sender = `${from}@${partitions}`;
+    const even = ownerOf(hashText(`${from}:${number}`), partitions);
+    const parts = splitBatch(this.ports.codec, batch, scanned.value, { layout, even });
+    const sent = parts.map(({ partition, batch: own }) =>
+      this.ports.part(partition).acceptMoves({ from: sender, moves: [{ number, batch: own }] }, partitions),
+    );
+    let accepted = 0;
+    let done = 1;
+    for (const answer of await Promise.all(sent)) {
+      if (!answer.ok) return answer;
+      accepted += answer.value.accepted;
+      done = Math.min(done, answer.value.done);
+    }
+    return ok({ accepted, done });
   }
 
   // Consuming

@@ -18,6 +18,7 @@ import type {
   RouteStep,
 } from "./exchange-commands.ts";
 import type { ExchangeConfig } from "./exchange-config.ts";
+import type { MovedCommand, MovesTaken } from "./move-target.ts";
 import type { Result } from "./result.ts";
 import type { Grant, RemoteDelivery } from "./rpc.ts";
 
@@ -48,12 +49,8 @@ export interface ExchangeApi {
 
   /** For an exchange that leads here: what this one makes of the batch. Its subscribers and history get it, unless quiet. */
   step(batch: Uint8Array, options: { isQuiet: boolean }): Promise<Result<RouteStep>>;
-  /** For queues: takes dead letters. Repeatable, as QueueApi.acceptMoved; `unroutable` holds them back at the sender. */
-  acceptMoved(command: {
-    from: string;
-    number: number;
-    batch: Uint8Array;
-  }): Promise<Result<{ accepted: number; isDone: boolean }>>;
+  /** For queues: takes dead letters. Repeatable, as QueueApi.acceptMoves; `unroutable` holds them back at the sender. */
+  acceptMoves(command: MovedCommand): Promise<Result<MovesTaken>>;
   /** For a destination that is going: takes away the bindings that lead to it. Repeatable. */
   unbindAll(destination: Destination): Promise<Result<{ bindings: number }>>;
   /**

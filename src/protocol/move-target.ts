@@ -6,13 +6,31 @@ import type { Destination } from "./exchange-commands.ts";
 
 const EXCHANGE_PREFIX = "exchange:";
 
-/** A batch on its way, as the one who carries it needs to know it. */
-export interface Move {
+/** A batch on its way, as its target sees it. Numbers rise for each target. */
+export interface MoveBatch {
   readonly number: number;
+  readonly batch: Uint8Array;
+}
+
+/** As the one who carries it needs to know it. */
+export interface Move extends MoveBatch {
   /** As moveTarget() wrote it. */
   readonly target: string;
-  readonly batch: Uint8Array;
   readonly tries: number;
+}
+
+/** Moves of one sender, in their order. */
+export interface MovedCommand {
+  /** As moveSender() wrote it. */
+  readonly from: string;
+  readonly moves: readonly MoveBatch[];
+}
+
+export interface MovesTaken {
+  /** Messages that are here now because of this call. */
+  readonly accepted: number;
+  /** Moves, from the first on, that were taken whole, now or before. */
+  readonly done: number;
 }
 
 export function moveTarget(destination: Destination): string {

@@ -19,6 +19,7 @@ import type {
 } from "./commands.ts";
 import type { Destination } from "./exchange-commands.ts";
 import type { QueueChanges, QueueConfig } from "./queue-config.ts";
+import type { MovedCommand, MovesTaken } from "./move-target.ts";
 import type { Result } from "./result.ts";
 
 /**
@@ -65,10 +66,11 @@ export interface QueueApi {
   ): Promise<Result<{ messages: number }>>;
 
   /**
-   * For other queues: takes dead or redriven messages. Repeatable: `from` and `number` are remembered. Not done: a
-   * part was taken, and the same must be sent again.
+   * For other queues and exchanges: takes dead or redriven messages, or what was held until it was due. Repeatable:
+   * `from` and the numbers are remembered. The moves that are not done must be sent again; of the first of them a part
+   * may have been taken.
    */
-  acceptMoved(command: MovedCommand, known?: number): Promise<Result<{ accepted: number; isDone: boolean }>>;
+  acceptMoves(command: MovedCommand, known?: number): Promise<Result<MovesTaken>>;
 
   // For hubs: consumers whose socket is theirs
 
@@ -90,12 +92,6 @@ export interface QueueApi {
    * `Millrace-Partitions`; only the edge may set them.
    */
   fetch(request: Request): Promise<Response>;
-}
-
-export interface MovedCommand {
-  readonly from: string;
-  readonly number: number;
-  readonly batch: Uint8Array;
 }
 
 /** How many partitions a queue has, and what decides which of them gets a message. */

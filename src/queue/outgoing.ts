@@ -9,7 +9,7 @@ import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { Move } from "../protocol/move-target.ts";
 import type { QueueContext } from "./context.ts";
-import type { WorkStore } from "./stores.ts";
+import type { OutboxRow, OutboxStore } from "./stores.ts";
 
 /** Keeps a row below the batch limit whatever the records' fields take beside the bodies. */
 const FIELDS_BYTES_MAX = 32_768;
@@ -45,8 +45,24 @@ export class Outgoing {
   }
 }
 
+/** Targets that are called at a time. */
+const TARGETS_MAX = 64;
+/** Moves of one call, and their bytes: the runtime takes 32 MiB of arguments, and the target holds them all. */
+const MOVES_MAX = 256;
+const MOVES_BYTES_MAX = 4 * 1024 ** 2;
+
+export function dueTargets(outbox: OutboxStore, nowMs: number): string[] {
+  return outbox.dueTargets(nowMs, TARGETS_MAX);
+}
+
+/** A target's first moves, for one call; none where the first of them is not due. */
+export function movesTo(outbox: OutboxStore, target: string, nowMs: number): OutboxRow[] {
+  const moves = outbox.firstOutbox(target, MOVES_MAX, MOVES_BYTES_MAX);
+  return moves.length === 0 || moves[0]!.notBeforeMs > nowMs ? [] : moves;
+}
+
 /** The target could not take it: later again, the wait doubling up to a minute. */
-export function postpone(outbox: Pick<WorkStore, "delayOutbox">, row: Move, nowMs: number): void {
+export function postpone(outbox: OutboxStore, row: Move, nowMs: number): void {
   const waitMs = Math.min(60_000, 1_000 * 2 ** Math.min(row.tries, 6));
   outbox.delayOutbox(row.number, nowMs + waitMs, row.tries + 1);
 }

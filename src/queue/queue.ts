@@ -29,7 +29,7 @@ import type {
 } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
-import { moveSender, type Move } from "../protocol/move-target.ts";
+import { moveSender, type Move, type MoveBatch, type MovesTaken } from "../protocol/move-target.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
@@ -39,8 +39,8 @@ import { Consumers, releaseConsumer, type Consumer, type Departure, type Dispatc
 import { openContext, type QueueContext } from "./context.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
-import { acceptMove, type Moved } from "./moved.ts";
-import { postpone } from "./outgoing.ts";
+import { acceptMoves } from "./moved.ts";
+import { dueTargets, movesTo, postpone } from "./outgoing.ts";
 import {
   endFence,
   endWait,
@@ -165,8 +165,8 @@ export class Queue {
   }
 
   /** Takes what comes through another's outbox. The same move again is answered and not taken twice. */
-  acceptMoved(from: string, number: number, batch: Uint8Array, nowMs: number): Result<Moved> {
-    return acceptMove(this.context, from, number, batch, nowMs);
+  acceptMoves(from: string, moves: readonly MoveBatch[], nowMs: number): Result<MovesTaken> {
+    return acceptMoves(this.context, from, moves, nowMs);
   }
 
   replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
@@ -355,17 +355,24 @@ export class Queue {
     return moveSender({ queue }, index === 0 ? origin : `${origin}/${index}`);
   }
 
-  nextMove(nowMs: number): OutboxRow | null {
-    return this.context.stores.work.firstOutbox(nowMs);
+  dueTargets(nowMs: number): string[] {
+    return dueTargets(this.context.stores.work, nowMs);
   }
 
-  moved(number: number): void {
-    this.context.stores.work.removeOutbox(number);
+  movesTo(target: string, nowMs: number): OutboxRow[] {
+    return movesTo(this.context.stores.work, target, nowMs);
   }
 
-  moveFailed(row: Move, nowMs: number, isTargetGone = false): void {
-    if (isTargetGone && redirectDead(this.context, row)) return;
+  /** The target has this move and all before it. */
+  moved({ target, number }: Move): void {
+    this.context.stores.work.removeOutboxTo(target, number);
+  }
+
+  /** Whether it was led elsewhere, because its target has gone. */
+  moveFailed(row: Move, nowMs: number, isTargetGone = false): boolean {
+    if (isTargetGone && redirectDead(this.context, row)) return true;
     postpone(this.context.stores.work, row, nowMs);
+    return false;
   }
 
   /** Writes what the transitions since the last commit changed. Must be called before the transaction closes. */

@@ -261,14 +261,23 @@ export interface TaskRow {
   readonly total: number;
 }
 
-export interface WorkStore {
+/** Each target's rows go in order: a later one waits for an earlier one that could not be delivered. */
+export interface OutboxStore {
   putOutbox(row: OutboxRow): void;
-  firstOutbox(nowMs: number): OutboxRow | null;
+  /** Targets whose first row may go, the one with the oldest row first. */
+  dueTargets(nowMs: number, limit: number): string[];
+  /** A target's first rows, as many as so many bytes hold; one at least. */
+  firstOutbox(target: string, limit: number, bytesMax: number): OutboxRow[];
   nextOutboxMs(): number | null;
   outboxCount(): number;
   delayOutbox(number: number, notBeforeMs: number, tries: number): void;
   /** Whether it was there. */
   removeOutbox(number: number): boolean;
+  /** Removes a target's rows up to a number. */
+  removeOutboxTo(target: string, number: number): void;
+}
+
+export interface WorkStore extends OutboxStore {
   putTask(row: TaskRow): void;
   task(task: number): TaskRow | null;
   runningTasks(): TaskRow[];

@@ -3,6 +3,7 @@ import type {
   BindingStore,
   CounterStore,
   DelayedBatch,
+  DelayedHead,
   DelayedStore,
   ExchangeStores,
   HubLease,
@@ -122,8 +123,10 @@ class SqlHubStore implements HubStore {
 }
 
 const PUT_DELAYED = "INSERT INTO delayed (due_ms, number, count, must_route, batch) VALUES (?, ?, ?, ?, ?)";
+const DUE_HEADS = `SELECT count, must_route, length(batch) AS bytes FROM delayed WHERE due_ms <= ?
+  ORDER BY due_ms, number LIMIT ?`;
 const FIRST_DELAYED = `SELECT due_ms, number, count, must_route, batch FROM delayed WHERE due_ms <= ?
-  ORDER BY due_ms, number LIMIT 1`;
+  ORDER BY due_ms, number LIMIT ?`;
 const HAS_DELAYED = "SELECT 1 AS value FROM delayed WHERE due_ms = ? AND number = ?";
 const NEXT_DELAYED = "SELECT due_ms AS value FROM delayed ORDER BY due_ms LIMIT 1";
 const REMOVE_DELAYED = "DELETE FROM delayed WHERE due_ms = ? AND number = ?";
@@ -157,11 +160,20 @@ class SqlDelayedStore implements DelayedStore {
     return this.sql.value(HAS_DELAYED, dueMs, number) !== null;
   }
 
-  firstDue(nowMs: number): DelayedBatch | null {
-    const row = this.sql.first<DelayedRow>(FIRST_DELAYED, nowMs);
-    if (row === null) return null;
-    const { number, count } = row;
-    return { dueMs: row.due_ms, number, count, mustRoute: row.must_route === 1, batch: bytesOf(row.batch) };
+  dueHeads(nowMs: number, limit: number): DelayedHead[] {
+    type Row = Pick<DelayedRow, "count" | "must_route"> & { bytes: number };
+    const rows = this.sql.all<Row>(DUE_HEADS, nowMs, limit);
+    return rows.map(({ count, must_route, bytes }) => ({ count, mustRoute: must_route === 1, bytes }));
+  }
+
+  firstDue(nowMs: number, limit: number): DelayedBatch[] {
+    return this.sql.all<DelayedRow>(FIRST_DELAYED, nowMs, limit).map((row) => ({
+      dueMs: row.due_ms,
+      number: row.number,
+      count: row.count,
+      mustRoute: row.must_route === 1,
+      batch: bytesOf(row.batch),
+    }));
   }
 
   nextDueMs(): number | null {

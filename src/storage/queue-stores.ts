@@ -40,6 +40,7 @@ export class SqlQueueStores implements QueueStores {
 
   forget(): void {
     this.sql.forget();
+    this.work.forget();
   }
 
   readQueue(): StoredQueue | null {

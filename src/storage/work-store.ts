@@ -1,16 +1,16 @@
 import type { OutboxRow, TaskRow, WorkStore } from "../queue/stores.ts";
+import { OutboxHeads } from "./outbox-heads.ts";
 import { bytesOf, type Sql } from "./sql.ts";
 
 const COLUMNS = "number, target, count, not_before_ms, tries, batch";
 const PUT_OUTBOX = `INSERT INTO outbox (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`;
-// Each target's moves go in order: a later one waits for an earlier one that could not be delivered.
-const FIRST_OUTBOX = `SELECT ${COLUMNS} FROM outbox AS one WHERE not_before_ms <= ?
-  AND number = (SELECT min(number) FROM outbox WHERE target = one.target) ORDER BY number LIMIT 1`;
-const NEXT_OUTBOX = `SELECT min(not_before_ms) AS value FROM outbox WHERE number IN
-  (SELECT min(number) FROM outbox GROUP BY target)`;
+const OUTBOX_SIZES = `SELECT length(batch) AS bytes FROM outbox
+  WHERE number >= ? AND target = ? ORDER BY number LIMIT ?`;
+const FIRST_OUTBOX = `SELECT ${COLUMNS} FROM outbox WHERE number >= ? AND target = ? ORDER BY number LIMIT ?`;
 const OUTBOX_COUNT = "SELECT coalesce(sum(count), 0) AS value FROM outbox";
 const DELAY_OUTBOX = "UPDATE outbox SET not_before_ms = ?, tries = ? WHERE number = ?";
 const REMOVE_OUTBOX = "DELETE FROM outbox WHERE number = ? RETURNING number AS value";
+const REMOVE_OUTBOX_TO = "DELETE FROM outbox WHERE number >= ? AND number <= ? AND target = ?";
 const PUT_TASK = "INSERT OR REPLACE INTO task (task, state, row) VALUES (?, ?, ?)";
 const TASK = "SELECT row FROM task WHERE task = ?";
 const RUNNING = "SELECT row FROM task WHERE state = 'running'";
@@ -40,24 +40,49 @@ function taskOf({ row }: { row: string }): TaskRow {
 
 export class SqlWorkStore implements WorkStore {
   private readonly sql: Sql;
+  private readonly heads: OutboxHeads;
 
   constructor(sql: Sql) {
     this.sql = sql;
+    this.heads = new OutboxHeads(sql);
+  }
+
+  /** What is remembered of the rows may not have come true. */
+  forget(): void {
+    this.heads.forget();
   }
 
   putOutbox({ number, target, count, notBeforeMs, tries, batch }: OutboxRow): void {
     this.sql.run(PUT_OUTBOX, number, target, count, notBeforeMs, tries, batch);
+    this.heads.added({ target, number, notBeforeMs });
   }
 
-  firstOutbox(nowMs: number): OutboxRow | null {
-    const row = this.sql.first<Row>(FIRST_OUTBOX, nowMs);
-    if (row === null) return null;
-    const { number, target, count, tries } = row;
-    return { number, target, count, tries, notBeforeMs: row.not_before_ms, batch: bytesOf(row.batch) };
+  dueTargets(nowMs: number, limit: number): string[] {
+    const due = [...this.heads.all().values()].filter((head) => head.notBeforeMs <= nowMs);
+    const oldest = due.sort((a, b) => a.number - b.number).slice(0, limit);
+    return oldest.map(({ target }) => target);
+  }
+
+  firstOutbox(target: string, limit: number, bytesMax: number): OutboxRow[] {
+    const head = this.heads.all().get(target);
+    if (head === undefined) return [];
+    const sizes = this.sql.all<{ bytes: number }>(OUTBOX_SIZES, head.number, target, limit);
+    let bytes = 0;
+    const over = sizes.findIndex((row, i) => (bytes += row.bytes) > bytesMax && i > 0);
+    const count = over === -1 ? sizes.length : over;
+    return this.sql.all<Row>(FIRST_OUTBOX, head.number, target, count).map((row) => ({
+      number: row.number,
+      target,
+      count: row.count,
+      tries: row.tries,
+      notBeforeMs: row.not_before_ms,
+      batch: bytesOf(row.batch),
+    }));
   }
 
   nextOutboxMs(): number | null {
-    return this.sql.value(NEXT_OUTBOX);
+    const heads = [...this.heads.all().values()];
+    return heads.length === 0 ? null : Math.min(...heads.map(({ notBeforeMs }) => notBeforeMs));
   }
 
   outboxCount(): number {
@@ -66,10 +91,20 @@ export class SqlWorkStore implements WorkStore {
 
   delayOutbox(number: number, notBeforeMs: number, tries: number): void {
     this.sql.run(DELAY_OUTBOX, notBeforeMs, tries, number);
+    this.heads.delayed(number, notBeforeMs);
   }
 
   removeOutbox(number: number): boolean {
-    return this.sql.value(REMOVE_OUTBOX, number) !== null;
+    const wasThere = this.sql.value(REMOVE_OUTBOX, number) !== null;
+    this.heads.removed(number);
+    return wasThere;
+  }
+
+  removeOutboxTo(target: string, number: number): void {
+    const first = this.heads.all().get(target)?.number ?? Number.POSITIVE_INFINITY;
+    if (first > number) return;
+    this.sql.run(REMOVE_OUTBOX_TO, first, number, target);
+    this.heads.removedTo(target, number);
   }
 
   putTask(row: TaskRow): void {

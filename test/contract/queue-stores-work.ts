@@ -146,17 +146,34 @@ function move(number: number, target: string, changes: Partial<OutboxRow> = {}):
 export function workTests(open: Make, claim: Claim): void {
   claim("sends each target's moves in order, and holds up no other target", () => {
     const { work } = open();
-    expect([work.firstOutbox(99), work.nextOutboxMs(), work.outboxCount()]).toEqual([null, null, 0]);
-    for (const row of [move(1, "a"), move(2, "a"), move(3, "b")]) work.putOutbox(row);
-    expect([work.outboxCount(), work.nextOutboxMs(), work.firstOutbox(9)]).toEqual([6, 10, null]);
-    expect(work.firstOutbox(10)).toEqual(move(1, "a"));
+    const numbers = (target: string, limit = 9, bytesMax = 99): number[] =>
+      work.firstOutbox(target, limit, bytesMax).map(({ number }) => number);
+    expect([numbers("a"), work.dueTargets(99, 9), work.nextOutboxMs(), work.outboxCount()]).toEqual([
+      [],
+      [],
+      null,
+      0,
+    ]);
+    for (const row of [move(1, "a"), move(2, "a"), move(3, "b"), move(4, "a")]) work.putOutbox(row);
+    expect([work.outboxCount(), work.nextOutboxMs(), work.dueTargets(9, 9)]).toEqual([8, 10, []]);
+    expect([work.dueTargets(10, 9), work.dueTargets(10, 1)]).toEqual([["a", "b"], ["a"]]);
+    expect(work.firstOutbox("a", 1, 99)).toEqual([move(1, "a")]);
+    expect([numbers("a"), numbers("a", 2), numbers("a", 9, 2), numbers("a", 9, 0)]).toEqual([
+      [1, 2, 4],
+      [1, 2],
+      [1, 2],
+      [1],
+    ]);
     work.delayOutbox(1, 50, 1);
-    expect(work.firstOutbox(10)).toEqual(move(3, "b"));
+    expect([work.dueTargets(10, 9), work.nextOutboxMs()]).toEqual([["b"], 10]);
     expect([work.removeOutbox(3), work.removeOutbox(3)]).toEqual([true, false]);
-    expect([work.firstOutbox(49), work.nextOutboxMs()]).toEqual([null, 50]);
-    expect(work.firstOutbox(50)).toEqual(move(1, "a", { notBeforeMs: 50, tries: 1 }));
-    work.removeOutbox(1);
-    expect(work.firstOutbox(50)).toEqual(move(2, "a"));
+    expect([work.dueTargets(49, 9), work.nextOutboxMs()]).toEqual([[], 50]);
+    expect(work.firstOutbox("a", 1, 99)).toEqual([move(1, "a", { notBeforeMs: 50, tries: 1 })]);
+    work.removeOutboxTo("b", 9);
+    work.removeOutboxTo("a", 2);
+    expect([numbers("a"), work.dueTargets(10, 9)]).toEqual([[4], ["a"]]);
+    work.removeOutboxTo("a", 4);
+    expect([numbers("a"), work.nextOutboxMs(), work.outboxCount()]).toEqual([[], null, 0]);
   });
 
   claim("remembers tasks, running ones for ever and others for a while", () => {

@@ -103,6 +103,17 @@ export class ModelAcceptance {
     return count;
   }
 
+  /** Moves that come in one call are written together: how many, from the first on, there is room for. */
+  takeTogether(moves: readonly (readonly Facts[])[], nowMs: number): number {
+    const { queue } = this;
+    queue.clockMs = Math.max(queue.clockMs, nowMs);
+    const over = moves.findIndex((facts, i) => !this.hasRoom(moves.slice(0, i).flat(), facts));
+    const count = over === -1 ? moves.length : over;
+    const taken = moves.slice(0, count).flat();
+    this.store(taken.map((one) => ({ facts: one, sequence: 0 })));
+    return count;
+  }
+
   /** The answer, to be completed when sequences are given; null when what was taken before must be written first. */
   private judge(command: ModelCommand, together: Together): (() => ModelConfirm) | null {
     const { producer } = command;

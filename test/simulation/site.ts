@@ -131,47 +131,78 @@ export class Site {
     return message;
   }
 
-  /** A move arrives here, perhaps again; tells whether it was taken. */
-  takeMove(world: World, from: Site, row: OutboxRow, random: Random): boolean {
+  /** Moves arrive here, perhaps again; tells how many of them, from the first on, are here now. */
+  takeMoves(world: World, from: Site, rows: readonly OutboxRow[], random: Random): number {
     const sender = `${from.name}#${from.core.origin}`;
-    const facts = factsOf(this.core.codec, row.batch);
-    let isTaken = false;
-    const { number } = row;
+    let done = 0;
     world.turn({
       site: this,
       random,
-      work: (queue) => queue.acceptMoved(sender, number, row.batch.slice(), world.nowMs),
+      work: (queue) =>
+        queue.acceptMoves(
+          sender,
+          rows.map(({ number, batch }) => ({ number, batch: batch.slice() })),
+          world.nowMs,
+        ),
       apply: (answer) => {
-        const known = this.inbound.get(sender) ?? { number: 0, isDone: true, taken: 0 };
-        const isRepeat = number < known.number || (number === known.number && known.isDone);
-        const before = number === known.number ? known.taken : 0;
-        const accepted = isRepeat ? 0 : this.acceptance.takeMoved(facts.slice(before), world.nowMs);
-        const taken = before + accepted;
-        isTaken = isRepeat || taken === facts.length;
-        if (!isRepeat && accepted > 0) this.inbound.set(sender, { number, isDone: isTaken, taken });
-        const expected = isRepeat || accepted > 0 ? { accepted, isDone: isTaken } : null;
+        const expected = this.expectMoves(sender, rows, world.nowMs);
+        ({ done } = expected);
+        const isRefused = done === 0 && expected.accepted === 0;
         const actual = answer.ok ? answer.value : null;
-        check(JSON.stringify(actual) === JSON.stringify(expected), "move", () => {
+        check(JSON.stringify(actual) === JSON.stringify(isRefused ? null : expected), "move", () => {
           return `${this.name} answers ${JSON.stringify(answer)}, must be ${JSON.stringify(expected)}`;
         });
       },
     });
-    return isTaken;
+    return done;
   }
 
-  /** The sender's side of a move that was tried. */
-  carried(row: OutboxRow, isAnswered: boolean, nowMs: number): void {
-    if (isAnswered) {
+  private expectMoves(sender: string, rows: readonly OutboxRow[], nowMs: number) {
+    const before = this.inbound.get(sender) ?? { number: 0, isDone: true, taken: 0 };
+    const isHere = ({ number }: OutboxRow): boolean =>
+      number < before.number || (number === before.number && before.isDone);
+    let done = rows.filter(isHere).length;
+    let accepted = 0;
+    const fresh = rows.slice(done).map(({ batch }) => factsOf(this.core.codec, batch));
+    if (fresh.length > 0 && (before.isDone || rows[done]!.number !== before.number)) {
+      const count = this.acceptance.takeTogether(fresh, nowMs);
+      accepted = fresh.slice(0, count).flat().length;
+      done += count;
+      if (count > 0) this.inbound.set(sender, { number: rows[done - 1]!.number, isDone: true, taken: 0 });
+    }
+    for (; done < rows.length; done++) {
+      const one = this.takeMove(sender, rows[done]!, nowMs);
+      accepted += one.accepted;
+      if (!one.isDone) break;
+    }
+    return { accepted, done };
+  }
+
+  /** One that is not wholly here: all of it, its rest, or a part of that. */
+  private takeMove(sender: string, { number, batch }: OutboxRow, nowMs: number) {
+    const facts = factsOf(this.core.codec, batch);
+    const known = this.inbound.get(sender);
+    const before = number === known?.number ? known.taken : 0;
+    const accepted = this.acceptance.takeMoved(facts.slice(before), nowMs);
+    const taken = before + accepted;
+    const isDone = taken === facts.length;
+    if (accepted > 0) this.inbound.set(sender, { number, isDone, taken });
+    return { accepted, isDone };
+  }
+
+  /** The sender's side of moves that were tried. */
+  carried(done: readonly OutboxRow[], failed: OutboxRow | undefined, nowMs: number): void {
+    for (const row of done) {
       this.moves.delete(row.number);
       this.model.outbox.splice(
         this.model.outbox.findIndex(({ number }) => number === row.number),
         1,
       );
-      return;
     }
-    const tries = row.tries + 1;
-    const notBeforeMs = nowMs + Math.min(60_000, 1_000 * 2 ** row.tries);
-    this.moves.set(row.number, { target: row.target, notBeforeMs, tries });
+    if (failed === undefined) return;
+    const tries = failed.tries + 1;
+    const notBeforeMs = nowMs + Math.min(60_000, 1_000 * 2 ** failed.tries);
+    this.moves.set(failed.number, { target: failed.target, notBeforeMs, tries });
   }
 
   /** Takes note of what has left, died in place or was brought back. Only redrives do what was not predicted. */

@@ -204,21 +204,27 @@ export class World {
     this.checkers.conservation.holds(`${site.name}, dead`, seen[4]!, inState("dead"));
   }
 
-  /** One attempt to carry the first move of a queue to its target. */
+  /** One attempt to carry some of a queue's moves to a target; the last answer may be lost. */
   carry(site: Site, random: Random): boolean {
-    const row = site.core.run(this.nowMs, (queue) => queue.nextMove(this.nowMs));
-    if (row === null) return false;
-    const target = this.site(row.target);
+    const [name] = site.core.run(this.nowMs, (queue) => queue.dueTargets(this.nowMs));
+    if (name === undefined) return false;
+    const target = this.site(name);
+    const all = site.core.run(this.nowMs, (queue) => queue.movesTo(name, this.nowMs));
+    const rows = all.slice(0, random.between(1, all.length));
     const times = random.chance(this.faults.moveRepeatedProbability) ? 2 : 1;
-    let isTaken = false;
-    for (let i = 0; i < times; i++) isTaken = target.takeMove(this, site, row, random) || isTaken;
-    const isAnswered = isTaken && !random.chance(this.faults.moveRepeatedProbability);
-    this.log(`${site.name} ⇒ ${target.name}: move ${row.number} ${isTaken ? "taken" : "not taken"}`);
+    let done = 0;
+    for (let i = 0; i < times; i++) done = Math.max(done, target.takeMoves(this, site, rows, random));
+    const answered = random.chance(this.faults.moveRepeatedProbability) ? 0 : done;
+    this.log(`${site.name} ⇒ ${target.name}: moves ${rows[0]!.number}…, ${done} of ${rows.length} taken`);
+    const failed = rows[answered];
     this.turn({
       site,
       random,
-      work: (queue) => (isAnswered ? queue.moved(row.number) : queue.moveFailed(row, this.nowMs)),
-      apply: () => site.carried(row, isAnswered, this.nowMs),
+      work: (queue) => {
+        if (answered > 0) queue.moved(rows[answered - 1]!);
+        if (failed !== undefined) queue.moveFailed(failed, this.nowMs);
+      },
+      apply: () => site.carried(rows.slice(0, answered), failed, this.nowMs),
     });
     return true;
   }

@@ -132,10 +132,10 @@ export class ExchangeHarness {
 
   routeDue(): boolean {
     return this.run((exchange, nowMs) => {
-      const row = exchange.firstDue(nowMs);
-      if (row === null) return false;
-      const { scanned, step } = must(exchange.look(row.batch));
-      exchange.takeDue(row, scanned, step.queues, nowMs);
+      const due = exchange.firstDue(nowMs);
+      if (due === null) return false;
+      const { step } = must(exchange.look(due.batch));
+      exchange.takeDue(due, { shares: step.queues, failed: [] }, nowMs);
       return true;
     });
   }
@@ -151,14 +151,22 @@ export class ExchangeHarness {
     });
   }
 
+  /** The move that may go next. */
+  firstMove(): OutboxRow | null {
+    return this.run((exchange, nowMs) => {
+      const [target] = exchange.dueTargets(nowMs);
+      return target === undefined ? null : exchange.movesTo(target, nowMs)[0]!;
+    });
+  }
+
   /** Takes off the outbox what may go now. */
   carried(): OutboxRow[] {
     const rows: OutboxRow[] = [];
     for (;;) {
-      const row = this.run((exchange, nowMs) => exchange.nextMove(nowMs));
+      const row = this.firstMove();
       if (row === null) return rows;
       rows.push(row);
-      this.run((exchange) => exchange.moved(row.number));
+      this.run((exchange) => exchange.moved(row));
     }
   }
 

@@ -7,6 +7,7 @@ import type { Delivery, PublishConfirm, SettlementResult, Verdict } from "../../
 import { deliveryToJson, type DeliveredJson } from "../../src/protocol/message-json.ts";
 import type { Result } from "../../src/protocol/result.ts";
 import type { Queue } from "../../src/queue/queue.ts";
+import type { OutboxRow } from "../../src/queue/stores.ts";
 import { leaseOf, QueueHarness, type HarnessOptions } from "./queue-harness.ts";
 
 /** Every step is the last one before an eviction. */
@@ -80,16 +81,22 @@ export function drain(q: QueueHarness, max = 100): DeliveredJson[] {
   }
 }
 
+/** The move that may go next. */
+export function firstMove(q: QueueHarness): OutboxRow | null {
+  return q.run((queue, nowMs) => {
+    const [target] = queue.dueTargets(nowMs);
+    return target === undefined ? null : queue.movesTo(target, nowMs)[0]!;
+  });
+}
+
 /** What the queue has sent to its dead-letter queue, taken off its outbox. */
-export function carried(
-  q: QueueHarness,
-): { target: string; batch: Uint8Array; number: number; count: number }[] {
-  const rows = [];
+export function carried(q: QueueHarness): OutboxRow[] {
+  const rows: OutboxRow[] = [];
   for (;;) {
-    const row = q.run((queue, nowMs) => queue.nextMove(nowMs));
+    const row = firstMove(q);
     if (row === null) return rows;
     rows.push(row);
-    q.run((queue) => queue.moved(row.number));
+    q.run((queue) => queue.moved(row));
   }
 }
 
@@ -98,7 +105,7 @@ export function carry(from: QueueHarness, to: QueueHarness): number {
   let moved = 0;
   for (const { batch, number } of carried(from)) {
     const sender = from.run((queue) => queue.stored.queue);
-    moved += must(to.run((queue, nowMs) => queue.acceptMoved(sender, number, batch, nowMs))).accepted;
+    moved += must(to.run((queue, nowMs) => queue.acceptMoves(sender, [{ number, batch }], nowMs))).accepted;
   }
   return moved;
 }

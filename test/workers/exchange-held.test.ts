@@ -2,6 +2,7 @@
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { ExchangeObject } from "../../src/objects/exchange-object.ts";
+import { ok } from "../../src/protocol/result.ts";
 import {
   bind,
   bodiesIn,
@@ -11,11 +12,13 @@ import {
   taken,
   type ExchangeStub,
 } from "../support/exchange-client.ts";
-import { batchOf, declare, must, runAlarm, type QueueStub } from "../support/queue-client.ts";
+import { fakeQueues, restorePeers } from "../support/fake-peers.ts";
+import { batchOf, codec, declare, must, runAlarm, type QueueStub } from "../support/queue-client.ts";
 import { TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
   vi.useRealTimers();
+  restorePeers();
   await reset();
 });
 
@@ -89,6 +92,36 @@ describe("delayed messages", () => {
     expect(await taken(queue)).toMatchObject([{ routingKey: "t" }]);
   });
 
+  it("go in one call to each queue, however many publishes they came from; none waits for a queue that is slow", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declareExchange("e");
+    for (const queue of ["slow", "q"]) {
+      await declare(queue);
+      await bind(stub, queue);
+    }
+    await Promise.all(
+      Array.from({ length: 200 }, (_, i) => publish(stub, { routingKey: "t", delayMs: HOUR + i })),
+    );
+    const calls: string[] = [];
+    const others = Promise.withResolvers<void>();
+    await runInDurableObject(stub, (object: ExchangeObject) => {
+      fakeQueues(object, (queue) => ({
+        acceptMoves: async ({ moves }) => {
+          const counts = moves.map(({ batch }) => must(codec.scan(batch, "broker")).count);
+          calls.push(`${queue}: ${counts.join()}`);
+          // The slow one answers only when the other has all.
+          if (queue === "slow") await others.promise;
+          else others.resolve();
+          return ok({ accepted: 200, done: moves.length });
+        },
+      }));
+    });
+    travel(2 * HOUR);
+    await runExchangeAlarm(stub);
+    expect(calls.sort()).toEqual(["q: 200", "slow: 200"]);
+    expect(must(await stub.inspect())).toMatchObject({ delayed: 0, moving: 0 });
+  });
+
   it("set the alarm to when the first is due", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const stub = await declareExchange("e");
@@ -145,11 +178,11 @@ describe("dead letters", () => {
     const { dead } = await withDeadLetters();
     const morgue = await declare("morgue");
     await bind(dead, "morgue");
-    const move = { from: "work#7", number: 1, batch: batchOf("a", "b") };
-    expect(must(await dead.acceptMoved(move))).toEqual({ accepted: 2, isDone: true });
-    expect(must(await dead.acceptMoved(move))).toMatchObject({ isDone: true });
+    const move = { from: "work#7", moves: [{ number: 1, batch: batchOf("a", "b") }] };
+    expect(must(await dead.acceptMoves(move))).toEqual({ accepted: 2, done: 1 });
+    expect(must(await dead.acceptMoves(move))).toMatchObject({ done: 1 });
     await evictDurableObject(dead);
-    expect(must(await dead.acceptMoved(move))).toMatchObject({ isDone: true });
+    expect(must(await dead.acceptMoves(move))).toMatchObject({ done: 1 });
     await Promise.all([runExchangeAlarm(dead), runExchangeAlarm(dead)]);
     expect(await bodiesIn(morgue)).toEqual(["a", "b"]);
   });
@@ -158,7 +191,7 @@ describe("dead letters", () => {
     const { dead } = await withDeadLetters();
     await declare("morgue");
     await bind(dead, "morgue");
-    must(await dead.acceptMoved({ from: "work#7", number: 1, batch: batchOf("a") }));
+    must(await dead.acceptMoves({ from: "work#7", moves: [{ number: 1, batch: batchOf("a") }] }));
     const answer = await dead.remove({ ifUnused: false });
     // Its alarm is due at once, so it may have been faster.
     if (!answer.ok) expect(answer.code).toBe("exchange_in_use");

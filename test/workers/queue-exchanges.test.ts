@@ -1,7 +1,7 @@
 // A queue beside exchanges: dead letters that go to one, bindings that end with the queue, and what is published at once.
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
 import { deliveryToJson } from "../../src/protocol/message-json.ts";
 import { QUEUE_DEFAULTS } from "../../src/protocol/queue-config.ts";
@@ -10,6 +10,7 @@ import { fakeExchanges, restorePeers } from "../support/fake-peers.ts";
 import { batchOf, codec, declare, must, runAlarm, TestSocket } from "../support/queue-client.ts";
 
 afterEach(async () => {
+  vi.useRealTimers();
   restorePeers();
   await reset();
 });
@@ -36,17 +37,19 @@ describe("a dead-letter target that is an exchange", () => {
   });
 
   it("gets what dies from the outbox; what it refuses stays, is seen, and comes again", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
     must(await namespace().registerExchange("dead"));
     const stub = await declare("work", { deadLetter: { exchange: "dead" }, maxFailures: 0 });
     const taken: { exchange: string; from: string; number: number; bodies: string[] }[] = [];
     let isRoutable = false;
     await runInDurableObject(stub, (object) =>
       fakeExchanges(object, (exchange) => ({
-        acceptMoved: async ({ from, number, batch }) => {
+        acceptMoves: async ({ from, moves: [move] }) => {
           if (!isRoutable) return refuse("unroutable", "no binding leads to a queue");
+          const { number, batch } = move!;
           const { count } = must(codec.scan(batch, "broker"));
           taken.push({ exchange, from, number, bodies: [`${count}`] });
-          return ok({ accepted: count, isDone: true });
+          return ok({ accepted: count, done: 1 });
         },
       })),
     );
@@ -59,9 +62,7 @@ describe("a dead-letter target that is an exchange", () => {
     // Not at once: it waits its back-off.
     await runAlarm(stub);
     expect(taken).toEqual([]);
-    await runInDurableObject(stub, (_object: QueueObject, state) => {
-      state.storage.sql.exec("UPDATE outbox SET not_before_ms = 0");
-    });
+    vi.setSystemTime(Date.now() + 1_000);
     await runAlarm(stub);
     expect(taken).toMatchObject([{ exchange: "dead", number: 1, bodies: ["1"] }]);
     expect(taken[0]!.from).toMatch(/^work#\d+$/);

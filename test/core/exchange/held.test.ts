@@ -78,7 +78,7 @@ describe("a message on a delay", () => {
       e.nowMs += 50;
       e.publish({ text: "1c", delayMs: 50 }, { text: "0", delayMs: 1 });
       e.advance(1_000);
-      expect(leaving(e)).toEqual(["q: 0", "q: 1a,1b", "q: 1c", "q: 3"]);
+      expect(leaving(e)).toEqual(["q: 0,1a,1b,1c,3"]);
     },
   );
 
@@ -98,13 +98,63 @@ describe("a message on a delay", () => {
   inBothLives("is tried again when its ways could not be told, and loses its turn", (make) => {
     const e = make();
     e.bind(ALL);
-    e.publish({ text: "1", delayMs: 10 }, { text: "2", delayMs: 5_010 });
+    e.publish({ text: "1", delayMs: 10 }, { text: "2", delayMs: 5_009 });
     e.nowMs += 10;
-    e.run((exchange, nowMs) => exchange.postponeDue(exchange.firstDue(nowMs)!, nowMs));
+    e.run((exchange, nowMs) => {
+      exchange.takeDue(exchange.firstDue(nowMs)!, { shares: [], failed: [[0, 1]] }, nowMs);
+    });
     expect(e.run((exchange, nowMs) => exchange.firstDue(nowMs))).toBeNull();
-    expect([e.info().delayed, e.wakeMs()]).toEqual([2, e.nowMs + 5_000]);
+    expect([e.info().delayed, e.wakeMs()]).toEqual([2, e.nowMs + 4_999]);
     e.advance(5_000);
-    expect(leaving(e)).toEqual(["q: 1", "q: 2"]);
+    expect(leaving(e)).toEqual(["q: 2,1"]);
+  });
+
+  inBothLives("does not wait for others of its batch whose ways could not be told", (make) => {
+    const e = make(KEPT);
+    const late = (text: string, delayMs: number) => ({ text, delayMs });
+    for (const told of [late("1", 4), late("2", 2), late("3", 3)]) e.publish(told);
+    e.publish(late("4", 4), late("5", 4));
+    e.nowMs += 4;
+    // In the order of due time: 2, 3, 1, 4 and 5. The last two are one row, of which one message's ways are known.
+    const shares = [
+      {
+        queue: "q",
+        messages: [
+          [0, 1],
+          [2, 2],
+        ] as const,
+      },
+      { queue: "r", messages: [[1, 2]] as const },
+    ];
+    e.run((exchange, nowMs) =>
+      exchange.takeDue(exchange.firstDue(nowMs)!, { shares, failed: [[4, 1]] }, nowMs),
+    );
+    expect(leaving(e)).toEqual(["q: 2,1", "r: 3,1"]);
+    expect([e.info().delayed, e.since("25:0").events]).toEqual([2, ["1:2", "2:3", "3:1"]]);
+  });
+
+  inBothLives("leaves with all that is due, one move for each queue, in the order of due time", (make) => {
+    const e = make();
+    e.bind({ destination: { queue: "q" }, key: "q" });
+    e.bind({ destination: { queue: "r" }, key: "#" });
+    for (const delayMs of [3, 1, 2, 1]) e.publish({ routingKey: "q", text: `${delayMs}`, delayMs });
+    e.advance(3);
+    expect(leaving(e)).toEqual(["q: 1,1,2,3", "r: 1,1,2,3"]);
+  });
+
+  it("leaves in as few batches as hold it", () => {
+    const e = new ExchangeHarness();
+    e.bind(ALL);
+    const body = new Uint8Array(LIMITS.batchBytesMax / 4);
+    for (let i = 0; i < 10; i++) e.publish({ body, delayMs: 1 + (i % 2) });
+    e.advance(2);
+    const counts = e.carried().map(({ count, batch }) => [count, batch.length <= LIMITS.batchBytesMax]);
+    expect(counts).toEqual([
+      [3, true],
+      [3, true],
+      [3, true],
+      [1, true],
+    ]);
   });
 
   it("is refused when the exchange holds its bytes, and nothing of its batch is taken", () => {
@@ -170,7 +220,7 @@ describe("the outbox", () => {
     e.bind({ destination: { queue: "q" }, key: "q" });
     e.bind({ destination: { queue: "r" }, key: "r" });
     for (const [i, told] of ["q=1", "q=2", "r=3"].entries()) e.acceptMoved("d", i + 1, told);
-    const row = e.run((exchange, nowMs) => exchange.nextMove(nowMs))!;
+    const row = e.firstMove()!;
     e.run((exchange, nowMs) => exchange.moveFailed(row, nowMs));
     expect(leaving(e)).toEqual(["r: 3"]);
     expect([e.info().moving, e.wakeMs()]).toEqual([2, e.nowMs + 1_000]);
@@ -216,7 +266,8 @@ describe("the wake time", () => {
           e.advance(one.waitMs);
           e.carried();
           dues = dues.filter((dueMs) => dueMs > e.nowMs);
-          for (const [hub, untilMs] of leases) if (untilMs <= e.nowMs) leases.delete(hub);
+          const attached = e.run((exchange) => exchange.hubs());
+          for (const hub of leases.keys()) if (!attached.includes(hub)) leases.delete(hub);
         }
         const earliest = Math.min(...dues, ...leases.values());
         expect(e.wakeMs() ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(earliest);

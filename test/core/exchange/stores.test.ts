@@ -66,10 +66,14 @@ describe("an exchange's tables", () => {
     stores.delayed.put(one(20, 1));
     expect(stores.delayed.totals()).toEqual({ count: 2, bytes: 1 });
     for (const row of [one(10, 3, 5), one(10, 2)]) stores.delayed.put(row);
-    expect([stores.delayed.nextDueMs(), stores.delayed.firstDue(9)]).toEqual([10, null]);
-    expect(stores.delayed.firstDue(99)).toEqual(one(10, 2));
+    expect([stores.delayed.nextDueMs(), stores.delayed.firstDue(9, 9)]).toEqual([10, []]);
+    expect(stores.delayed.firstDue(99, 2)).toEqual([one(10, 2), one(10, 3, 5)]);
+    expect(stores.delayed.dueHeads(19, 9)).toEqual([
+      { count: 2, mustRoute: true, bytes: 1 },
+      { count: 2, mustRoute: false, bytes: 5 },
+    ]);
     stores.delayed.remove(one(10, 2));
-    expect(stores.delayed.firstDue(10)).toEqual(one(10, 3, 5));
+    expect(stores.delayed.firstDue(10, 1)).toEqual([one(10, 3, 5)]);
     for (const store of [stores, again()]) expect(store.delayed.totals()).toEqual({ count: 4, bytes: 6 });
   });
 

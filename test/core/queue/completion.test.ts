@@ -22,7 +22,7 @@ const hashOf = (body: string): string => createHash("sha256").update(body).diges
 function arrive(q: QueueHarness, ...records: (Partial<MessageRecord> & { text: string })[]) {
   const batch = q.batch(...records);
   const sender = moveSender({ exchange: "e" }, 7);
-  return q.run((queue, nowMs) => queue.acceptMoved(sender, 1, batch, nowMs));
+  return q.run((queue, nowMs) => queue.acceptMoves(sender, [{ number: 1, batch }], nowMs));
 }
 
 describe("a queue's delay", () => {
@@ -125,7 +125,7 @@ describe("deduplication by content", () => {
     const q = make({ config: { maxFailures: 0, deadLetter: { queue: "dlq" } } });
     const dlq = make({ name: "dlq", config });
     must(dlq.publish("x"));
-    expect(must(arrive(dlq, { text: "x" }))).toEqual({ accepted: 0, isDone: true });
+    expect(must(arrive(dlq, { text: "x" }))).toEqual({ accepted: 0, done: 1 });
     must(q.publish("x"));
     settleMessage(q, takeOne(q, "x"), "reject");
     expect(carry(q, dlq)).toBe(1);
@@ -148,10 +148,10 @@ describe("deduplication by content", () => {
     const batch = q.batch(...records);
     const sender = moveSender({ exchange: "e" }, 7);
     let accepted = 0;
-    for (let isDone = false; !isDone;) {
-      const moved = must(q.run((queue, nowMs) => queue.acceptMoved(sender, 1, batch, nowMs)));
+    for (let done = 0; done === 0;) {
+      const moved = must(q.run((queue, nowMs) => queue.acceptMoves(sender, [{ number: 1, batch }], nowMs)));
       accepted += moved.accepted;
-      ({ isDone } = moved);
+      ({ done } = moved);
     }
     expect(accepted).toBe(LIMITS.recordsMax);
     expect(bodies(drain(q, 4_096)).map((body) => Number.parseInt(body!, 10))).toEqual(
@@ -193,7 +193,7 @@ describe("a field that a queue requires", () => {
     must(q.publish("died"));
     settleMessage(q, takeOne(q, "died"), "reject");
     expect(carry(q, dlq)).toBe(1);
-    expect(must(arrive(dlq, { text: "held" }))).toEqual({ accepted: 1, isDone: true });
+    expect(must(arrive(dlq, { text: "held" }))).toEqual({ accepted: 1, done: 1 });
     expect(bodies(drain(dlq))).toEqual(["died", "held"]);
   });
 

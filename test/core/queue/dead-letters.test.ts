@@ -9,6 +9,7 @@ import {
   carried,
   carry,
   drain,
+  firstMove,
   inBothLives,
   must,
   numbered,
@@ -146,9 +147,11 @@ describe("a dead message", () => {
     kill(q, "x");
     const [row] = carried(q);
     const accept = (): unknown =>
-      dlq.run((queue, nowMs) => queue.acceptMoved("q#1", row!.number, row!.batch.slice(), nowMs));
-    expect(accept()).toEqual({ ok: true, value: { accepted: 1, isDone: true } });
-    expect(accept()).toEqual({ ok: true, value: { accepted: 0, isDone: true } });
+      dlq.run((queue, nowMs) =>
+        queue.acceptMoves("q#1", [{ number: row!.number, batch: row!.batch.slice() }], nowMs),
+      );
+    expect(accept()).toEqual({ ok: true, value: { accepted: 1, done: 1 } });
+    expect(accept()).toEqual({ ok: true, value: { accepted: 0, done: 1 } });
     expect(dlq.info().counts.ready).toBe(1);
   });
 
@@ -158,22 +161,22 @@ describe("a dead message", () => {
     must(q.publish("1", "2", "3", "4", "5"));
     const { lease } = q.receive(5);
     q.settle({ lease, verdict: "reject", dead: true });
-    const row = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
-    const send = (): { accepted: number; isDone: boolean } | string => {
+    const row = firstMove(q)!;
+    const send = (): { accepted: number; done: number } | string => {
       const answer = dlq.run((queue, nowMs) =>
-        queue.acceptMoved("q#1", row.number, row.batch.slice(), nowMs),
+        queue.acceptMoves("q#1", [{ number: row.number, batch: row.batch.slice() }], nowMs),
       );
       return answer.ok ? answer.value : answer.code;
     };
     const seen: (string | undefined)[] = [];
-    expect(send()).toEqual({ accepted: 2, isDone: false });
+    expect(send()).toEqual({ accepted: 2, done: 0 });
     expect(send()).toBe("batch_too_large");
     seen.push(...drain(dlq).map(({ body }) => body));
-    expect(send()).toEqual({ accepted: 2, isDone: false });
+    expect(send()).toEqual({ accepted: 2, done: 0 });
     seen.push(...drain(dlq).map(({ body }) => body));
-    expect(send()).toEqual({ accepted: 1, isDone: true });
+    expect(send()).toEqual({ accepted: 1, done: 1 });
     seen.push(...drain(dlq).map(({ body }) => body));
-    expect(send()).toEqual({ accepted: 0, isDone: true });
+    expect(send()).toEqual({ accepted: 0, done: 1 });
     expect(seen).toEqual(["1", "2", "3", "4", "5"]);
   });
 
@@ -184,14 +187,14 @@ describe("a dead message", () => {
     must(q.publish("x"));
     kill(q, "x");
     for (const waitMs of [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
-      const row = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+      const row = firstMove(q)!;
       const answer = dlq.run((queue, nowMs) =>
-        queue.acceptMoved("q#1", row.number, row.batch.slice(), nowMs),
+        queue.acceptMoves("q#1", [{ number: row.number, batch: row.batch.slice() }], nowMs),
       );
       expect(answer).toMatchObject({ code: "queue_full" });
       q.run((queue, nowMs) => queue.moveFailed(row, nowMs));
       expect(q.wakeMs()).toBe(q.nowMs + waitMs);
-      expect(q.run((queue, nowMs) => queue.nextMove(nowMs))).toBeNull();
+      expect(firstMove(q)).toBeNull();
       q.advance(waitMs);
     }
     drain(dlq);
@@ -240,7 +243,7 @@ describe("a dead message", () => {
         ),
       );
     };
-    must(q.run((queue, nowMs) => queue.acceptMoved("z", 1, encode("a"), nowMs)));
+    must(q.run((queue, nowMs) => queue.acceptMoves("z", [{ number: 1, batch: encode("a") }], nowMs)));
     must(q.publish("new"));
     expect(q.info().counts).toMatchObject({ dead: 1, ready: 2 });
     expect(q.take(9).map(({ sequence }) => sequence)).toEqual([2, 3]);

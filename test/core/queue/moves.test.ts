@@ -9,6 +9,7 @@ import {
   carried,
   carry,
   drain,
+  firstMove,
   inBothLives,
   must,
   takeOne,
@@ -20,7 +21,7 @@ const SENDER = moveSender({ exchange: "e" }, 7);
 /** As an exchange sends what it held back until now. */
 function arrive(q: QueueHarness, number: number, ...records: (Partial<MessageRecord> & { text: string })[]) {
   const batch = q.batch(...records);
-  return must(q.run((queue, nowMs) => queue.acceptMoved(SENDER, number, batch, nowMs)));
+  return must(q.run((queue, nowMs) => queue.acceptMoves(SENDER, [{ number, batch }], nowMs)));
 }
 
 describe("the target of a move", () => {
@@ -44,12 +45,12 @@ describe("a dead message whose target is an exchange", () => {
       });
       must(q.publish({ text: "x", routingKey: "orders" }));
       settleMessage(q, takeOne(q, "x"), "reject");
-      const move = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+      const move = firstMove(q)!;
       expect(readMoveTarget(move.target)).toEqual({ exchange: "dead" });
       // What a refusal, `unroutable` above all, does.
       q.run((queue, nowMs) => queue.moveFailed(move, nowMs));
       expect(q.info().counts).toMatchObject({ deadLettering: 1, dead: 0 });
-      expect(q.run((queue, nowMs) => queue.nextMove(nowMs))).toBeNull();
+      expect(firstMove(q)).toBeNull();
       expect(q.wakeMs()).toBe(q.nowMs + 1_000);
       q.nowMs += 1_000;
       const [row] = carried(q);
@@ -66,9 +67,9 @@ describe("messages that an exchange held back", () => {
     q.advance(5_000);
     expect(arrive(q, 1, { text: "a", routingKey: "k" }, { text: "b" })).toEqual({
       accepted: 2,
-      isDone: true,
+      done: 1,
     });
-    expect(arrive(q, 1, { text: "a" }, { text: "b" })).toEqual({ accepted: 0, isDone: true });
+    expect(arrive(q, 1, { text: "a" }, { text: "b" })).toEqual({ accepted: 0, done: 1 });
     const messages = q.take(9);
     expect(messages).toMatchObject([
       { body: "a", routingKey: "k", sequence: 1, timeMs: q.nowMs, attempt: 1 },
@@ -109,7 +110,9 @@ describe("messages that an exchange held back", () => {
     arrive(q, 1, { text: "from the exchange" });
     const batch = q.batch("from the queue");
     const sender = moveSender({ queue: "e" }, 7);
-    expect(must(q.run((queue, nowMs) => queue.acceptMoved(sender, 1, batch, nowMs))).accepted).toBe(1);
+    expect(
+      must(q.run((queue, nowMs) => queue.acceptMoves(sender, [{ number: 1, batch }], nowMs))).accepted,
+    ).toBe(1);
   });
 });
 

@@ -2,7 +2,15 @@
 import { describe, expect } from "vitest";
 import { QUEUE_DEFAULTS, type QueueConfig } from "../../../src/protocol/queue-config.ts";
 import type { QueueHarness } from "../../support/queue-harness.ts";
-import { carried, carry, drain, inBothLives, must, settleMessage } from "../../support/queue-lives.ts";
+import {
+  carried,
+  carry,
+  drain,
+  firstMove,
+  inBothLives,
+  must,
+  settleMessage,
+} from "../../support/queue-lives.ts";
 
 const config: Partial<QueueConfig> = { maxFailures: 0, deadLetter: { queue: "gone", routingKey: "dead.r" } };
 
@@ -19,9 +27,9 @@ function lead(q: QueueHarness, deadLetter: QueueConfig["deadLetter"]): void {
 
 /** The carrier finds no queue of that name; where what waited goes now. */
 function refuse(q: QueueHarness): string | undefined {
-  const move = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+  const move = firstMove(q)!;
   q.run((queue, nowMs) => queue.moveFailed(move, nowMs, true));
-  return q.run((queue, nowMs) => queue.nextMove(nowMs))?.target;
+  return firstMove(q)?.target;
 }
 
 describe("dead letters whose target has gone", () => {
@@ -67,7 +75,7 @@ describe("dead letters whose target has gone", () => {
     const dlq = make({ name: "new" });
     kill(q, "a");
     lead(q, { queue: "new" });
-    const move = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+    const move = firstMove(q)!;
     for (let i = 0; i < 2; i++) q.run((queue, nowMs) => queue.moveFailed(move, nowMs, true));
     expect(carry(q, dlq)).toBe(1);
     expect(q.info().counts.deadLettering).toBe(0);
@@ -77,10 +85,10 @@ describe("dead letters whose target has gone", () => {
     const q = make({ config });
     kill(q, "a");
     lead(q, { queue: "new" });
-    const move = q.run((queue, nowMs) => queue.nextMove(nowMs))!;
+    const move = firstMove(q)!;
     q.run((queue, nowMs) => queue.moveFailed(move, nowMs));
     q.advance(1_000);
-    expect(q.run((queue, nowMs) => queue.nextMove(nowMs))).toMatchObject({ target: "gone", tries: 1 });
+    expect(firstMove(q)).toMatchObject({ target: "gone", tries: 1 });
   });
 });
 

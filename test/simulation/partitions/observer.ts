@@ -83,10 +83,12 @@ export class Observer {
         }
       }
     });
-    this.watch("acceptMoved", (queue, [, , batch], answer) => {
+    this.watch("acceptMoves", (queue, [, moves], answer) => {
       if (!answer.ok || answer.value.accepted === 0) return;
       const name = queue.stored.queue;
-      const ids = factsOf(this.codec, batch).map(({ text }) => text);
+      // Of the first that is not done a part may have been taken.
+      const tried = moves.slice(0, answer.value.done + 1);
+      const ids = tried.flatMap(({ batch }) => factsOf(this.codec, batch).map(({ text }) => text));
       const { accepted } = answer.value;
       this.note(() => this.witness.arrived(name, ids, accepted));
     });
