@@ -19,11 +19,11 @@ import type {
   Settlement,
   SettlementResult,
 } from "../protocol/commands.ts";
-import type { MoveBatch, MovedCommand, MovesTaken } from "../protocol/move-target.ts";
+import type { MovedCommand, MovesTaken } from "../protocol/move-target.ts";
 import { NAME_PATTERN } from "../protocol/names.ts";
 import { ownerOf, partitionOfLease } from "../protocol/partitions.ts";
 import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
-import { hashBytes, hashText } from "../protocol/rendezvous.ts";
+import { hashBytes } from "../protocol/rendezvous.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
@@ -34,11 +34,11 @@ import {
   type SocketClaims,
 } from "../protocol/rpc.ts";
 import { creditOf, mergeInfos, mergeRedriveLists, mergeRedrives, sumMessages } from "./merge.ts";
+import { acceptMoves } from "./moving.ts";
 import { PartSockets } from "./part-sockets.ts";
 import { Parts, type PartsPorts } from "./parts.ts";
 import { redriveAll } from "./redriving.ts";
 import { isStale, Publishing, type PublishPart } from "./publishing.ts";
-import { splitBatch } from "./split.ts";
 
 type Attached = { ids: readonly number[]; active: boolean; leaseMs: number };
 type Affected = Result<{ messages: number }>;
@@ -139,49 +139,8 @@ export class WholeQueue implements QueueApi {
     for (const part of parts) publishing.take(part, answerOf.get(part)!);
   }
 
-  async acceptMoves({ from, moves }: MovedCommand): Promise<Result<MovesTaken>> {
-    let accepted = 0;
-    let done = 0;
-    const taken = await this.parts.under(async (layout): Promise<Result<null>> => {
-      while (done < moves.length) {
-        // What lies on several objects goes move by move: under a new layout one that is taken in part begins anew.
-        const answer =
-          layout.partitions === 1
-            ? await this.parts.head.acceptMoves({ from, moves: moves.slice(done) })
-            : await this.acceptParts(layout, from, moves[done]!);
-        if (!answer.ok) return answer;
-        accepted += answer.value.accepted;
-        done += answer.value.done;
-        if (layout.partitions === 1 || answer.value.done === 0) break;
-      }
-      return ok(null);
-    });
-    return taken.ok || done > 0 ? ok({ accepted, done }) : taken;
-  }
-
-  private async acceptParts(
-    layout: QueueLayout,
-    from: string,
-    { number, batch }: MoveBatch,
-  ): Promise<Result<MovesTaken>> {
-    const { partitions } = layout;
-    const scanned = this.ports.codec.scan(batch, "broker");
-    if (!scanned.ok) return scanned;
-    // Split another way, a batch that was taken in part can't be gone on with: under each layout it is another's.
-    const sender = `${from}@${partitions}`;
-    const even = ownerOf(hashText(`${from}:${number}`), partitions);
-    const parts = splitBatch(this.ports.codec, batch, scanned.value, { layout, even });
-    const sent = parts.map(({ partition, batch: own }) =>
-      this.ports.part(partition).acceptMoves({ from: sender, moves: [{ number, batch: own }] }, partitions),
-    );
-    let accepted = 0;
-    let done = 1;
-    for (const answer of await Promise.all(sent)) {
-      if (!answer.ok) return answer;
-      accepted += answer.value.accepted;
-      done = Math.min(done, answer.value.done);
-    }
-    return ok({ accepted, done });
+  acceptMoves(command: MovedCommand): Promise<Result<MovesTaken>> {
+    return acceptMoves(this.ports, this.parts, command);
   }
 
   // Consuming
