@@ -2,6 +2,7 @@
 import type { RedriveStatus } from "../../../protocol/commands.ts";
 import { fromBase64, toBase64 } from "../../../protocol/message-json.ts";
 import { readText } from "../../../protocol/utf8.ts";
+import type { GrantVerb } from "../../../protocol/rpc.ts";
 import type { Actions, Caller } from "../caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
 import { arnOf, isFifo, queueOfArn, queueOfUrl } from "../identifiers.ts";
@@ -36,9 +37,12 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
         `Value for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: You must enter a number that's between 1 and ${RATE_MAX}.`,
       );
     }
-    const source = await queueAt("SourceArn", SourceArn, caller);
+    const source = await queueAt("SourceArn", SourceArn, ["manage"], caller);
     if (!source.ok) return source;
-    const to = DestinationArn === undefined ? null : await queueAt("DestinationArn", DestinationArn, caller);
+    const to =
+      DestinationArn === undefined
+        ? null
+        : await queueAt("DestinationArn", DestinationArn, ["publish", "manage"], caller);
     if (to?.ok === false) return to;
     const refused = refuseMove(source.value, to?.value) ?? (await refuseSource(source.value, caller));
     if (refused !== null) return refused;
@@ -52,7 +56,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
         `Value for parameter MaxResults is invalid. Reason: You must enter a number that's between 1 and ${TASKS_LISTED_MAX}.`,
       );
     }
-    const source = await queueAt("SourceArn", SourceArn, caller);
+    const source = await queueAt("SourceArn", SourceArn, ["manage"], caller);
     if (!source.ok) return source;
     const redrives = await caller.broker.ask({
       queue: source.value,
@@ -70,7 +74,7 @@ export const deadLetterActions: Actions<DeadLetterAction> = {
     if (TaskHandle === "") return missing("TaskHandle");
     const handle = readHandle(TaskHandle);
     if (handle === null) return invalidBecause("Value for parameter TaskHandle is invalid.");
-    const source = await queueAt("SourceArn", handle.sourceArn, caller);
+    const source = await queueAt("SourceArn", handle.sourceArn, ["manage"], caller);
     if (!source.ok) return source;
     const question = { queue: source.value, verbs: ["manage"] as const, repeatable: true };
     const { task } = handle;
@@ -97,7 +101,12 @@ function taskRefusal(code: string): SqsRefusal | null {
 }
 
 /** The queue that an ARN names, which must be there. */
-async function queueAt(name: string, arn: string, caller: Caller): Promise<Answer<string>> {
+async function queueAt(
+  name: string,
+  arn: string,
+  verbs: readonly GrantVerb[],
+  caller: Caller,
+): Promise<Answer<string>> {
   if (arn === "") return missing(name);
   if (!/^arn:[^:]+:[^:]+:[^:]*:[^:]*:.+$/.test(arn)) {
     return invalidBecause(
@@ -105,7 +114,7 @@ async function queueAt(name: string, arn: string, caller: Caller): Promise<Answe
     );
   }
   const queue = queueOfArn(arn);
-  const info = queue === null ? null : await inspect(queue, ["publish", "consume", "manage"], caller);
+  const info = queue === null ? null : await inspect(queue, verbs, caller);
   if (queue !== null && info?.ok) return answered(queue);
   if (info?.ok === false && info.error !== "QueueDoesNotExist") return info;
   return sqsRefusal(

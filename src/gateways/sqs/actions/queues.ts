@@ -27,7 +27,10 @@ type QueueAction =
 
 type Texts = Readonly<Record<string, string>>;
 
+/** To find a queue takes any grant over its name. */
 const ANYONE: readonly GrantVerb[] = ["publish", "consume", "manage"];
+/** Attributes and tags are for those who may look at the queue, as at every other door. */
+const READERS: readonly GrantVerb[] = ["consume", "manage"];
 const NAME = /^[A-Za-z0-9_-]{1,80}$/;
 const FIFO_NAME = /^[A-Za-z0-9_-]{1,75}\.fifo$/;
 
@@ -90,7 +93,7 @@ export const queueActions: Actions<QueueAction> = {
   },
 
   async GetQueueAttributes({ QueueUrl, AttributeNames = [] }, caller) {
-    const info = await inspect(queueOfUrl(QueueUrl), ANYONE, caller);
+    const info = await inspect(queueOfUrl(QueueUrl), READERS, caller);
     if (!info.ok) return info;
     const attributes = readAttributes(info.value, AttributeNames, caller.region);
     if (!attributes.ok) return attributes;
@@ -127,7 +130,7 @@ export const queueActions: Actions<QueueAction> = {
   },
 
   async ListQueueTags({ QueueUrl }, caller) {
-    const info = await inspect(queueOfUrl(QueueUrl), ANYONE, caller);
+    const info = await inspect(queueOfUrl(QueueUrl), READERS, caller);
     if (!info.ok) return info;
     const tags = tagsOf(info.value.config);
     return answered(Object.keys(tags).length === 0 ? {} : { Tags: tags });
