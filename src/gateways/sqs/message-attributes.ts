@@ -34,15 +34,15 @@ export function isBinary({ DataType }: Pick<AttributeValue, "DataType">): boolea
   return DataType === "Binary" || DataType.startsWith("Binary.");
 }
 
-export function bytesOf(value: AttributeValue): Uint8Array {
-  return value.BinaryValue ?? encoder.encode(value.StringValue);
+export function bytesOf({ BinaryValue, StringValue }: GivenAttribute): Uint8Array {
+  return BinaryValue ?? encoder.encode(StringValue);
 }
 
 /** Bytes of all names, types and values: they count to the message's size. */
-export function sizeOf(attributes: Readonly<Record<string, AttributeValue>>): number {
+export function sizeOf(attributes: Readonly<Record<string, GivenAttribute>>): number {
   let bytes = 0;
   for (const [name, value] of Object.entries(attributes)) {
-    bytes += encoder.encode(name + value.DataType).length + bytesOf(value).length;
+    bytes += encoder.encode(name + (value.DataType ?? "")).length + bytesOf(value).length;
   }
   return bytes;
 }

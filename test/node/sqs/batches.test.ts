@@ -176,6 +176,21 @@ describe("a batch's size", () => {
     );
     expect(await broker.receive(queue)).toEqual([]);
   });
+
+  it("is refused as a whole for one entry that alone is over it, and counts every entry", async () => {
+    const queue = await broker.queue();
+    const tooLong = (bytes: number) =>
+      failure(
+        "BatchRequestTooLong",
+        `Batch requests cannot be longer than ${MIB} bytes. You have sent ${bytes} bytes.`,
+      );
+    expect(await refusalOf(send(queue, [entry("good"), text("long", MIB + 1)]))).toEqual(tooLong(MIB + 2));
+    // Each of the two would be refused by its queue, or for its characters.
+    const narrow = await broker.queue({ MaximumMessageSize: "1024" });
+    const bad = { ...entry("bad", `\b${"x".repeat(MIB / 2)}`) };
+    expect(await refusalOf(send(narrow, [text("long", MIB / 2), bad]))).toEqual(tooLong(MIB + 1));
+    for (const url of [queue, narrow]) expect(await broker.receive(url)).toEqual([]);
+  });
 });
 
 describe("SendMessageBatch", () => {

@@ -39,7 +39,6 @@ interface Outgoing {
   readonly command: PublishCommand;
   /** What the answer has the checksums of. */
   readonly content: Content;
-  readonly bytes: number;
   /** A second send within the window is known for one. */
   readonly isDeduplicated: boolean;
 }
@@ -56,12 +55,12 @@ export const sendActions: Actions<"SendMessage" | "SendMessageBatch"> = {
   async SendMessageBatch({ QueueUrl, Entries }, caller) {
     const queue = queueOfUrl(QueueUrl);
     const refused =
-      refuseBatch(Entries, "SendMessageBatchRequestEntry") ?? (await refuseFifoBatch(Entries, queue, caller));
+      refuseBatch(Entries, "SendMessageBatchRequestEntry") ??
+      refuseSize(Entries) ??
+      (await refuseFifoBatch(Entries, queue, caller));
     if (refused !== null) return refused;
     const prepared = Entries.map((entry) => prepare(entry, queue, caller));
     const outgoing = prepared.flatMap((one) => (one.ok ? [one.value] : []));
-    const tooLong = refuseSize(outgoing);
-    if (tooLong !== null) return tooLong;
     const sent = outgoing.length === 0 ? answered([]) : await send(outgoing, queue, caller);
     if (!sent.ok) return sent;
     const answers = sent.value.values();
@@ -98,8 +97,9 @@ async function refuseFifoBatch(
   return mustCarry(info.value.config).includes("dedupId") ? NO_DEDUP_ID : null;
 }
 
-function refuseSize(messages: readonly Outgoing[]): SqsRefusal | null {
-  const bytes = messages.reduce((sum, message) => sum + message.bytes, 0);
+/** All entries count, those that would be refused on their own too. */
+function refuseSize(entries: readonly Given[]): SqsRefusal | null {
+  const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
   if (bytes <= LIMITS.bodyBytesMax) return null;
   return sqsRefusal(
     "BatchRequestTooLong",
@@ -159,7 +159,7 @@ function prepare(given: Given, queue: string, caller: Caller): Answer<Outgoing> 
   // What was checked has a type and a value.
   const attributes = MessageAttributes as Record<string, AttributeValue>;
   const system = MessageSystemAttributes as Record<string, AttributeValue>;
-  const bytes = new TextEncoder().encode(body).length + sizeOf(attributes);
+  const bytes = bytesOf(given);
   if (bytes > LIMITS.bodyBytesMax) return tooLarge(LIMITS.bodyBytesMax);
   const trace = system[TRACE_HEADER] ?? caller.trace;
   const sender = caller.broker.claims.subject;
@@ -173,9 +173,12 @@ function prepare(given: Given, queue: string, caller: Caller): Answer<Outgoing> 
   return answered({
     command: { batch: batch.value, bodyBytes: bytes },
     content: { body, attributes, system },
-    bytes,
     isDeduplicated,
   });
+}
+
+function bytesOf({ MessageBody = "", MessageAttributes = {} }: Given): number {
+  return new TextEncoder().encode(MessageBody).length + sizeOf(MessageAttributes);
 }
 
 async function md5Of(

@@ -138,6 +138,14 @@ def test_a_batch_may_have_a_mebibyte_and_no_byte_more():
     )
 
 
+def test_one_entry_over_a_mebibyte_is_the_end_of_its_batch():
+    url = fresh_queue()
+    entries = [{"Id": "a", "MessageBody": "x"}, {"Id": "b", "MessageBody": "x" * (MIB + 1)}]
+    code = "AWS.SimpleQueueService.BatchRequestTooLong"
+    refused(code, sqs.send_message_batch, QueueUrl=url, Entries=entries)
+    equal(receive(url), [])
+
+
 def test_a_fifo_batch_that_lacks_ids_is_refused_as_a_whole():
     url = fresh_fifo()
     good = {"Id": "a", "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
