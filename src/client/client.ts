@@ -39,7 +39,7 @@ export interface ConnectOptions {
   /** Where the broker is, such as `https://broker.example.com`. */
   readonly url: string;
   /** A token, or what gets one: it is asked for every connection and request, so a short-lived one may be renewed. */
-  readonly token?: TokenSource;
+  readonly token?: TokenSource | undefined;
   /** For connecting, for an HTTP request, for a confirm, and for a drain. Default 30,000. */
   readonly timeoutMs?: number;
   /** A `ping` over each socket this often; a silent one is lost after twice that. Default 25,000. */
