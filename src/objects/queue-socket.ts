@@ -7,10 +7,12 @@ import { ERRORS } from "../protocol/errors.ts";
 import {
   encodeBinaryFrame,
   type CancelReason,
+  type ConsumeFrame,
   type PartFrame,
   type ServerFrame,
 } from "../protocol/frames.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
 import type { Refusal } from "../protocol/result.ts";
 import type { SocketClaims } from "../protocol/rpc.ts";
@@ -69,31 +71,50 @@ export function consumerOf(state: SocketState): Consumer | null {
   return { id: state.id, name, credit, leaseMs, priority, isExclusive, isOnce, isDraining, attemptId };
 }
 
-/** Sending to a peer that is already gone is no fault: the close event follows. */
-export function send(socket: WebSocket, frame: ServerFrame | PartFrame): void {
+/** Sending to a peer that is already gone is no fault: the close event follows. False: it could not be sent. */
+export function send(socket: WebSocket, frame: ServerFrame | PartFrame): boolean {
+  return sendRaw(socket, JSON.stringify(frame));
+}
+
+function sendRaw(socket: WebSocket, data: string | Uint8Array): boolean {
   try {
-    socket.send(JSON.stringify(frame));
+    socket.send(data);
+    return true;
   } catch {
     // Closed meanwhile.
+    return false;
   }
 }
 
+/** The consumer that a frame asks for. A name once given stays. */
+export function consumerFrom(frame: ConsumeFrame, state: SocketState, nowMs: number): SocketConsumer {
+  return {
+    name: frame.consumer ?? state.consumer?.name ?? `${state.claims.subject}.${state.id.toString(36)}`,
+    credit: frame.credit ?? LIMITS.creditDefault,
+    leaseMs: frame.leaseMs ?? null,
+    priority: frame.priority ?? 0,
+    isExclusive: frame.exclusive ?? false,
+    isOnce: frame.once ?? false,
+    isDraining: false,
+    format: frame.format ?? "json",
+    heartbeatMs: frame.heartbeatMs ?? null,
+    sinceMs: nowMs,
+    attemptId: frame.attemptId ?? null,
+    isActive: true,
+  };
+}
+
+/** False: it could not be sent. */
 export function sendDelivery(
   socket: WebSocket,
   format: "json" | "binary",
   delivery: Delivery,
   codec: BatchCodec,
-): void {
+): boolean {
   const { lease, untilMs, runs, payload } = delivery;
-  if (format === "json") {
-    send(socket, { type: "deliver", lease, untilMs, messages: deliveryToJson(delivery, codec) });
-    return;
-  }
-  try {
-    socket.send(encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload));
-  } catch {
-    // Closed meanwhile: its lease is given back when the close event comes.
-  }
+  if (format === "json")
+    return send(socket, { type: "deliver", lease, untilMs, messages: deliveryToJson(delivery, codec) });
+  return sendRaw(socket, encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload));
 }
 
 /** Tells a refusal, and closes the socket where the table says so. */

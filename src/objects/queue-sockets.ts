@@ -3,17 +3,16 @@
  * checked, becomes a job of the turn, and is answered when the turn is stored.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { PublishCommand, PublishConfirm, Settlement } from "../protocol/commands.ts";
-import { decodeFrame, type CancelReason, type ClientFrame, type ConsumeFrame } from "../protocol/frames.ts";
-import { LIMITS } from "../protocol/limits.ts";
+import { decodeFrame, type CancelReason } from "../protocol/frames.ts";
 import { splitPartitionName } from "../protocol/names.ts";
-import { batchOfFrame, stampOfFrame, takePart, type PartHead } from "../protocol/publish-frame.ts";
-import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { takePart } from "../protocol/publish-frame.ts";
+import { ok, refuse, type Refusal } from "../protocol/result.ts";
 import type { SocketClaims } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
 import type { Departure, Dispatched } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { ConsumerIds } from "./consumer-ids.ts";
+import { QueueFrames, type QueueTurn } from "./queue-frames.ts";
 import {
   CLOSE,
   closeSocket,
@@ -24,24 +23,10 @@ import {
   sendDelivery,
   sendRefusal,
   stateOf,
-  type SocketConsumer,
   type SocketState,
 } from "./queue-socket.ts";
 import type { SocketTokens } from "./socket-tokens.ts";
 import { SocketWatch } from "./socket-watch.ts";
-
-interface Load {
-  readonly payload: Uint8Array;
-  readonly part: PartHead;
-}
-
-/** What the sockets need of the object around them. */
-export interface QueueTurn {
-  readonly name: string;
-  open(): Queue | null;
-  publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
-  whenDeclared<T>(run: (queue: Queue, nowMs: number) => Result<T>): Promise<Result<T>>;
-}
 
 export interface QueueSocketsPorts {
   readonly codec: BatchCodec;
@@ -60,7 +45,12 @@ export class QueueSockets {
   /** Those of them that are consumers: the only ones a turn has to look at. */
   private readonly consuming = new Map<number, WebSocket>();
   private readonly watch: SocketWatch;
+  private readonly frames: QueueFrames;
   private leaving: WebSocket | null = null;
+  /** Consumers whose socket has closed, until their release has had its turn. */
+  private readonly closed = new Set<number>();
+  /** Leases of deliveries that could not be sent. */
+  private readonly unsent: number[] = [];
 
   constructor(ctx: DurableObjectState, ports: QueueSocketsPorts) {
     this.ctx = ctx;
@@ -69,6 +59,12 @@ export class QueueSockets {
     this.ids = ports.ids;
     this.tokens = ports.tokens;
     this.watch = new SocketWatch(ctx, ports.tokens, this.consuming);
+    this.frames = new QueueFrames({
+      codec: ports.codec,
+      turn: ports.turn,
+      isOpen: (id) => this.byId.has(id),
+      save: (socket, state) => this.save(socket, state),
+    });
     // Answered by the platform without waking the object.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
@@ -134,7 +130,10 @@ export class QueueSockets {
     if (!frame.ok) return sendRefusal(socket, ref, frame);
     let refusal: Refusal | null;
     try {
-      refusal = await this.handle(socket, state, frame.value, { payload: decoded.value.payload, part });
+      refusal = await this.frames.handle(socket, state, frame.value, {
+        payload: decoded.value.payload,
+        part,
+      });
     } catch (error) {
       // Rolled back: nothing of this turn was stored.
       console.error("a turn failed", {
@@ -147,122 +146,6 @@ export class QueueSockets {
     if (refusal) sendRefusal(socket, ref, refusal);
   }
 
-  private async handle(
-    socket: WebSocket,
-    state: SocketState,
-    frame: ClientFrame,
-    load: Load,
-  ): Promise<Refusal | null> {
-    const ref = "ref" in frame && frame.ref !== undefined ? frame.ref : null;
-    switch (frame.type) {
-      case "ping":
-        send(socket, { type: "pong", ref });
-        return null;
-      case "publish":
-        return this.publish(socket, state, frame, load, ref);
-      case "consume":
-        return this.consume(socket, state, frame);
-      case "credit":
-        return this.changeConsumer(socket, (consumer) => ({ ...consumer, credit: frame.credit }));
-      case "settle":
-        return this.settle(socket, state, frame.settlements, ref);
-      case "drain":
-        return this.changeConsumer(socket, (consumer) => ({ ...consumer, isDraining: true }));
-      case "cancel":
-        if (state.consumer === null) return refuse("not_consuming", "cancel: this socket has no consumer");
-        await this.release(socket, "released");
-        sendCancelled(socket, state.consumer.name, "asked");
-        return null;
-    }
-  }
-
-  private async publish(
-    socket: WebSocket,
-    state: SocketState,
-    frame: Extract<ClientFrame, { type: "publish" }>,
-    { payload, part }: Load,
-    ref: number | null,
-  ): Promise<Refusal | null> {
-    if (!state.claims.publish)
-      return refuse("forbidden", "publish: the token does not allow it on this queue");
-    const batch = batchOfFrame(this.codec, frame, payload);
-    if (!batch.ok) return batch;
-    const { publishRate: rate } = state.claims;
-    const command = { batch: batch.value, ...stampOfFrame(frame, part), ...(rate && { rate }) };
-    const confirm = await this.turn.publish(command);
-    // Said here, not by the caller, so that answers stay in the order of the publishes.
-    if (!confirm.ok) {
-      sendRefusal(socket, ref, confirm);
-      return null;
-    }
-    send(socket, { type: "confirm", ref, ...confirm.value });
-    return null;
-  }
-
-  private async consume(socket: WebSocket, state: SocketState, frame: ConsumeFrame): Promise<Refusal | null> {
-    if (!state.claims.consume)
-      return refuse("forbidden", "consume: the token does not allow it on this queue");
-    const consumer: SocketConsumer = {
-      name: frame.consumer ?? state.consumer?.name ?? `${state.claims.subject}.${state.id.toString(36)}`,
-      credit: frame.credit ?? LIMITS.creditDefault,
-      leaseMs: frame.leaseMs ?? null,
-      priority: frame.priority ?? 0,
-      isExclusive: frame.exclusive ?? false,
-      isOnce: frame.once ?? false,
-      isDraining: false,
-      format: frame.format ?? "json",
-      heartbeatMs: frame.heartbeatMs ?? null,
-      sinceMs: Date.now(),
-      attemptId: frame.attemptId ?? null,
-      isActive: true,
-    };
-    const answer = await this.turn.whenDeclared((queue) => {
-      // Closed since it asked: nobody would ever detach it.
-      if (!this.byId.has(state.id)) return refuse("not_consuming", "consume: the socket is closed");
-      const next = { ...state, consumer };
-      const attached = queue.attach(consumerOf(next)!);
-      if (!attached.ok) return attached;
-      const isActive = queue.isActive(queue.consumer(state.id)!);
-      this.save(socket, { ...next, consumer: { ...consumer, isActive } });
-      // Said inside the turn, so that it comes before the first delivery.
-      send(socket, { type: "consuming", consumer: consumer.name, credit: consumer.credit, active: isActive });
-      return ok(undefined);
-    });
-    return answer.ok ? null : answer;
-  }
-
-  private async changeConsumer(
-    socket: WebSocket,
-    change: (consumer: SocketConsumer) => SocketConsumer,
-  ): Promise<Refusal | null> {
-    const answer = await this.turn.whenDeclared((queue) => {
-      const state = stateOf(socket);
-      const known = queue.consumer(state.id);
-      if (state.consumer === null || known === null)
-        return refuse("not_consuming", "this socket has no consumer");
-      const consumer = change(state.consumer);
-      this.save(socket, { ...state, consumer });
-      known.credit = consumer.credit;
-      known.isDraining = consumer.isDraining;
-      return ok(undefined);
-    });
-    return answer.ok ? null : answer;
-  }
-
-  private async settle(
-    socket: WebSocket,
-    state: SocketState,
-    settlements: readonly Settlement[],
-    ref: number | null,
-  ): Promise<Refusal | null> {
-    if (!state.claims.consume)
-      return refuse("forbidden", "settle: the token does not allow it on this queue");
-    const results = await this.turn.whenDeclared((queue, nowMs) => ok(queue.settle(settlements, nowMs)));
-    if (!results.ok) return results;
-    send(socket, { type: "settled", ref, results: results.value });
-    return null;
-  }
-
   async onClose(socket: WebSocket, code: number): Promise<void> {
     this.leaving = socket;
     this.turn.open();
@@ -273,7 +156,9 @@ export class QueueSockets {
     if (state.consumer === null) return;
     // A consumer that drained said goodbye; any other took its messages with it.
     const isFarewell = state.consumer.isDraining && code === CLOSE.normal;
+    this.closed.add(state.id);
     await this.release(socket, isFarewell ? "released" : "lost");
+    this.closed.delete(state.id);
   }
 
   private async release(socket: WebSocket, how: Departure): Promise<void> {
@@ -300,8 +185,15 @@ export class QueueSockets {
     return this.watch.learnRevoked(queue);
   }
 
-  /** Inside a turn: consumers whose peer fell silent, or whose token ended, are gone. */
+  /**
+   * Inside a turn, before it delivers: consumers whose peer fell silent, or whose token ended, are gone. Those whose
+   * socket has closed get nothing more, but keep what they hold until the frames they sent before have been handled.
+   */
   dropDead(queue: Queue, nowMs: number): void {
+    for (const id of this.closed) {
+      const consumer = queue.consumer(id);
+      if (consumer) consumer.isDraining = true;
+    }
     for (const { socket, state, consumer, reason } of this.watch.findDead(queue, nowMs)) {
       queue.detach(state.id, reason === "heartbeat_lost" ? "lost" : "released", nowMs);
       this.save(socket, { ...state, consumer: null });
@@ -314,18 +206,29 @@ export class QueueSockets {
   afterTurn(queue: Queue, dispatched: readonly Dispatched[]): void {
     for (const { consumer, delivery } of dispatched) {
       const socket = this.byId.get(consumer.id);
+      // A consumer on a hub has none.
       if (!socket) continue;
       const state = stateOf(socket);
-      sendDelivery(socket, state.consumer?.format ?? "json", delivery, this.codec);
+      const isSent = sendDelivery(socket, state.consumer?.format ?? "json", delivery, this.codec);
+      if (!isSent) this.unsent.push(delivery.lease);
       if (consumer.isOnce && state.consumer) {
         this.save(socket, { ...state, consumer: null });
         sendCancelled(socket, consumer.name, "once");
       }
     }
     for (const socket of this.consuming.values()) this.tellChanges(queue, socket);
+    if (this.unsent.length > 0) this.ctx.waitUntil(this.takeBack(this.unsent.splice(0)));
     if (!queue.waitsForJudgement) return;
     const again = (): Promise<unknown> => this.turn.whenDeclared(() => ok(undefined));
     this.ctx.waitUntil(this.watch.judge(queue, Date.now(), again));
+  }
+
+  /** Nobody has heard of these deliveries: they are no attempt that failed. */
+  private async takeBack(leases: readonly number[]): Promise<void> {
+    await this.turn.whenDeclared((queue, nowMs) => {
+      queue.releaseLeases(leases, nowMs);
+      return ok(undefined);
+    });
   }
 
   private tellChanges(queue: Queue, socket: WebSocket): void {

@@ -57,6 +57,8 @@ export class Leases {
   openCount = 0;
   /** Open messages of each consumer's socket. */
   private readonly openOf = new Map<number, number>();
+  /** Active leases by the segments that they have messages of. */
+  private readonly bySegment = new Map<number, Set<Lease>>();
 
   restore(rows: readonly LeaseRow[], segments: Segments): void {
     // In the order in which they were granted, whatever slots they took: "the oldest" must survive an eviction.
@@ -84,7 +86,7 @@ export class Leases {
         }
       }
       if (lease.open > 0) {
-        this.active.set(lease.id, lease);
+        this.activate(lease);
         this.count(lease.consumerId, lease.open);
       } else {
         this.ended.set(lease.id, lease);
@@ -111,7 +113,7 @@ export class Leases {
       open: count,
       deviates: false,
     };
-    this.active.set(granted.id, granted);
+    this.activate(granted);
     this.count(granted.consumerId, count);
     this.changed.add(granted);
     return granted;
@@ -127,9 +129,22 @@ export class Leases {
       lease.deviates = true;
       this.changed.add(lease);
     }
-    if (lease.open === 0) {
-      this.active.delete(lease.id);
-      this.ended.set(lease.id, lease);
+    if (lease.open > 0) return;
+    this.active.delete(lease.id);
+    for (const { segment } of lease.runs) {
+      const leases = this.bySegment.get(segment);
+      leases?.delete(lease);
+      if (leases?.size === 0) this.bySegment.delete(segment);
+    }
+    this.ended.set(lease.id, lease);
+  }
+
+  private activate(lease: Lease): void {
+    this.active.set(lease.id, lease);
+    for (const { segment } of lease.runs) {
+      const leases = this.bySegment.get(segment);
+      if (leases) leases.add(lease);
+      else this.bySegment.set(segment, new Set([lease]));
     }
   }
 
@@ -163,7 +178,7 @@ export class Leases {
     lease.open++;
     this.count(lease.consumerId, 1);
     this.ended.delete(lease.id);
-    this.active.set(lease.id, lease);
+    this.activate(lease);
     this.changed.add(lease);
   }
 
@@ -181,16 +196,15 @@ export class Leases {
     return [...this.active.values()].filter((lease) => endOf(lease) <= nowMs);
   }
 
-  /** Calls back with each open message that lies in a segment, or in all. */
+  /** Each open message that lies in a segment, or in all. */
   *openIn(segmentId?: number): Generator<{ lease: Lease; run: LeaseRun; index: number; at: number }> {
-    for (const lease of this.active.values()) yield* openMessages(lease, segmentId);
+    const leases = segmentId === undefined ? this.active.values() : this.bySegment.get(segmentId);
+    for (const lease of leases ?? []) yield* openMessages(lease, segmentId);
   }
 
-  holderOf(sequence: number): Lease | null {
-    for (const lease of this.active.values()) {
-      const at = placeOf(lease, sequence);
-      if (at !== null && lease.outcomes[at.at] === OUTCOME.open) return lease;
-    }
+  /** Who holds a message of a segment; null: nobody. */
+  holderOf(segmentId: number, index: number): Lease | null {
+    for (const open of this.openIn(segmentId)) if (open.index === index) return open.lease;
     return null;
   }
 
@@ -289,19 +303,6 @@ export function* openMessages(
       if (lease.outcomes[at] === OUTCOME.open) yield { lease, run, index: run.index + i, at };
     }
   }
-}
-
-/** Where a sequence stands in a lease, or null. */
-export function placeOf(lease: Lease, sequence: number): { run: LeaseRun; index: number; at: number } | null {
-  let at = 0;
-  for (const run of lease.runs) {
-    const first = firstSequenceOf(run.segment) + run.index;
-    if (sequence >= first && sequence < first + run.count) {
-      return { run, index: run.index + sequence - first, at: at + sequence - first };
-    }
-    at += run.count;
-  }
-  return null;
 }
 
 export function sequencesOf(lease: Lease): SequenceRun[] {

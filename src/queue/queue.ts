@@ -35,7 +35,14 @@ import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
-import { Consumers, releaseConsumer, type Consumer, type Departure, type Dispatched } from "./consumers.ts";
+import {
+  Consumers,
+  releaseConsumer,
+  releaseLease,
+  type Consumer,
+  type Departure,
+  type Dispatched,
+} from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
@@ -221,6 +228,21 @@ export class Queue {
     for (const id of held)
       if (id !== 0 && !liveConsumers.has(id) && this.remotes.get(id) === null)
         releaseConsumer(this.context, id, "restarted", nowMs);
+  }
+
+  /** Gives back deliveries that never left. */
+  releaseLeases(leases: readonly number[], nowMs: number): void {
+    const clockMs = this.context.ledger.tickClock(nowMs);
+    for (const id of leases) {
+      const lease = this.context.leases.active.get(id);
+      if (lease)
+        releaseLease(this.context, lease, {
+          outcome: "released",
+          nowMs: clockMs,
+          isFailure: false,
+          delayMs: 0,
+        });
+    }
   }
 
   /** A drained consumer holds nothing: there is nothing to give back and nothing to store. */

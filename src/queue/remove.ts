@@ -170,7 +170,7 @@ export function locateWaiting(
   const found = locate(queue, handle);
   const shown = "id" in handle ? `id: ${handle.id}` : `cancelKey: ${handle.cancelKey}`;
   if (found === null) return refuse("message_not_found", `${shown} is not waiting in this queue`);
-  if (queue.leases.holderOf(found.segment.first + found.index) !== null) {
+  if (queue.leases.holderOf(found.segment.id, found.index) !== null) {
     return refuse("message_leased", `${shown} is with a consumer`);
   }
   return ok(found);
