@@ -9,8 +9,9 @@ import { takePart } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal } from "../protocol/result.ts";
 import type { SocketClaims } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
-import type { Departure, Dispatched } from "../queue/consumers.ts";
+import type { Dispatched } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { Departure } from "../queue/release.ts";
 import type { ConsumerIds } from "./consumer-ids.ts";
 import { QueueFrames, type QueueTurn } from "./queue-frames.ts";
 import {

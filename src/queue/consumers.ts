@@ -6,9 +6,7 @@ import type { ConsumerView, Delivery } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { configOf, type QueueContext } from "./context.ts";
-import { endDelivery, type Ending } from "./fail.ts";
 import { DELIVERY_BYTES_MAX, grant } from "./grant.ts";
-import { openMessages, type Lease } from "./leases.ts";
 import { mayDeliver } from "./partition.ts";
 import { Picker } from "./pick.ts";
 
@@ -186,36 +184,4 @@ function fairShare(queue: QueueContext, consumers: number): number {
 function readyCount({ ledger, leases }: QueueContext): number {
   const { messages, dead, parked, waiting } = ledger.now;
   return messages - dead - parked - waiting - leases.openCount;
-}
-
-/** Ends all that is open under a lease in the same way. */
-export function releaseLease(queue: QueueContext, lease: Lease, ending: Ending): void {
-  for (const message of openMessages(lease)) endDelivery(queue, message, ending);
-}
-
-/** How a consumer went: `lost` charges the oldest message it held with a failure. */
-export type Departure = "released" | "lost" | "restarted";
-
-/** Gives back what a consumer's socket held. */
-export function releaseConsumer(
-  queue: QueueContext,
-  consumerId: number,
-  how: Departure,
-  nowMs: number,
-): void {
-  const clockMs = queue.ledger.tickClock(nowMs);
-  let isOldest = how === "lost";
-  for (const lease of queue.leases.active.values()) {
-    if (lease.consumerId !== consumerId) continue;
-    for (const message of openMessages(lease)) {
-      const outcome = how === "released" ? "released" : "consumer_lost";
-      endDelivery(queue, message, {
-        outcome,
-        nowMs: clockMs,
-        isFailure: isOldest,
-        ...(isOldest ? {} : { delayMs: 0 }),
-      });
-      isOldest = false;
-    }
-  }
 }

@@ -35,14 +35,7 @@ import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
-import {
-  Consumers,
-  releaseConsumer,
-  releaseLease,
-  type Consumer,
-  type Departure,
-  type Dispatched,
-} from "./consumers.ts";
+import { Consumers, type Consumer, type Dispatched } from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
@@ -63,6 +56,7 @@ import { receive } from "./receive.ts";
 import { Remotes } from "./remotes.ts";
 import { redirectDead } from "./redirect.ts";
 import { cancelRedrive, lastRedrives, redriveStatus, startRedrive } from "./redrive.ts";
+import { holdersOf, releaseConsumer, releaseLeases, type Departure } from "./release.ts";
 import { cancelWaiting } from "./remove.ts";
 import { settleAll } from "./settle.ts";
 import type { Fence, OutboxRow, Partition, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
@@ -224,25 +218,13 @@ export class Queue {
 
   /** Gives back what was leased to sockets that did not outlive a restart. */
   releaseOrphans(liveConsumers: ReadonlySet<number>, nowMs: number): void {
-    const held = new Set([...this.context.leases.active.values()].map((lease) => lease.consumerId));
-    for (const id of held)
+    for (const id of holdersOf(this.context))
       if (id !== 0 && !liveConsumers.has(id) && this.remotes.get(id) === null)
         releaseConsumer(this.context, id, "restarted", nowMs);
   }
 
-  /** Gives back deliveries that never left. */
   releaseLeases(leases: readonly number[], nowMs: number): void {
-    const clockMs = this.context.ledger.tickClock(nowMs);
-    for (const id of leases) {
-      const lease = this.context.leases.active.get(id);
-      if (lease)
-        releaseLease(this.context, lease, {
-          outcome: "released",
-          nowMs: clockMs,
-          isFailure: false,
-          delayMs: 0,
-        });
-    }
+    releaseLeases(this.context, leases, nowMs);
   }
 
   /** A drained consumer holds nothing: there is nothing to give back and nothing to store. */
@@ -252,8 +234,7 @@ export class Queue {
 
   /** Gives back everything that is out, whoever has it. */
   releaseAll(nowMs: number): void {
-    const holders = new Set([...this.context.leases.active.values()].map((lease) => lease.consumerId));
-    for (const id of holders) releaseConsumer(this.context, id, "released", nowMs);
+    for (const id of holdersOf(this.context)) releaseConsumer(this.context, id, "released", nowMs);
   }
 
   dispatch(nowMs: number): Dispatched[] {

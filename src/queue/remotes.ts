@@ -6,7 +6,8 @@ import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { RemoteConsumer } from "../protocol/rpc.ts";
-import { releaseConsumer, type Consumer, type Consumers, type Departure } from "./consumers.ts";
+import type { Consumer, Consumers } from "./consumers.ts";
+import { releaseConsumer, type Departure } from "./release.ts";
 import type { QueueContext } from "./context.ts";
 import type { RemoteRow } from "./stores.ts";
 

@@ -8,7 +8,8 @@ import type {
   Settlement,
 } from "../../src/protocol/commands.ts";
 import type { QueueConfig } from "../../src/protocol/queue-config.ts";
-import type { Consumer, Departure } from "../../src/queue/consumers.ts";
+import type { Consumer } from "../../src/queue/consumers.ts";
+import type { Departure } from "../../src/queue/release.ts";
 import { check } from "./checkers.ts";
 import { factsOf } from "./facts.ts";
 import { lacksSomething } from "./model-completion.ts";
