@@ -22,6 +22,8 @@ export interface LifecyclePorts {
   whenDeclared<T>(run: (exchange: Exchange, nowMs: number) => Result<T>): Promise<Result<T>>;
   /** Deletes everything and tells the subscribers, without waiting: from then on there is no exchange, whoever asks. */
   erase(exchange: Exchange): void;
+  /** Gives back the storage of an object that has nothing to keep. */
+  wipe(): Promise<void>;
 }
 
 type Declared = Result<{ created: boolean; info: ExchangeInfo }>;
@@ -43,7 +45,9 @@ export class ExchangeLifecycle {
       unbind: () => catalogue.unbindOthers(),
       erase: () => ports.erase(ports.open()!),
       unregister: () => catalogue.unregister(),
-      clean: async () => undefined,
+      clean: async (isErased) => {
+        if (isErased) await ports.wipe();
+      },
     });
   }
 

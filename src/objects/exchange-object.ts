@@ -36,7 +36,6 @@ import { GrowingMatcher } from "../routing/growing-matcher.ts";
 import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { EXCHANGE_MIGRATIONS } from "../storage/exchange-schema.ts";
 import { SqlExchangeStores } from "../storage/exchange-stores.ts";
-import { migrate } from "../storage/migrations.ts";
 import { Sql } from "../storage/sql.ts";
 import { Alarm } from "./alarm.ts";
 import { ExchangeBindings } from "./exchange-bindings.ts";
@@ -74,9 +73,8 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    migrate(ctx.storage.sql, EXCHANGE_MIGRATIONS);
     this.alarmClock = new Alarm(ctx.storage);
-    this.sql = new Sql(ctx.storage.sql);
+    this.sql = new Sql(ctx.storage.sql, [], EXCHANGE_MIGRATIONS);
     this.stores = new SqlExchangeStores(this.sql);
     this.group = new GroupCommit((run) => this.flush(run));
     this.catalogue = new ExchangeCatalogue(env, this.name);
@@ -93,6 +91,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       whenDeclared,
       stores: () => this.stores,
       erase: (gone) => this.erase(gone),
+      wipe: () => this.wipe(),
     });
     this.bindingsOf = new ExchangeBindings({ catalogue, open, notFound, whenDeclared, goIfAbandoned });
     const gone = (destination: Destination): Promise<void> => this.bindingsOf.gone(destination);
@@ -152,6 +151,13 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     // What stores remember is of the exchange that was.
     this.stores = new SqlExchangeStores(this.sql);
     this.hubs.tellDeleted(hubs);
+  }
+
+  /** Other events wait while the storage is wiped. */
+  private async wipe(): Promise<void> {
+    await this.alarmClock.delete();
+    await this.ctx.storage.deleteAll();
+    this.sql.forget();
   }
 
   // Bindings
@@ -308,6 +314,7 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
       this.ctx.storage.transactionSync(() => run(Date.now()));
     } catch (error) {
       this.exchange = null;
+      this.sql.forget();
       this.stores = new SqlExchangeStores(this.sql);
       throw error;
     }

@@ -25,7 +25,6 @@ import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import { GrowingMatcher } from "../routing/growing-matcher.ts";
 import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { HUB_MIGRATIONS, HubStore } from "../storage/hub-store.ts";
-import { migrate } from "../storage/migrations.ts";
 import { Sql } from "../storage/sql.ts";
 import { Alarm } from "./alarm.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
@@ -73,8 +72,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    migrate(ctx.storage.sql, HUB_MIGRATIONS);
-    this.store = new HubStore(new Sql(ctx.storage.sql));
+    this.store = new HubStore(new Sql(ctx.storage.sql, [], HUB_MIGRATIONS));
     this.alarmClock = new Alarm(ctx.storage);
     const { namespace, name: hub } = this.place;
     const subscribers = new Subscribers(() => new GrowingMatcher(() => new WasmMatcher(kernels)));
@@ -342,7 +340,14 @@ export class HubObject extends DurableObject<Env> implements HubApi {
         this.consumers.renew(this.sessions.values()),
       ]);
     }
-    this.keepAlarm();
+    if (this.sessions.size > 0 || this.store.nextLapseMs() !== null) this.keepAlarm();
+    else await this.wipe();
+  }
+
+  /** A hub that nobody uses keeps nothing. Other events wait while the storage is wiped. */
+  private async wipe(): Promise<void> {
+    await this.ctx.storage.deleteAll();
+    this.store.forget();
   }
 
   private lookAt(live: LiveSession, nowMs: number): void {

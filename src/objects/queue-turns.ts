@@ -12,7 +12,6 @@ import { type PartitionSetup } from "../protocol/rpc.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
 import { Queue } from "../queue/queue.ts";
-import { migrate } from "../storage/migrations.ts";
 import { QUEUE_MIGRATIONS, SELDOM_USED_TABLES } from "../storage/queue-schema.ts";
 import { SqlQueueStores } from "../storage/queue-stores.ts";
 import { Sql } from "../storage/sql.ts";
@@ -56,8 +55,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    migrate(ctx.storage.sql, QUEUE_MIGRATIONS);
-    this.sql = new Sql(ctx.storage.sql, SELDOM_USED_TABLES);
+    this.sql = new Sql(ctx.storage.sql, SELDOM_USED_TABLES, QUEUE_MIGRATIONS);
     this.stores = new SqlQueueStores(this.sql);
     this.rates = new RateLimits(ctx.storage);
     this.group = new GroupCommit((run) => this.flush(run));
@@ -252,7 +250,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
   protected async wipe(): Promise<void> {
     await this.alarmClock.delete();
     await this.ctx.storage.deleteAll();
-    migrate(this.ctx.storage.sql, QUEUE_MIGRATIONS);
+    this.sql.forget();
   }
 
   private async loseRemotes(ids: readonly number[]): Promise<void> {

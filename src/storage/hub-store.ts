@@ -40,6 +40,11 @@ export class HubStore {
     this.sql = sql;
   }
 
+  /** The storage was wiped. */
+  forget(): void {
+    this.sql.forget();
+  }
+
   putAway({ session, secret, untilMs }: AwaySession): void {
     this.sql.run(PUT_AWAY, session, secret, untilMs);
   }

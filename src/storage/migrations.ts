@@ -14,9 +14,12 @@ const CREATE_APPLIED = `
 const SELECT_LATEST = "SELECT coalesce(max(number), 0) AS latest FROM migration";
 const INSERT_APPLIED = "INSERT INTO migration (number) VALUES (?)";
 
+// The first of an object's own tables, so that the look for it reads a row or two.
+const SELECT_THERE = "SELECT 1 FROM sqlite_master WHERE name = 'migration' LIMIT 1";
+
 /**
- * Runs the steps that this object has not run yet, in order. Call it from an object's constructor: everything
- * there belongs to one event, so the runtime commits the steps together or not at all.
+ * Runs the steps that this object has not run yet, in order, without waiting: the runtime commits them together or not
+ * at all.
  */
 export function migrate(sql: SqlStorage, migrations: readonly Migration[]): void {
   sql.exec(CREATE_APPLIED);
@@ -26,5 +29,41 @@ export function migrate(sql: SqlStorage, migrations: readonly Migration[]): void
     if (migration.number <= latest) continue;
     for (const statement of migration.sql) sql.exec(statement);
     sql.exec(INSERT_APPLIED, migration.number);
+  }
+}
+
+/**
+ * Whether an object's tables are there. They are made when the first row is put into one of them: anybody may ask for
+ * a name that nobody declared, and an object that was only asked must leave no database behind.
+ */
+export class Schema {
+  private readonly storage: SqlStorage;
+  private readonly migrations: readonly Migration[];
+  /** Null: not known. */
+  private isMade: boolean | null = null;
+
+  constructor(storage: SqlStorage, migrations: readonly Migration[]) {
+    this.storage = storage;
+    this.migrations = migrations;
+  }
+
+  /** After a transaction that may have been rolled back, and when the storage was wiped. */
+  forget(): void {
+    this.isMade = null;
+  }
+
+  /** Tables of an earlier version are brought up to date. */
+  isThere(): boolean {
+    if (this.isMade === null) {
+      this.isMade = this.storage.exec(SELECT_THERE).toArray().length > 0;
+      if (this.isMade) migrate(this.storage, this.migrations);
+    }
+    return this.isMade;
+  }
+
+  make(): void {
+    if (this.isThere()) return;
+    migrate(this.storage, this.migrations);
+    this.isMade = true;
   }
 }

@@ -1,7 +1,8 @@
 // The rows of a namespace: its queues and exchanges, what leads where, its quotas, its revoked tokens and the hubs that
 // must hear of them. No rules here.
 import type { Destination } from "../protocol/exchange-commands.ts";
-import { migrate, type Migration } from "./migrations.ts";
+import type { Migration } from "./migrations.ts";
+import { Sql } from "./sql.ts";
 
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -84,7 +85,7 @@ const UPDATE_DEAD_LETTER = "UPDATE queue SET dead_letter = ? WHERE name = ?";
 const SELECT_EXCHANGE = "SELECT 1 FROM exchange WHERE name = ?";
 const INSERT_EXCHANGE = "INSERT INTO exchange (name) VALUES (?)";
 const DELETE_EXCHANGE = "DELETE FROM exchange WHERE name = ?";
-const COUNT_EXCHANGES = "SELECT count(*) AS count FROM exchange";
+const COUNT_EXCHANGES = "SELECT count(*) AS value FROM exchange";
 const INSERT_BINDING = "INSERT OR IGNORE INTO binding (kind, name, exchange) VALUES (?, ?, ?)";
 const DELETE_BINDING = "DELETE FROM binding WHERE kind = ? AND name = ? AND exchange = ?";
 const DELETE_BINDINGS_OF = "DELETE FROM binding WHERE exchange = ?"; // binding_by_exchange
@@ -93,16 +94,16 @@ const SELECT_TOTALS = `SELECT count(*) AS queues,
   coalesce(sum(bytes), 0) + (SELECT coalesce(sum(bytes), 0) FROM queue_part) AS bytes FROM queue`;
 const SELECT_QUOTA =
   "SELECT queues_max AS queuesMax, exchanges_max AS exchangesMax, bytes_max AS bytesMax FROM quota";
-const UPDATE_QUOTA = `UPDATE quota SET queues_max = coalesce(?, queues_max),
-  exchanges_max = coalesce(?, exchanges_max), bytes_max = coalesce(?, bytes_max)`;
-const UPSERT_REVOKED = `
-  INSERT INTO revoked (jti, until_ms) VALUES (?, ?)
+const UPSERT_QUOTA = `INSERT INTO quota (id, queues_max, exchanges_max, bytes_max) VALUES (1, ?, ?, ?)
+  ON CONFLICT (id) DO UPDATE SET queues_max = coalesce(excluded.queues_max, queues_max),
+    exchanges_max = coalesce(excluded.exchanges_max, exchanges_max),
+    bytes_max = coalesce(excluded.bytes_max, bytes_max)`;
+const UPSERT_REVOKED = `INSERT INTO revoked (jti, until_ms) VALUES (?, ?)
   ON CONFLICT (jti) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)`;
 const DELETE_RUN_OUT = "DELETE FROM revoked WHERE until_ms <= ?"; // revoked_by_until
 const SELECT_REVOKED = "SELECT jti FROM revoked WHERE until_ms > ?"; // revoked_by_until
-const COUNT_REVOKED = "SELECT count(*) AS count FROM revoked";
-const UPSERT_HUB = `
-  INSERT INTO hub (name, until_ms) VALUES (?, ?)
+const COUNT_REVOKED = "SELECT count(*) AS value FROM revoked";
+const UPSERT_HUB = `INSERT INTO hub (name, until_ms) VALUES (?, ?)
   ON CONFLICT (name) DO UPDATE SET until_ms = excluded.until_ms WHERE until_ms < excluded.until_ms`;
 const DELETE_LAPSED_HUBS = "DELETE FROM hub WHERE until_ms <= ?"; // at most LIMITS.hubsMax rows
 const SELECT_HUBS = "SELECT name FROM hub";
@@ -115,130 +116,124 @@ export interface StoredQuota {
 }
 
 export class NamespaceStore {
-  private readonly sql: SqlStorage;
+  private readonly sql: Sql;
 
-  constructor(sql: SqlStorage) {
-    this.sql = sql;
-    migrate(sql, MIGRATIONS);
+  constructor(storage: SqlStorage) {
+    this.sql = new Sql(storage, [], MIGRATIONS);
   }
 
   /** The bytes allotted to a queue, or null when there is no such queue. */
   bytesOf(queue: string): number | null {
-    const [row] = this.sql.exec<{ bytes: number }>(SELECT_QUEUE, queue).toArray();
-    return row?.bytes ?? null;
+    return this.sql.first<{ bytes: number }>(SELECT_QUEUE, queue)?.bytes ?? null;
   }
 
   addQueue(queue: string): void {
-    this.sql.exec(INSERT_QUEUE, queue);
+    this.sql.run(INSERT_QUEUE, queue);
   }
 
   removeQueue(queue: string): void {
-    this.sql.exec(DELETE_QUEUE, queue);
-    this.sql.exec(DELETE_PARTITIONS, queue);
+    this.sql.run(DELETE_QUEUE, queue);
+    this.sql.run(DELETE_PARTITIONS, queue);
   }
 
   bytesOfPartition(queue: string, partition: number): number {
     if (partition === 0) return this.bytesOf(queue) ?? 0;
-    const [row] = this.sql.exec<{ bytes: number }>(SELECT_PARTITION, queue, partition).toArray();
-    return row?.bytes ?? 0;
+    return this.sql.first<{ bytes: number }>(SELECT_PARTITION, queue, partition)?.bytes ?? 0;
   }
 
   setBytes(queue: string, partition: number, bytes: number): void {
-    if (partition === 0) this.sql.exec(UPDATE_BYTES, bytes, queue);
-    else this.sql.exec(UPSERT_PARTITION, queue, partition, bytes);
+    if (partition === 0) this.sql.run(UPDATE_BYTES, bytes, queue);
+    else this.sql.run(UPSERT_PARTITION, queue, partition, bytes);
   }
 
   /** Names with a prefix, after another name, in the order of their bytes. */
   page(kind: "queue" | "exchange", prefix: string, after: string, limit: number): string[] {
-    const rows = this.sql.exec<{ name: string }>(SELECT_PAGE[kind], after, prefix, prefix, prefix, limit);
-    return rows.toArray().map((row) => row.name);
+    const rows = this.sql.all<{ name: string }>(SELECT_PAGE[kind], after, prefix, prefix, prefix, limit);
+    return rows.map((row) => row.name);
   }
 
   /** Queues whose dead messages go to one. */
   pageOfSources(deadLetter: string, prefix: string, after: string, limit: number): string[] {
     const arguments_ = [deadLetter, after, prefix, prefix, prefix, limit];
-    return this.sql
-      .exec<{ name: string }>(SELECT_SOURCES, ...arguments_)
-      .toArray()
-      .map((row) => row.name);
+    return this.sql.all<{ name: string }>(SELECT_SOURCES, ...arguments_).map((row) => row.name);
   }
 
   setDeadLetter(queue: string, deadLetter: string | null): void {
-    this.sql.exec(UPDATE_DEAD_LETTER, deadLetter, queue);
+    this.sql.run(UPDATE_DEAD_LETTER, deadLetter, queue);
   }
 
   totals(): { queues: number; exchanges: number; bytes: number } {
-    const { queues, bytes } = this.sql.exec<{ queues: number; bytes: number }>(SELECT_TOTALS).one();
-    return { queues, exchanges: this.sql.exec<{ count: number }>(COUNT_EXCHANGES).one().count, bytes };
+    const totals = this.sql.first<{ queues: number; bytes: number }>(SELECT_TOTALS);
+    return { queues: 0, bytes: 0, ...totals, exchanges: this.sql.value(COUNT_EXCHANGES) ?? 0 };
   }
 
   hasExchange(exchange: string): boolean {
-    return this.sql.exec(SELECT_EXCHANGE, exchange).toArray().length > 0;
+    return this.sql.first(SELECT_EXCHANGE, exchange) !== null;
   }
 
   addExchange(exchange: string): void {
-    this.sql.exec(INSERT_EXCHANGE, exchange);
+    this.sql.run(INSERT_EXCHANGE, exchange);
   }
 
   /** What it leads to is forgotten with it; what leads to it is not: those exchanges are still to be told. */
   removeExchange(exchange: string): void {
-    this.sql.exec(DELETE_EXCHANGE, exchange);
-    this.sql.exec(DELETE_BINDINGS_OF, exchange);
+    this.sql.run(DELETE_EXCHANGE, exchange);
+    this.sql.run(DELETE_BINDINGS_OF, exchange);
   }
 
   addBinding(exchange: string, destination: Destination): void {
-    this.sql.exec(INSERT_BINDING, ...keyOf(destination), exchange);
+    this.sql.run(INSERT_BINDING, ...keyOf(destination), exchange);
   }
 
   removeBinding(exchange: string, destination: Destination): void {
-    this.sql.exec(DELETE_BINDING, ...keyOf(destination), exchange);
+    this.sql.run(DELETE_BINDING, ...keyOf(destination), exchange);
   }
 
   boundTo(destination: Destination): string[] {
-    const rows = this.sql.exec<{ exchange: string }>(SELECT_BOUND, ...keyOf(destination));
-    return rows.toArray().map((row) => row.exchange);
+    const rows = this.sql.all<{ exchange: string }>(SELECT_BOUND, ...keyOf(destination));
+    return rows.map((row) => row.exchange);
   }
 
   quota(): StoredQuota {
-    return this.sql.exec<{ [K in keyof StoredQuota]: number | null }>(SELECT_QUOTA).one();
+    return (
+      this.sql.first<StoredQuota>(SELECT_QUOTA) ?? { queuesMax: null, exchangesMax: null, bytesMax: null }
+    );
   }
 
   /** Null leaves what is there. */
   setQuota({ queuesMax, exchangesMax, bytesMax }: StoredQuota): void {
-    this.sql.exec(UPDATE_QUOTA, queuesMax, exchangesMax, bytesMax);
+    this.sql.run(UPSERT_QUOTA, queuesMax, exchangesMax, bytesMax);
   }
 
   /** A later end wins over an earlier one. */
   revoke(jti: string, untilMs: number): void {
-    this.sql.exec(UPSERT_REVOKED, jti, untilMs);
+    this.sql.run(UPSERT_REVOKED, jti, untilMs);
   }
 
   /** Forgets what has run out. */
   forgetRevoked(nowMs: number): void {
-    this.sql.exec(DELETE_RUN_OUT, nowMs);
+    this.sql.run(DELETE_RUN_OUT, nowMs);
   }
 
   revoked(nowMs: number): string[] {
-    const rows = this.sql.exec<{ jti: string }>(SELECT_REVOKED, nowMs).toArray();
-    return rows.map((row) => row.jti);
+    return this.sql.all<{ jti: string }>(SELECT_REVOKED, nowMs).map((row) => row.jti);
   }
 
   revokedCount(): number {
-    return this.sql.exec<{ count: number }>(COUNT_REVOKED).one().count;
+    return this.sql.value(COUNT_REVOKED) ?? 0;
   }
 
   /** A later end wins over an earlier one. */
   addHub(hub: string, untilMs: number): void {
-    this.sql.exec(UPSERT_HUB, hub, untilMs);
+    this.sql.run(UPSERT_HUB, hub, untilMs);
   }
 
   forgetHubs(nowMs: number): void {
-    this.sql.exec(DELETE_LAPSED_HUBS, nowMs);
+    this.sql.run(DELETE_LAPSED_HUBS, nowMs);
   }
 
   hubs(): string[] {
-    const rows = this.sql.exec<{ name: string }>(SELECT_HUBS).toArray();
-    return rows.map((row) => row.name);
+    return this.sql.all<{ name: string }>(SELECT_HUBS).map((row) => row.name);
   }
 }
 

@@ -1,4 +1,5 @@
 // The one door to SQLite. Counts the rows that each statement reads and writes, because rows are what is billed.
+import { Schema, type Migration } from "./migrations.ts";
 import { SeldomUsed } from "./seldom-used.ts";
 
 export type SqlValue = string | number | null | Uint8Array;
@@ -8,16 +9,26 @@ export class Sql {
   rowsWritten = 0;
   private readonly storage: SqlStorage;
   private readonly seldomUsed: SeldomUsed;
+  private readonly schema: Schema | null;
 
-  /** `seldomUsed`: tables that are worth a look whether there is anything in them at all. */
-  constructor(storage: SqlStorage, seldomUsed: readonly string[] = []) {
+  /**
+   * `seldomUsed`: tables that are worth a look whether there is anything in them at all. `migrations` make the tables
+   * with the first INSERT; null: they are there.
+   */
+  constructor(
+    storage: SqlStorage,
+    seldomUsed: readonly string[] = [],
+    migrations: readonly Migration[] | null = null,
+  ) {
     this.storage = storage;
     this.seldomUsed = new SeldomUsed(seldomUsed);
+    this.schema = migrations && new Schema(storage, migrations);
   }
 
-  /** After a transaction that may have been rolled back. */
+  /** After a transaction that may have been rolled back, and when the storage was wiped. */
   forget(): void {
     this.seldomUsed.forget();
+    this.schema?.forget();
   }
 
   run(query: string, ...values: SqlValue[]): void {
@@ -33,7 +44,12 @@ export class Sql {
     return this.execute(`SELECT 1 FROM ${table} LIMIT 1`, []).length === 0;
   }
 
+  /** Where there are no tables nothing is found, not even a count of nothing. */
   private execute<Row>(query: string, values: readonly SqlValue[]): Row[] {
+    if (this.schema?.isThere() === false) {
+      if (!query.startsWith("INSERT")) return [];
+      this.schema.make();
+    }
     const cursor = this.storage.exec(query, ...values);
     const rows = cursor.toArray() as Row[];
     this.rowsRead += cursor.rowsRead;

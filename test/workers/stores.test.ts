@@ -2,7 +2,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach } from "vitest";
-import { SELDOM_USED_TABLES } from "../../src/storage/queue-schema.ts";
+import { QUEUE_MIGRATIONS, SELDOM_USED_TABLES } from "../../src/storage/queue-schema.ts";
 import { SqlQueueStores } from "../../src/storage/queue-stores.ts";
 import { Sql } from "../../src/storage/sql.ts";
 import { queueStoresContract } from "../contract/queue-stores.ts";
@@ -15,9 +15,9 @@ afterEach(async () => {
 
 queueStoresContract(
   "SqlQueueStores over a Durable Object's SQLite",
-  () => ({ stores: new SqlQueueStores(new Sql(storage, SELDOM_USED_TABLES)) }),
+  () => ({ stores: new SqlQueueStores(new Sql(storage, SELDOM_USED_TABLES, QUEUE_MIGRATIONS)) }),
   (body) =>
-    // The object's constructor has made the tables, and only inside it may its storage be used.
+    // Only inside an object may its storage be used.
     runInDurableObject(env.QUEUES.getByName("test/stores"), (_object, state) => {
       storage = state.storage.sql;
       body();
