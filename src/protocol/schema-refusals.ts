@@ -11,8 +11,10 @@ export function refusalOf(error: z.core.$ZodError, value: unknown, where: string
     return refuse("bad_request", `${path}: is not a known field`);
   }
   const path = fieldPath(issue.path);
-  const isMissing = issue.path.length > 0 && valueAt(value, issue.path) === undefined;
-  return refuse("bad_request", `${path === "" ? where : path}: ${isMissing ? "is missing" : words(issue)}`);
+  const given = valueAt(value, issue.path);
+  const isMissing = issue.path.length > 0 && given === undefined;
+  const what = isMissing ? "is missing" : words(issue, given);
+  return refuse("bad_request", `${path === "" ? where : path}: ${what}`);
 }
 
 /** `messages[3].headers.colour`. A long key is cut: it is the sender's text. */
@@ -49,7 +51,7 @@ const KIND_WORDS: Readonly<Record<string, string>> = {
   tuple: "a pair of numbers",
 };
 
-function words(issue: z.core.$ZodIssue): string {
+function words(issue: z.core.$ZodIssue, given?: unknown): string {
   if (issue.code === "invalid_type") return `must be ${KIND_WORDS[issue.expected] ?? issue.expected}`;
   if (issue.code === "too_big") {
     return `must be ${issue.inclusive === false ? "below" : "at most"} ${issue.maximum}${unit(issue.origin, issue.maximum)}`;
@@ -60,7 +62,7 @@ function words(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_value") return `must be one of ${issue.values.map(String).join(", ")}`;
   if (issue.code === "invalid_key") return `its name ${words(issue.issues[0]!)}`;
   return issue.code === "invalid_union" && issue.discriminator !== undefined
-    ? "is not a type of frame"
+    ? `${typeof given === "string" ? `"${shorten(given)}" ` : ""}is not a type of frame`
     : issue.message;
 }
 

@@ -264,8 +264,8 @@ const Frame = z.discriminatedUnion("type", [
 ]);
 
 /**
- * Checks a frame's head. What the fields say is `bad_request` (the socket stays open); a head that is no object, or
- * has no type we know, is `bad_frame`, because nothing after it can be trusted to mean what the client thinks.
+ * Checks a frame's head. A fault in its fields, an unknown `type` included, is `bad_request` and leaves the socket open:
+ * the frame is whole, and so is the next. A head that is no object is `bad_frame`.
  */
 export function parseClientFrame(head: unknown): Result<ClientFrame> {
   const plain = plainFrame(head);
@@ -282,8 +282,8 @@ export function parseFrame<S extends z.ZodType>(schema: S, head: unknown): Resul
   if (parsed.success) return ok(present(parsed.data));
   const refusal = refusalOf(parsed.error, head, "frame");
   const { path, code } = parsed.error.issues[0]!;
-  const isTypeless = path.length === 0 ? code === "invalid_type" : path.length === 1 && path[0] === "type";
-  return isTypeless ? { ...refusal, code: "bad_frame" } : refusal;
+  const isNoObject = path.length === 0 && code === "invalid_type";
+  return isNoObject ? { ...refusal, code: "bad_frame" } : refusal;
 }
 
 /** What zod calls `field?: T | undefined` is, for a value that was JSON, a field that is there or is not. */

@@ -344,8 +344,19 @@ describe("over a socket", () => {
   it.each<[string, ErrorCode, string, string | Uint8Array]>([
     ["text that is not JSON", "bad_frame", "frame", "{"],
     ["a frame that is no object", "bad_frame", "frame", "[]"],
-    ["a frame without a type", "bad_frame", "type", "{}"],
-    ["a frame of an unknown type", "bad_frame", "type", '{"type":"subscribe"}'],
+    ["a frame without a type", "bad_request", "type", "{}"],
+    [
+      "a frame of an unknown type",
+      "bad_request",
+      '"subscribe" is not a type of frame',
+      '{"type":"subscribe"}',
+    ],
+    [
+      "a batch in a frame of an unknown type",
+      "bad_request",
+      '"pulbish" is not a type of frame',
+      encodeBinaryFrame({ type: "pulbish", ref: 1 }, goodBatch()),
+    ],
     ["a binary frame that is cut", "bad_frame", "frame", new Uint8Array(3)],
     ["a head that does not fit", "bad_frame", "frame", headOf(new Uint8Array(8), 500)],
     ["an unknown field", "bad_request", "credits", '{"type":"consume","credits":5}'],

@@ -369,7 +369,13 @@ describe("a session's limits", () => {
     const session = await TestSession.open();
     session.send({ type: "subscribe", ref: 5, exchange: "a/b", pattern: "#" });
     expect((await session.next("error")).head).toMatchObject({ ref: 5 });
-    await session.ask({ type: "ping", ref: 6 }, "pong");
+    session.raw('{"type":"subscirbe","ref":6}');
+    expect((await session.next("error")).head).toMatchObject({
+      ref: 6,
+      code: "bad_request",
+      detail: 'type: "subscirbe" is not a type of frame',
+    });
+    await session.ask({ type: "ping", ref: 7 }, "pong");
     session.raw("{");
     expect((await session.next("error")).head).toMatchObject({ code: "bad_frame" });
     await session.closed;

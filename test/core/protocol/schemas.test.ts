@@ -226,8 +226,9 @@ describe("a frame", () => {
   it.each([
     [null, "bad_frame", "frame: must be an object"],
     [[], "bad_frame", "frame: must be an object"],
-    [{}, "bad_frame", "type: is missing"],
-    [{ type: "subscribe" }, "bad_frame", "type: is not a type of frame"],
+    [{}, "bad_request", "type: is missing"],
+    [{ type: 1 }, "bad_request", "type: is not a type of frame"],
+    [{ type: "subscribe" }, "bad_request", 'type: "subscribe" is not a type of frame'],
     [{ type: "credit" }, "bad_request", "credit: is missing"],
     [{ type: "credit", credit: -1 }, "bad_request", "credit: must be at least 0"],
     [{ type: "ping", reff: 1 }, "bad_request", "reff: is not a known field"],
