@@ -2,6 +2,8 @@
  * Exponential backoff with full jitter: the n-th wait is drawn evenly from 0 to base × 2^(n-1), at most `maxMs`.
  * Full jitter, because a thousand clients that lost the same broker must not come back in step.
  */
+import type { Known } from "./known-options.ts";
+
 export interface BackoffOptions {
   /** Bound of the first wait. */
   readonly baseMs: number;
@@ -10,6 +12,12 @@ export interface BackoffOptions {
   /** Waits before `next` gives up. Infinity: never. */
   readonly attemptsMax: number;
 }
+
+export const BACKOFF_OPTIONS: Known<BackoffOptions> = {
+  baseMs: true,
+  maxMs: true,
+  attemptsMax: true,
+};
 
 export class Backoff {
   private attempts = 0;

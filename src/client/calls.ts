@@ -7,6 +7,7 @@ import { TypeScriptBatchCodec } from "../protocol/typescript-batch-codec.ts";
 import { Content } from "./content.ts";
 import { recordOfJson } from "./delivery.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
+import { refuseUnknown, type Known } from "./known-options.ts";
 import { recordOf, type MessageBody, type PublishOptions } from "./outgoing.ts";
 import type { Session } from "./session.ts";
 
@@ -19,6 +20,17 @@ export interface CallOptions extends Omit<
   /** Stops waiting: the call rejects with the signal's reason. A request that was sent may still be carried out. */
   readonly signal?: AbortSignal;
 }
+
+export const CALL_OPTIONS: Known<CallOptions> = {
+  routingKey: true,
+  orderingKey: true,
+  priority: true,
+  cancelKey: true,
+  contentType: true,
+  headers: true,
+  timeoutMs: true,
+  signal: true,
+};
 
 /** What a responder sent back. */
 export class Reply extends Content {
@@ -54,6 +66,7 @@ export async function call(
   body: MessageBody,
   options: CallOptions,
 ): Promise<Reply> {
+  refuseUnknown(options, CALL_OPTIONS);
   const { timeoutMs = LIMITS.callTimeoutMsDefault, signal, ...fields } = options;
   const payload = batchOf(recordOf(body, fields));
   signal?.throwIfAborted();

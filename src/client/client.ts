@@ -1,13 +1,14 @@
 /** The client: what all its queues and exchanges share. `connect` makes it; nothing is sent before one is used. */
 import { parseName } from "../protocol/names.ts";
-import type { BackoffOptions } from "./backoff.ts";
+import { BACKOFF_OPTIONS, type BackoffOptions } from "./backoff.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { Consumer } from "./consumer.ts";
 import { errorOfRefusal, isMillraceError, MillraceError } from "./errors.ts";
 import type { ConsumeOptions, Handler } from "./handler.ts";
 import { Http, resolveToken, type FetchFunction, type TokenSource } from "./http.ts";
+import { DRAIN_OPTIONS, refuseUnknown, type Known } from "./known-options.ts";
 import { Publisher } from "./publisher.ts";
-import type { PublisherOptions } from "./publisher-options.ts";
+import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher-options.ts";
 import type { MessageBody } from "./outgoing.ts";
 import { Queue } from "./queue.ts";
 import { call, type CallOptions, type Reply } from "./calls.ts";
@@ -55,6 +56,19 @@ export interface ConnectOptions {
   readonly clock?: Clock;
 }
 
+const CONNECT_OPTIONS: Known<ConnectOptions> = {
+  url: true,
+  token: true,
+  timeoutMs: true,
+  heartbeatMs: true,
+  reconnect: true,
+  publisher: true,
+  onConnectionChange: true,
+  fetch: true,
+  WebSocket: true,
+  clock: true,
+};
+
 /** Throws `bad_request` when the url is none, or the platform has no WebSocket and none is given. */
 export function connect(options: ConnectOptions): Client {
   return new Client(options);
@@ -74,6 +88,9 @@ export class Client {
 
   /** @internal Use `connect`. */
   constructor(options: ConnectOptions) {
+    refuseUnknown(options, CONNECT_OPTIONS);
+    refuseUnknown(options.reconnect ?? {}, BACKOFF_OPTIONS, "reconnect.");
+    refuseUnknown(options.publisher ?? {}, PUBLISHER_OPTIONS, "publisher.");
     this.options = options;
     this.clock = options.clock ?? systemClock;
     this.timeoutMs = options.timeoutMs ?? 30_000;
@@ -140,11 +157,11 @@ export class Client {
     first: EventHandler | ExchangeSubscribeOptions,
     second?: ExchangeSubscribeOptions,
   ): Subscription | EventStream {
-    const options = typeof first === "function" ? second : first;
-    const exchange = this.exchange(options?.exchange ?? "");
+    const { exchange: name = "", ...options } = (typeof first === "function" ? second : first) ?? {};
+    const exchange = this.exchange(name);
     return typeof first === "function"
-      ? exchange.subscribe(pattern, first, second)
-      : exchange.subscribe(pattern, first);
+      ? exchange.subscribe(pattern, first, options)
+      : exchange.subscribe(pattern, options);
   }
 
   /**
@@ -185,6 +202,7 @@ export class Client {
    * everything is closed then, too.
    */
   async drain(options: { timeoutMs?: number } = {}): Promise<void> {
+    refuseUnknown(options, DRAIN_OPTIONS);
     const ending = [...this.services, ...this.consumers].map((one) => one.drain(options));
     const drained = await Promise.allSettled([...ending, this.sessionSide.drain(options)]);
     await Promise.all([...this.publishers.values()].map((publisher) => publisher.flush()));

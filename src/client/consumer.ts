@@ -5,8 +5,16 @@ import type { Clock } from "./clock.ts";
 import { leaseMsOf, messagesOfDelivery } from "./delivery.ts";
 import { asError, errorOfRefusal, isMillraceError, MillraceError } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
+import { DRAIN_OPTIONS, refuseUnknown, unknownOption } from "./known-options.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import { ACK, isPromiseLike, outcomeOf, type ConsumeOptions, type Handler } from "./handler.ts";
+import {
+  ACK,
+  CONSUME_OPTIONS,
+  isPromiseLike,
+  outcomeOf,
+  type ConsumeOptions,
+  type Handler,
+} from "./handler.ts";
 import { DeadLetter, Retry, type Message, type Outcome, type Settler } from "./message.ts";
 import { Settlements } from "./settlements.ts";
 import type { BrokerSocket, ConnectionState, SocketOwner } from "./socket.ts";
@@ -51,6 +59,7 @@ export class Consumer implements SocketOwner, Settler {
 
   /** @internal Made by `queue.consume`. */
   constructor(handler: Handler, options: ConsumeOptions, ports: ConsumerPorts) {
+    refuseUnknown(options, CONSUME_OPTIONS);
     this.handler = handler;
     this.options = options;
     this.ports = ports;
@@ -79,6 +88,8 @@ export class Consumer implements SocketOwner, Settler {
    * with `timeout`, and what is unsettled goes back to the queue.
    */
   drain(options: { timeoutMs?: number } = {}): Promise<void> {
+    const unknown = unknownOption(options, DRAIN_OPTIONS);
+    if (unknown !== null) return Promise.reject(unknown);
     if (!this.isDraining && !this.isEnded) {
       this.isDraining = true;
       if (this.isConsuming && this.socket.isOpen) this.send({ type: "drain" });

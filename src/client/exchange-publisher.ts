@@ -11,7 +11,8 @@ import { TypeScriptBatchCodec } from "../protocol/typescript-batch-codec.ts";
 import { Backoff } from "./backoff.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
 import type { RouteOptions } from "./exchange.ts";
-import type { MessageBody } from "./outgoing.ts";
+import { refuseUnknown, type Known } from "./known-options.ts";
+import { PUBLISH_OPTIONS, type MessageBody } from "./outgoing.ts";
 import { blamesOne } from "./pipeline.ts";
 import { entryOf, PublishBuffer, type Entry } from "./publish-buffer.ts";
 import type { PublisherOptions } from "./publisher-options.ts";
@@ -45,6 +46,9 @@ export class RouteError extends MillraceError {
 }
 
 const NO_FAILURE = { destination: { queue: "" }, code: "internal", detail: "" } as const;
+
+const { routingKey: _topic, ...PUBLISH_FIELDS } = PUBLISH_OPTIONS;
+const ROUTE_OPTIONS: Known<RouteOptions> = { ...PUBLISH_FIELDS, mandatory: true };
 
 interface RouteEntry extends Entry<Routed> {
   readonly isMandatory: boolean;
@@ -95,12 +99,10 @@ export class ExchangePublisher implements SessionPart {
     return this.options.timeoutMs ?? this.session.timeoutMs;
   }
 
-  publish(
-    topic: string,
-    body: MessageBody,
-    { mandatory = false, ...options }: RouteOptions,
-  ): Promise<Routed> {
+  publish(topic: string, body: MessageBody, given: RouteOptions): Promise<Routed> {
     return new Promise((resolve, reject) => {
+      refuseUnknown(given, ROUTE_OPTIONS);
+      const { mandatory = false, ...options } = given;
       this.session.connect();
       const deadlineMs = this.session.clock.now() + this.timeoutMs;
       const done: Entry<Routed>["done"] = (result) => {

@@ -14,9 +14,10 @@ import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import { EventStream } from "./event-stream.ts";
 import type { ExchangePublisher, Routed } from "./exchange-publisher.ts";
 import type { Http } from "./http.ts";
+import { NO_OPTIONS, refuseUnknown, type Known } from "./known-options.ts";
 import type { MessageBody, PublishOptions } from "./outgoing.ts";
 import type { PresenceHandler, PresenceWatch } from "./presence.ts";
-import type { EventHandler, SubscribeOptions } from "./subscription-options.ts";
+import { SUBSCRIBE_OPTIONS, type EventHandler, type SubscribeOptions } from "./subscription-options.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** A destination by its object, or a queue by its name. */
@@ -42,6 +43,8 @@ export interface ExchangePorts {
 }
 
 const BUFFER_EVENTS = 1_000;
+const BIND_OPTIONS: Known<{ headers?: unknown }> = { headers: true };
+const DELETE_OPTIONS: Known<{ ifUnused?: boolean }> = { ifUnused: true };
 
 export class Exchange {
   readonly name: string;
@@ -66,7 +69,7 @@ export class Exchange {
    * A message that was sent and not confirmed when the connection broke is sent again only if it has a `dedupId`; the
    * others reject with `disconnected`. A `dedupId` keeps a queue from taking it twice; subscribers may get it twice.
    */
-  publish(topic: string, body: MessageBody, options: RouteOptions = {}): Promise<Routed> {
+  publish(topic: string, body: MessageBody, options: RouteOptions = NO_OPTIONS): Promise<Routed> {
     return this.ports.publisher().publish(topic, body, options);
   }
 
@@ -91,6 +94,7 @@ export class Exchange {
     first: EventHandler | SubscribeOptions = {},
     second: SubscribeOptions = {},
   ): Subscription | EventStream {
+    refuseUnknown(typeof first === "function" ? second : first, SUBSCRIBE_OPTIONS);
     if (typeof first === "function") return this.ports.subscribe(pattern, first, second, 0);
     const { bufferEvents = BUFFER_EVENTS } = first;
     return new EventStream((handler) => this.ports.subscribe(pattern, handler, first, bufferEvents));
@@ -117,11 +121,12 @@ export class Exchange {
    * Leads messages to a queue or another exchange. The key is read as the exchange's kind says. Repeatable: an equal
    * binding is found. Rejects with `destination_missing`, `too_many_bindings`.
    */
-  bind(
+  async bind(
     target: BindTarget,
     key = "",
     options: { readonly headers?: HeadersFilter | null } = {},
   ): Promise<BindingView> {
+    refuseUnknown(options, BIND_OPTIONS);
     const destination = typeof target === "string" ? { queue: target } : target;
     const binding: Binding = { destination, key, headers: options.headers ?? null };
     return this.ports.http.json("POST", `${this.path}/bindings`, { json: binding, repeatable: true });
@@ -161,7 +166,8 @@ export class Exchange {
     return this.ports.http.json("GET", this.path, { repeatable: true });
   }
   /** With its bindings, history and delayed messages. Rejects with `exchange_in_use` where asked to. */
-  delete(options: { ifUnused?: boolean } = {}): Promise<{ bindings: number; delayed: number }> {
+  async delete(options: { ifUnused?: boolean } = {}): Promise<{ bindings: number; delayed: number }> {
+    refuseUnknown(options, DELETE_OPTIONS);
     const query = { ifUnused: options.ifUnused === undefined ? undefined : String(options.ifUnused) };
     return this.ports.http.json("DELETE", this.path, { query });
   }

@@ -1,6 +1,7 @@
 /** The handler of a consumer: what it may be told, and what its outcome means for the message. */
 import type { CancelReason } from "../protocol/frames.ts";
 import { asError } from "./errors.ts";
+import type { Known } from "./known-options.ts";
 import { DeadLetter, Retry, type HandlerContext, type Message, type Outcome } from "./message.ts";
 
 /**
@@ -37,6 +38,20 @@ export interface ConsumeOptions {
   /** The broker ended the consumer; `closed` follows. */
   readonly onCancel?: (reason: CancelReason) => void;
 }
+
+export const CONSUME_OPTIONS: Known<ConsumeOptions> = {
+  credit: true,
+  concurrency: true,
+  leaseMs: true,
+  priority: true,
+  exclusive: true,
+  name: true,
+  autoExtend: true,
+  ack: true,
+  settleLingerMs: true,
+  onError: true,
+  onCancel: true,
+};
 
 export const ACK: Outcome = { verdict: "ack" };
 

@@ -3,6 +3,7 @@ import { messageId, type MessageRecord } from "../protocol/batch.ts";
 import type { Settlement } from "../protocol/commands.ts";
 import { Content } from "./content.ts";
 import { MillraceError } from "./errors.ts";
+import { refuseUnknown, unknownOption, type Known } from "./known-options.ts";
 
 /** A settlement of one message; the settler adds which. */
 export type Outcome = Pick<Settlement, "verdict" | "delayMs" | "leaseMs" | "dead" | "late" | "error">;
@@ -12,6 +13,14 @@ export interface Settler {
   settle(message: Message, outcome: Outcome): Promise<void>;
 }
 
+const NACK_OPTIONS: Known<{ delayMs?: number }> = { delayMs: true };
+const RETRY_OPTIONS: Known<{ delayMs?: number; reason?: string }> = { delayMs: true, reason: true };
+const REJECT_OPTIONS: Known<{ error?: string; delayMs?: number; dead?: boolean }> = {
+  error: true,
+  delayMs: true,
+  dead: true,
+};
+
 /** Throw it from a handler to give the message back without counting a failure. */
 export class Retry extends Error {
   override readonly name = "Retry";
@@ -19,6 +28,7 @@ export class Retry extends Error {
   readonly delayMs?: number;
 
   constructor(options: { delayMs?: number; reason?: string } = {}) {
+    refuseUnknown(options, RETRY_OPTIONS);
     super(options.reason ?? "asked to try again");
     if (options.delayMs !== undefined) this.delayMs = options.delayMs;
   }
@@ -128,6 +138,8 @@ export class Message extends Content implements HandlerContext {
   }
   /** Gives it back, not failed: it returns to its place after `delayMs` (default: the queue's `nackDelayMs`). */
   nack(options: { delayMs?: number } = {}): Promise<void> {
+    const unknown = unknownOption(options, NACK_OPTIONS);
+    if (unknown !== null) return handled(Promise.reject(unknown));
     return this.settle({ verdict: "nack", ...options });
   }
   /**
@@ -135,6 +147,8 @@ export class Message extends Content implements HandlerContext {
    * once with `dead`. The first 1,024 bytes of `error` are kept with the message.
    */
   reject(options: { error?: string; delayMs?: number; dead?: boolean } = {}): Promise<void> {
+    const unknown = unknownOption(options, REJECT_OPTIONS);
+    if (unknown !== null) return handled(Promise.reject(unknown));
     return this.settle({ verdict: "reject", ...options });
   }
   /** The lease runs `leaseMs` from now (default: the queue's). */

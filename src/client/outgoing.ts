@@ -3,6 +3,7 @@ import type { HeaderValue, MessageRecord } from "../protocol/batch.ts";
 import type { HeaderJson, MessageJson } from "../protocol/message-json.ts";
 import { writeText } from "../protocol/utf8.ts";
 import { MillraceError } from "./errors.ts";
+import type { Known } from "./known-options.ts";
 
 /**
  * Text goes as UTF-8, bytes as they are, and anything else as JSON with the content type `application/json`
@@ -36,9 +37,25 @@ export interface PublishOptions {
   readonly headers?: Readonly<Record<string, HeaderValue>>;
 }
 
+export const PUBLISH_OPTIONS: Known<PublishOptions> = {
+  routingKey: true,
+  orderingKey: true,
+  priority: true,
+  delayMs: true,
+  ttlMs: true,
+  dedupId: true,
+  cancelKey: true,
+  correlationId: true,
+  replyTo: true,
+  contentType: true,
+  headers: true,
+};
+
 export interface OutgoingMessage extends PublishOptions {
   readonly body: MessageBody;
 }
+
+export const OUTGOING_MESSAGE: Known<OutgoingMessage> = { ...PUBLISH_OPTIONS, body: true };
 
 export interface Published {
   readonly id: string;

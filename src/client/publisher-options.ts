@@ -1,3 +1,5 @@
+import type { Known } from "./known-options.ts";
+
 /** How a publisher gathers, holds and sends messages. Each queue of a client has one, with these options. */
 export interface PublisherOptions {
   /**
@@ -20,3 +22,14 @@ export interface PublisherOptions {
   /** From `publish` to the confirm; then it rejects with `timeout`. Default: the client's `timeoutMs`. */
   readonly timeoutMs?: number;
 }
+
+export const PUBLISHER_OPTIONS: Known<PublisherOptions> = {
+  lingerMs: true,
+  batchMessagesMax: true,
+  batchBytesMax: true,
+  batchesInFlightMax: true,
+  bufferMessagesMax: true,
+  bufferBytesMax: true,
+  whenFull: true,
+  timeoutMs: true,
+};

@@ -8,7 +8,15 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { Clock } from "./clock.ts";
 import { Backoff } from "./backoff.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
-import type { MessageBody, OutgoingMessage, Published, PublishOptions } from "./outgoing.ts";
+import { refuseUnknown } from "./known-options.ts";
+import {
+  OUTGOING_MESSAGE,
+  PUBLISH_OPTIONS,
+  type MessageBody,
+  type OutgoingMessage,
+  type Published,
+  type PublishOptions,
+} from "./outgoing.ts";
 import { blamesOne, Pipeline, type Batch } from "./pipeline.ts";
 import { entryOf, PublishBuffer, type Entry } from "./publish-buffer.ts";
 import type { PublisherOptions } from "./publisher-options.ts";
@@ -64,6 +72,7 @@ export class Publisher implements SocketOwner {
 
   publish(body: MessageBody, options: PublishOptions): Promise<Published> {
     return new Promise((resolve, reject) => {
+      refuseUnknown(options, PUBLISH_OPTIONS);
       this.offer(
         entryOf(body, options, this.deadlineMs(), (result) => {
           if (result instanceof MillraceError) reject(result);
@@ -88,12 +97,13 @@ export class Publisher implements SocketOwner {
       // All are read before the first is taken: a malformed one rejects the call, and nothing was published.
       let entries: Entry[];
       try {
-        entries = messages.map((message, index) =>
-          entryOf(message.body, message, deadlineMs, (result) => {
+        entries = messages.map((message, index) => {
+          refuseUnknown(message, OUTGOING_MESSAGE);
+          return entryOf(message.body, message, deadlineMs, (result) => {
             results[index] = result;
             if (--openCount === 0) resolve(results);
-          }),
-        );
+          });
+        });
       } catch (error) {
         reject(error);
         return;

@@ -14,11 +14,13 @@ import type { Consumer } from "./consumer.ts";
 import { messageOfJson } from "./delivery.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
 import type { ConsumeOptions, Handler } from "./handler.ts";
+import { NO_OPTIONS, refuseUnknown, type Known } from "./known-options.ts";
 import type { Http } from "./http.ts";
 import { MessageStream } from "./message-stream.ts";
 import type { Message, Outcome, Settler } from "./message.ts";
 import {
   jsonOf,
+  PUBLISH_OPTIONS,
   type MessageBody,
   type OutgoingMessage,
   type Published,
@@ -40,6 +42,15 @@ export interface ReceiveOptions {
   /** Repeating a receive with the same one gives the same messages while they are untouched. */
   readonly attemptId?: string;
 }
+
+const RECEIVE_OPTIONS: Known<ReceiveOptions> = {
+  max: true,
+  waitMs: true,
+  leaseMs: true,
+  consumer: true,
+  attemptId: true,
+};
+const DELETE_OPTIONS: Known<{ ifEmpty?: boolean; ifUnused?: boolean }> = { ifEmpty: true, ifUnused: true };
 
 /** What became of one settlement. */
 export interface SettleResult {
@@ -116,12 +127,12 @@ export class Queue {
    * awaiting each. Rejects with `timeout` (`facts.outcome` says whether it may have been published), `disconnected`,
    * `queue_not_found`, `queue_full`, `body_too_large`, `buffer_full`, `closed` …
    */
-  publish(body: MessageBody, options: PublishOptions = {}): Promise<Published> {
+  publish(body: MessageBody, options: PublishOptions = NO_OPTIONS): Promise<Published> {
     return this.ports.publisher().publish(body, options);
   }
 
   /** As `publish`, or null when the buffer has no room now. */
-  tryPublish(body: MessageBody, options: PublishOptions = {}): Promise<Published> | null {
+  tryPublish(body: MessageBody, options: PublishOptions = NO_OPTIONS): Promise<Published> | null {
     return this.ports.publisher().tryPublish(body, options);
   }
 
@@ -155,6 +166,7 @@ export class Queue {
 
   /** Takes messages over HTTP, without a socket. Settle each by its own methods. */
   async receive(options: ReceiveOptions = {}): Promise<Message[]> {
+    refuseUnknown(options, RECEIVE_OPTIONS);
     const { messages } = await this.ports.http.json<{ messages: DeliveredJson[] }>(
       "POST",
       `${this.path}/receive`,
@@ -197,7 +209,8 @@ export class Queue {
    * Takes a message back and publishes another, in one step; the new one has its own id. All of it or nothing:
    * rejects with `message_not_found`, `message_leased`, or what refuses the new message, and then the old one stays.
    */
-  async replace(handle: Handle, body: MessageBody, options: PublishOptions = {}): Promise<Published> {
+  async replace(handle: Handle, body: MessageBody, options: PublishOptions = NO_OPTIONS): Promise<Published> {
+    refuseUnknown(options, PUBLISH_OPTIONS);
     const isId = typeof handle === "string";
     const path = isId ? this.messagePath(handle) : `${this.path}/messages`;
     const request = { json: jsonOf(body, options), ...(isId ? {} : { query: { ...handle } }) };
@@ -224,7 +237,8 @@ export class Queue {
     return this.ports.http.json("GET", this.path, { repeatable: true });
   }
   /** Deletes the queue with its messages. Rejects with `queue_not_empty` or `queue_in_use` where asked to. */
-  delete(options: { ifEmpty?: boolean; ifUnused?: boolean } = {}): Promise<{ messages: number }> {
+  async delete(options: { ifEmpty?: boolean; ifUnused?: boolean } = {}): Promise<{ messages: number }> {
+    refuseUnknown(options, DELETE_OPTIONS);
     const { ifEmpty, ifUnused } = options;
     const query = {
       ifEmpty: ifEmpty === undefined ? undefined : String(ifEmpty),

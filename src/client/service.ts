@@ -5,11 +5,14 @@ import { batchOf } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import type { Consumer } from "./consumer.ts";
 import { asError, isMillraceError } from "./errors.ts";
+import { DRAIN_OPTIONS, refuseUnknown, type Known } from "./known-options.ts";
 import { failureText, type ConsumeOptions, type Handler } from "./handler.ts";
 import { DeadLetter, Retry, type HandlerContext, type Message } from "./message.ts";
 import { recordOf, type MessageBody, type PublishOptions } from "./outgoing.ts";
 import { blamesOne } from "./pipeline.ts";
 import type { Session } from "./session.ts";
+
+const ANSWER_OPTIONS: Known<Answer["options"]> = { headers: true, contentType: true, ttlMs: true };
 
 /** A reply with more than a body: `return new Answer(body, { headers })`. */
 export class Answer {
@@ -17,6 +20,7 @@ export class Answer {
   readonly options: Pick<PublishOptions, "headers" | "contentType" | "ttlMs">;
 
   constructor(body: MessageBody, options: Answer["options"] = {}) {
+    refuseUnknown(options, ANSWER_OPTIONS);
     this.body = body;
     this.options = options;
   }
@@ -44,6 +48,17 @@ export interface ServeOptions extends Pick<
    */
   readonly declare?: Partial<QueueConfig> | false;
 }
+
+const SERVE_OPTIONS: Known<ServeOptions> = {
+  leaseMs: true,
+  priority: true,
+  name: true,
+  autoExtend: true,
+  onError: true,
+  onCancel: true,
+  concurrency: true,
+  declare: true,
+};
 
 /** A queue of requests: each is tried once more when its consumer is lost, and none outlives its caller. */
 export const REQUEST_QUEUE: Partial<QueueConfig> = {
@@ -77,6 +92,7 @@ export class Service {
 
   /** @internal Made by `client.serve`. */
   constructor(handler: RequestHandler, options: ServeOptions, ports: ServicePorts) {
+    refuseUnknown(options, SERVE_OPTIONS);
     this.handler = handler;
     this.options = options;
     this.ports = ports;
@@ -92,6 +108,7 @@ export class Service {
 
   /** No new requests; waits for the handlers and their replies, and ends. Rejects with `timeout` as a consumer's drain. */
   async drain(options: { timeoutMs?: number } = {}): Promise<void> {
+    refuseUnknown(options, DRAIN_OPTIONS);
     this.isEnded = true;
     await this.consumer?.drain(options);
   }

@@ -2,6 +2,7 @@
 import type { GapReason } from "../protocol/exchange-commands.ts";
 import type { SlowPolicy } from "../protocol/session-frames.ts";
 import type { ExchangeEvent, Position } from "./event.ts";
+import type { Known } from "./known-options.ts";
 
 /** Called for one event after the other, in the order of the exchange; a promise is waited for. */
 export type EventHandler = (event: ExchangeEvent) => unknown;
@@ -64,6 +65,21 @@ export interface SubscribeOptions {
   /** What a handler threw, with its event (the next event follows all the same), or what ended the subscription. */
   readonly onError?: (error: Error, event?: ExchangeEvent) => void;
 }
+
+export const SUBSCRIBE_OPTIONS: Known<SubscribeOptions> = {
+  since: true,
+  last: true,
+  lastValues: true,
+  onSlow: true,
+  recoverSlow: true,
+  member: true,
+  format: true,
+  bufferEvents: true,
+  onGap: true,
+  onRecovered: true,
+  onState: true,
+  onError: true,
+};
 
 /** What is in line for a handler: an event, or what happened between two events. */
 export type FeedItem =

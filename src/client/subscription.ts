@@ -3,6 +3,7 @@ import { MillraceError, asError } from "./errors.ts";
 import { formatPosition, type ExchangeEvent, type Position } from "./event.ts";
 import { Fifo } from "./fifo.ts";
 import { isPromiseLike } from "./handler.ts";
+import { DRAIN_OPTIONS, unknownOption } from "./known-options.ts";
 import type { EventHandler, FeedItem, SubscribeOptions, SubscriptionState } from "./subscription-options.ts";
 import type { Clock } from "./clock.ts";
 
@@ -87,6 +88,8 @@ export class Subscription {
    * it ends with `timeout`, and the rest is let go.
    */
   drain(options: { timeoutMs?: number } = {}): Promise<void> {
+    const unknown = unknownOption(options, DRAIN_OPTIONS);
+    if (unknown !== null) return Promise.reject(unknown);
     if (this.current === "closed" || this.isDraining) return this.closed;
     this.isDraining = true;
     this.cancelDrainTimer = this.source.clock.after(options.timeoutMs ?? this.source.timeoutMs, () =>
