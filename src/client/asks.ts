@@ -120,6 +120,10 @@ export class Asks {
     for (const ref of this.open.keys()) this.answer(ref, error);
   }
 
+  get isAwaited(): boolean {
+    return this.open.size > 0;
+  }
+
   /** Resolves when every request is answered. */
   whenIdle(): Promise<void> {
     return this.open.size === 0

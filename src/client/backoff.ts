@@ -29,11 +29,12 @@ export class Backoff {
     this.random = random;
   }
 
-  /** How long to wait now, in ms; null when the attempts are used up. */
-  next(): number | null {
+  /** How long to wait now, in ms, and at most `maxMs`; null when the attempts are used up. */
+  next(maxMs = Infinity): number | null {
     if (this.attempts >= this.options.attemptsMax) return null;
     // 2^30 × any base is past every cap; more would only overflow.
-    const bound = Math.min(this.options.maxMs, this.options.baseMs * 2 ** Math.min(this.attempts, 30));
+    const grown = this.options.baseMs * 2 ** Math.min(this.attempts, 30);
+    const bound = Math.min(this.options.maxMs, maxMs, grown);
     this.attempts++;
     return Math.floor(this.random() * bound);
   }

@@ -11,6 +11,7 @@ import { Publisher } from "./publisher.ts";
 import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher-options.ts";
 import type { MessageBody } from "./outgoing.ts";
 import { Queue } from "./queue.ts";
+import { Reach } from "./reach.ts";
 import { call, type CallOptions, type Reply } from "./calls.ts";
 import type { Exchange } from "./exchange.ts";
 import type { EventStream } from "./event-stream.ts";
@@ -45,7 +46,10 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** A `ping` over each socket this often; a silent one is lost after twice that. Default 25,000. */
   readonly heartbeatMs?: number;
-  /** Default: 250 ms, doubled up to 30 s, with full jitter, for ever. */
+  /**
+   * Default: 250 ms, doubled up to 30 s, with full jitter, for ever. At most 5 s while a publish, a request, a consumer or a
+   * subscription waits, and at once when another socket of the client has connected, or the browser says `online`.
+   */
   readonly reconnect?: Partial<BackoffOptions>;
   /** How messages are gathered, held and sent. */
   readonly publisher?: PublisherOptions;
@@ -80,6 +84,7 @@ export class Client {
   private readonly timeoutMs: number;
   private readonly baseUrl: string;
   private readonly http: Http;
+  private readonly reach = new Reach();
   private readonly publishers = new Map<string, Publisher>();
   private readonly consumers = new Set<Consumer>();
   private readonly services = new Set<Service>();
@@ -105,6 +110,7 @@ export class Client {
       timeoutMs: this.timeoutMs,
       fetch: fetchFunction,
       clock: this.clock,
+      reached: () => this.reach.reached(),
     });
     this.sessionSide = new SessionSide({
       http: this.http,
@@ -292,6 +298,7 @@ export class Client {
         connectTimeoutMs: this.timeoutMs,
         heartbeatMs: this.heartbeatMs,
         reconnect: { baseMs, maxMs, attemptsMax },
+        reach: this.reach,
       },
       owner,
     );

@@ -133,6 +133,9 @@ export class Consumer implements SocketOwner, Settler {
 
   // ---- the socket's owner
 
+  /** Its application waits for messages. */
+  readonly isAwaited = true;
+
   opened(): void {
     // Settlements first: the broker must know what is done before it gives the rest to anyone, us included.
     this.settlements.resend();

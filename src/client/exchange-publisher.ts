@@ -124,6 +124,10 @@ export class ExchangePublisher implements SessionPart {
 
   // ---- the session's part
 
+  get isAwaited(): boolean {
+    return this.buffer.openCount > 0;
+  }
+
   opened(): void {
     this.pump();
   }

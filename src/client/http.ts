@@ -14,6 +14,8 @@ export interface HttpOptions {
   readonly timeoutMs: number;
   readonly fetch: FetchFunction;
   readonly clock: Clock;
+  /** The broker, or what stands for it, has answered a request. */
+  readonly reached: () => void;
 }
 
 export interface HttpRequest {
@@ -94,6 +96,7 @@ export class Http {
       }
       const response = await fetch(baseUrl + path + queryText(request.query), init);
       const bytes = new Uint8Array(await response.arrayBuffer());
+      if (response.status < 500) this.options.reached();
       if (response.ok) return bytes;
       throw errorOfProblem(response.status, parseJson(bytes));
     } catch (error) {

@@ -224,6 +224,10 @@ export class Presences implements SessionPart {
     for (const watch of this.watches) watch.end(null);
   }
 
+  get isAwaited(): boolean {
+    return this.watches.size > 0;
+  }
+
   opened(): void {
     for (const watch of this.watches) watch.reopened();
   }

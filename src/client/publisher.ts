@@ -134,6 +134,10 @@ export class Publisher implements SocketOwner {
 
   // ---- the socket's owner
 
+  get isAwaited(): boolean {
+    return this.buffer.openCount > 0;
+  }
+
   opened(): void {
     this.pump();
   }

@@ -16,6 +16,8 @@ type ServerHello = Extract<SessionServerFrame, { type: "hello" }>;
 export interface SessionPart {
   /** A new connection: what was lost with the last one is asked for again. */
   opened?(): void;
+  /** Whether the application waits for something of it. */
+  readonly isAwaited?: boolean;
   /** What is no answer to a request. */
   received?(frame: SessionServerFrame, payload: Uint8Array): void;
   lost?(error: MillraceError): void;
@@ -124,6 +126,10 @@ export class Session implements SocketOwner<SessionServerFrame> {
   }
 
   // ---- the socket's owner
+
+  get isAwaited(): boolean {
+    return this.asks.isAwaited || [...this.parts].some((part) => part.isAwaited === true);
+  }
 
   opened(hello: ServerHello): void {
     const isSameInbox = hello.inbox === this.inbox;

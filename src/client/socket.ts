@@ -7,12 +7,15 @@
  *                      ▼   └── backoff ◄─────┤  lost: closed, silent, or restarted by the owner
  *                    failed (idle again)     ▼
  *                                          closed  by `close()`, for good
+ *
+ * The backoff ends early when a sibling has reached the broker, and is short while someone waits for an answer.
  */
 import { BEARER_PREFIX, decodeFrame, SUBPROTOCOL, type ServerFrame } from "../protocol/frames.ts";
 import type { SessionServerFrame } from "../protocol/session-frames.ts";
 import { Backoff, type BackoffOptions } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { errorOfRefusal, MillraceError } from "./errors.ts";
+import type { Reach, Reacher } from "./reach.ts";
 
 /** What is used of a WebSocket: the part that browsers, Node, Deno and Workers have alike. */
 export interface WebSocketLike {
@@ -49,6 +52,8 @@ export interface SocketOptions {
   /** A `ping` this often; a connection that stays silent until the next one is lost. */
   readonly heartbeatMs: number;
   readonly reconnect: BackoffOptions;
+  /** Shared by all sockets of the client. */
+  readonly reach: Reach;
 }
 
 /** What arrives: at a queue's socket, or at a session's. */
@@ -63,12 +68,22 @@ export interface SocketOwner<F extends Frame = ServerFrame> {
   /** Given up. The socket is idle, and `connect` may be called again. */
   failed(error: MillraceError): void;
   stateChanged(state: ConnectionState, error?: MillraceError, retryInMs?: number): void;
+  /** Whether the application waits for what only a connection can bring. */
+  readonly isAwaited: boolean;
 }
 
+/** What a WebSocket says when its connection broke and no close frame came. */
+const CLOSED_ABNORMALLY = 1006;
 const NO_PAYLOAD = new Uint8Array(0);
 const STABLE_MS = 10_000;
+/** The longest wait for the next try while someone waits. */
+export const AWAITED_MS_MAX = 5_000;
+/** From then on a handshake counts as hanging, when another has just succeeded. */
+const HANGING_MS = 2_000;
+/** For the answer to a ping that is sent because the way is in doubt. */
+const PROBE_MS = 5_000;
 
-export class BrokerSocket<F extends Frame = ServerFrame> {
+export class BrokerSocket<F extends Frame = ServerFrame> implements Reacher {
   private readonly options: SocketOptions;
   private readonly owner: SocketOwner<F>;
   private readonly backoff: Backoff;
@@ -78,7 +93,12 @@ export class BrokerSocket<F extends Frame = ServerFrame> {
   private generation = 0;
   private cancelTimer: () => void = () => undefined;
   private isPongDue = false;
+  private triedMs = 0;
   private openedMs = 0;
+  /** The wait that runs was drawn while nobody waited. */
+  private isLeisurely = false;
+  /** A sibling ended the last wait. It does so once, or two that are always turned away would call each other for ever. */
+  private wasCalled = false;
 
   constructor(options: SocketOptions, owner: SocketOwner<F>) {
     this.options = options;
@@ -94,9 +114,34 @@ export class BrokerSocket<F extends Frame = ServerFrame> {
     return this.socket?.bufferedAmount ?? 0;
   }
 
-  /** Starts connecting, unless that is under way, done, or the socket was closed. */
+  /** Starts connecting, unless that is under way, done, or the socket was closed. Cuts a wait that began while nobody waited. */
   connect(): void {
-    if (this.state === "idle") this.open();
+    if (this.state === "idle") {
+      this.options.reach.add(this);
+      this.open();
+    } else if (this.state === "waiting" && this.isLeisurely) {
+      this.cancelTimer();
+      this.isLeisurely = false;
+      this.wait(Math.floor(this.options.clock.random() * AWAITED_MS_MAX));
+    }
+  }
+
+  // ---- what siblings know
+
+  retry(isNew: boolean): void {
+    if (isNew) this.backoff.reset();
+    // A handshake that began in an outage may hang long after it.
+    const isHanging = this.state === "connecting" && this.options.clock.now() - this.triedMs >= HANGING_MS;
+    if ((this.state !== "waiting" && !isHanging) || (this.wasCalled && !isNew)) return;
+    this.wasCalled = true;
+    this.release(undefined, "trying anew");
+    this.open();
+  }
+
+  probe(): void {
+    if (this.state !== "open" || this.isPongDue) return;
+    this.cancelTimer();
+    this.ping(Math.min(PROBE_MS, this.options.heartbeatMs));
   }
 
   /** The owner asks `isOpen` first; on a connection that is just breaking, the frame is lost with it. */
@@ -117,11 +162,13 @@ export class BrokerSocket<F extends Frame = ServerFrame> {
   close(): void {
     if (this.state === "closed") return;
     this.release(1000, "closed");
+    this.options.reach.remove(this);
     this.become("closed");
   }
 
   private open(): void {
     const generation = ++this.generation;
+    this.triedMs = this.options.clock.now();
     this.become("connecting");
     this.cancelTimer = this.options.clock.after(this.options.connectTimeoutMs, () => {
       if (generation === this.generation)
@@ -167,8 +214,11 @@ export class BrokerSocket<F extends Frame = ServerFrame> {
       whenCurrent((event) => {
         const detail = `closed with ${event.code ?? 1006}${event.reason ? ` (${event.reason})` : ""}`;
         const error = new MillraceError("disconnected", `the connection to the broker was ${detail}`);
-        if (isAccepted) this.drop(error);
-        else this.askWhy(generation, error);
+        if (!isAccepted) this.askWhy(generation, error);
+        else {
+          this.drop(error);
+          if ((event.code ?? CLOSED_ABNORMALLY) === CLOSED_ABNORMALLY) this.options.reach.doubted(this);
+        }
       }),
     );
     // `close` follows every `error`, and an unheard `error` event is fatal to some WebSocket libraries.
@@ -206,37 +256,59 @@ export class BrokerSocket<F extends Frame = ServerFrame> {
     this.become("open");
     this.beat();
     this.owner.opened(hello);
+    this.options.reach.reached(this);
   }
 
   private beat(): void {
-    this.cancelTimer = this.options.clock.after(this.options.heartbeatMs, () => {
-      if (this.isPongDue) {
+    this.cancelTimer = this.options.clock.after(this.options.heartbeatMs, () =>
+      this.ping(this.options.heartbeatMs),
+    );
+  }
+
+  /** Lost if nothing arrives in that time. */
+  private ping(withinMs: number): void {
+    this.isPongDue = true;
+    this.cancelTimer = this.options.clock.after(withinMs, () => {
+      if (!this.isPongDue) {
+        if (withinMs < this.options.heartbeatMs) this.beat();
+        else this.ping(withinMs);
+      } else {
         this.drop(new MillraceError("disconnected", "the broker did not answer a ping"));
-        return;
+        this.options.reach.doubted(this);
       }
-      this.isPongDue = true;
-      this.beat();
-      this.send("ping");
     });
+    this.send("ping");
   }
 
   private drop(error: MillraceError): void {
     const wasOpen = this.state === "open";
     // Only a connection that lasted ends the backoff: a broker that accepts and closes at once must not be hammered.
-    if (wasOpen && this.options.clock.now() - this.openedMs >= STABLE_MS) this.backoff.reset();
+    if (wasOpen && this.options.clock.now() - this.openedMs >= STABLE_MS) {
+      this.backoff.reset();
+      this.wasCalled = false;
+    }
     this.release(wasOpen ? 1000 : undefined, "restarting");
-    const waitMs = this.backoff.next();
+    this.isLeisurely = !this.owner.isAwaited;
+    const waitMs = this.backoff.next(this.isLeisurely ? Infinity : AWAITED_MS_MAX);
     if (waitMs === null) {
       this.fail(new MillraceError("disconnected", "gave up connecting to the broker", { cause: error }));
       return;
     }
-    this.become("waiting", error, waitMs);
-    this.cancelTimer = this.options.clock.after(waitMs, () => this.open());
+    this.wait(waitMs, error);
     if (wasOpen) this.owner.lost(error);
+  }
+
+  private wait(waitMs: number, error?: MillraceError): void {
+    this.become("waiting", error, waitMs);
+    this.cancelTimer = this.options.clock.after(waitMs, () => {
+      this.wasCalled = false;
+      this.open();
+    });
   }
 
   private fail(error: MillraceError): void {
     this.release(undefined, "failed");
+    this.options.reach.remove(this);
     this.become("closed", error);
     this.state = "idle";
     this.owner.failed(error);

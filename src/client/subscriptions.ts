@@ -85,6 +85,10 @@ export class Subscriptions implements SessionPart, SubscriptionSource {
 
   // ---- the session's part
 
+  get isAwaited(): boolean {
+    return this.open.size > 0;
+  }
+
   opened(): void {
     this.seen.opened();
     for (const [key, shared] of this.shared) {
