@@ -9,7 +9,7 @@ import type { Claims, Grant, GrantVerb } from "../src/protocol/rpc.ts";
 const USAGE = `npm run token -- --grant <verb>:<pattern>[@<exchange>] [--grant …] [--namespace default] [--subject name] [--expires 1h] [--jti id]
 npm run --silent token -- --access-key --grant …
 
-  --grant      publish, consume, subscribe or manage, and a pattern over names and topics: * is one word, # any number;
+  --grant      publish, publish-own (its cancel keys are its subject's own), consume, subscribe or manage, and a pattern over names and topics: * is one word, # any number;
                with an exchange, over the topics of that exchange only
   --namespace  default: default
   --subject    who the token is for; names the consumer. Default: cli
@@ -30,10 +30,12 @@ function parseGrant(text: string): Grant {
   const colon = text.indexOf(":");
   if (colon < 0) fail(`--grant ${text}: must be <verb>:<pattern>`);
   // Whether it is a verb is checked with everything else, by the code that checks tokens.
-  const verb = text.slice(0, colon) as GrantVerb;
+  const said = text.slice(0, colon);
+  const allowed =
+    said === "publish-own" ? { verb: "publish" as const, own: true } : { verb: said as GrantVerb };
   const at = text.lastIndexOf("@");
-  if (at < colon) return { verb, pattern: text.slice(colon + 1) };
-  return { verb, pattern: text.slice(colon + 1, at), exchange: text.slice(at + 1) };
+  if (at < colon) return { ...allowed, pattern: text.slice(colon + 1) };
+  return { ...allowed, pattern: text.slice(colon + 1, at), exchange: text.slice(at + 1) };
 }
 
 function parseExpires(text: string): number {

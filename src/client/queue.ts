@@ -199,14 +199,15 @@ export class Queue {
     return this.ports.http.json("GET", this.messagePath(id), { repeatable: true });
   }
 
-  /** Takes a message back. Rejects with `message_leased` while a consumer has it, or `message_not_found`. */
+  /** Takes a message back; by its id with a token that may manage. Rejects with `message_leased` while a consumer has it, or `message_not_found`. */
   cancel(handle: Handle): Promise<{ id: string }> {
     if (typeof handle === "string") return this.ports.http.json("DELETE", this.messagePath(handle));
     return this.ports.http.json("DELETE", `${this.path}/messages`, { query: { ...handle } });
   }
 
   /**
-   * Takes a message back and publishes another, in one step; the new one has its own id. All of it or nothing:
+   * Takes a message back, which by its id takes a token that may manage, and publishes another, in one step; the new one has
+   * its own id. All of it or nothing:
    * rejects with `message_not_found`, `message_leased`, or what refuses the new message, and then the old one stays.
    */
   async replace(handle: Handle, body: MessageBody, options: PublishOptions = NO_OPTIONS): Promise<Published> {

@@ -3,13 +3,14 @@ import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { MessageHandle, MessageView, PeekPage } from "../protocol/commands.ts";
 import { viewToJson, type MessageJson, type ViewJson } from "../protocol/message-json.ts";
+import { isOwnKey } from "../protocol/own-keys.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import { Message, present } from "../protocol/schemas.ts";
 import { answers, Page, Published, View } from "./answers.ts";
-import { needs } from "./auth.ts";
+import { lacks, needs } from "./auth.ts";
 import { inlineBodies } from "./bodies.ts";
 import { CancelKeyQuery, MessageId, PeekQuery } from "./parameters.ts";
-import { answerPublish, encodeOne, lacksQueueRate } from "./publish.ts";
+import { answerPublish, encodeOne, lacksQueueRate, queuePublisher } from "./publish.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
@@ -126,12 +127,24 @@ function addCancelByKey(app: EdgeApp): void {
     path: "/v1/queues/{queue}/messages",
     tags: ["Messages"],
     summary: "Take a message back by its cancel key",
-    description: "A message that a consumer has is not taken from it. Grant: publish or manage.",
+    description:
+      "A message that a consumer has is not taken from it. Where the publish grant says `own`, only what the same subject published is found. Grant: publish or manage.",
     middleware: [needs("publish", "manage")],
     request: { params: QueueParam, query: CancelKeyQuery },
     responses: answers(200, "It will not be delivered.", Cancelled),
   });
-  app.openapi(route, (context) => cancel(context, context.req.valid("query")));
+  app.openapi(route, (context) => {
+    const handle = handleOf(context, context.req.valid("query").cancelKey);
+    return handle.ok ? cancel(context, handle.value) : problem(context, handle);
+  });
+}
+
+/** Which message is meant: a publisher names only keys that it may have given. */
+function handleOf(context: EdgeContext, cancelKey: string): Result<MessageHandle> {
+  const publisher = queuePublisher(context);
+  if (publisher.hasOwnKeys === true) return ok({ cancelKey, publisher });
+  if (!isOwnKey(cancelKey)) return ok({ cancelKey });
+  return lacks(context, ["manage"], pathQueue(context)) ?? ok({ cancelKey });
 }
 
 async function cancel(context: EdgeContext, handle: MessageHandle): Promise<Response> {
@@ -171,8 +184,9 @@ function addCancel(app: EdgeApp): void {
     path: "/v1/queues/{queue}/messages/{id}",
     tags: ["Messages"],
     summary: "Take a message back",
-    description: "A message that a consumer has is not taken from it. Grant: publish or manage.",
-    middleware: [needs("publish", "manage")],
+    description:
+      "A message that a consumer has is not taken from it. Whoever published it takes it back by its cancel key. Grant: manage.",
+    middleware: [needs("manage")],
     request: { params: MessageParam },
     responses: answers(200, "It will not be delivered.", Cancelled),
   });
@@ -186,8 +200,8 @@ function addReplace(app: EdgeApp): void {
     tags: ["Messages"],
     summary: "Replace a message",
     description:
-      "Takes the message back and publishes another, in one step; the new one has its own id. Grant: publish or manage.",
-    middleware: [needs("publish", "manage"), jsonBody()],
+      "Takes the message back and publishes another, in one step; the new one has its own id. Whoever published it does so by its cancel key. Grant: manage.",
+    middleware: [needs("manage"), jsonBody()],
     request: {
       params: MessageParam,
       body: { required: true, content: { "application/json": { schema: Message } } },
@@ -215,9 +229,11 @@ function addReplaceByKey(app: EdgeApp): void {
     },
     responses: answers(200, "The new message.", Published),
   });
-  app.openapi(route, (context) =>
-    replace(context, context.req.valid("query"), present(context.req.valid("json"))),
-  );
+  app.openapi(route, (context) => {
+    const handle = handleOf(context, context.req.valid("query").cancelKey);
+    if (!handle.ok) return problem(context, handle);
+    return replace(context, handle.value, present(context.req.valid("json")));
+  });
 }
 
 async function replace(context: EdgeContext, handle: MessageHandle, message: MessageJson): Promise<Response> {
@@ -228,7 +244,7 @@ async function replace(context: EdgeContext, handle: MessageHandle, message: Mes
   const confirm = await callQueue(context, {
     method: "replace",
     repeatable: false,
-    run: (queue) => queue.replace(handle, batch.value),
+    run: (queue) => queue.replace(handle, batch.value, queuePublisher(context)),
   });
   return answerPublish(context, confirm, 200);
 }

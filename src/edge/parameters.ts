@@ -136,16 +136,22 @@ const numericDate = z.number().positive().max(8_640_000_000_000);
 const RATE_PER_SECOND_MAX = 1_000_000;
 
 /** Strict, though the payload is not: a restriction that is misspelt must not be passed over. */
-const Grant = z.strictObject({
-  verb: z.enum(["publish", "consume", "subscribe", "manage"]),
-  /** Topics may have any characters, so patterns may too. */
-  pattern: key.refine((pattern) => parsePattern("pattern", pattern).ok, {
-    message: `must have at most ${LIMITS.manyWordWildcardsMax} words "#"`,
-  }),
-  exchange: Name.optional(),
-  ratePerSecond: z.number().positive().max(RATE_PER_SECOND_MAX).optional(),
-  exp: numericDate.optional(),
-});
+const Grant = z
+  .strictObject({
+    verb: z.enum(["publish", "consume", "subscribe", "manage"]),
+    /** Topics may have any characters, so patterns may too. */
+    pattern: key.refine((pattern) => parsePattern("pattern", pattern).ok, {
+      message: `must have at most ${LIMITS.manyWordWildcardsMax} words "#"`,
+    }),
+    exchange: Name.optional(),
+    ratePerSecond: z.number().positive().max(RATE_PER_SECOND_MAX).optional(),
+    exp: numericDate.optional(),
+    own: z.boolean().optional(),
+  })
+  .refine(({ verb, own }) => own === undefined || verb === "publish", {
+    path: ["own"],
+    message: "goes with publish only",
+  });
 
 /** A grant as a token has it. */
 export type TokenGrant = Present<z.output<typeof Grant>>;

@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import { messageId, type BatchSource, type MessageRecord, UNSTAMPED } from "../protocol/batch.ts";
-import type { ProducerStamp, PublishCommand, PublishConfirm } from "../protocol/commands.ts";
+import type { ProducerStamp, PublishCommand, PublishConfirm, Publisher } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import {
   encodeBodyReference,
@@ -12,6 +12,7 @@ import {
 } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { present, PublishRequest, type Present } from "../protocol/schemas.ts";
+import { publisherOf } from "../routing/grants.ts";
 import { answers, Published } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { bodyTooLarge, discardBody, storeBody } from "./bodies.ts";
@@ -171,8 +172,13 @@ function send(
   repeatable: boolean,
 ): Promise<Result<PublishConfirm>> {
   const rate = queueRate(context.get("claims"), pathQueue(context), context.env.now());
-  const charged = { ...command, ...rate };
-  return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(charged) });
+  const whole = { ...command, ...rate, publisher: queuePublisher(context) };
+  return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(whole) });
+}
+
+/** The caller, as a publisher to the path's queue or another one. */
+export function queuePublisher(context: EdgeContext, name = pathQueue(context)): Publisher {
+  return publisherOf(context.get("claims"), [{ name }], context.env.now());
 }
 
 /** Charges messages to the path's queue. */

@@ -13,6 +13,7 @@ import { lacks } from "./auth.ts";
 import { bodyTooLarge } from "./bodies.ts";
 import { call } from "./call.ts";
 import { ReplyHeaders } from "./parameters.ts";
+import { queuePublisher } from "./publish.ts";
 import { bytesSchema, messageHeaders } from "./publish-input.ts";
 import { callQueue } from "./queue-calls.ts";
 import { queueRate } from "../routing/grants.ts";
@@ -96,6 +97,7 @@ async function replyToQueue(
     run: (stub) =>
       stub.publish({
         batch: batch.value,
+        publisher: queuePublisher(context, queue.value),
         ...queueRate(context.get("claims"), queue.value, context.env.now()),
       }),
   });

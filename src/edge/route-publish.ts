@@ -9,7 +9,7 @@ import { recordsFromJson } from "../protocol/message-json.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { messages, present, type Present } from "../protocol/schemas.ts";
 import { readText } from "../protocol/utf8.ts";
-import { lacksTopicGrant, rateCharges, type Use } from "../routing/grants.ts";
+import { lacksTopicGrant, publisherOf, rateCharges, type Use } from "../routing/grants.ts";
 import { answers } from "./answers.ts";
 import { namesExchange } from "./auth.ts";
 import { Routed } from "./exchange-answers.ts";
@@ -180,7 +180,11 @@ async function publish(
   uses: readonly Use[],
   mandatory: boolean | undefined,
 ): Promise<Response> {
-  const charges = rateCharges(context.get("claims"), uses, context.env.now());
+  const claims = context.get("claims");
+  const nowMs = context.env.now();
+  const charges = rateCharges(claims, uses, nowMs);
+  const targets = uses.map(({ target }) => target);
+  const publisher = publisherOf(claims, targets, nowMs);
   const confirm: Result<RouteConfirm> = await callExchange(context, {
     method: "publish",
     // Subscribers would see every event twice.
@@ -188,6 +192,7 @@ async function publish(
     run: (exchange) =>
       exchange.publish({
         batch,
+        publisher,
         ...(mandatory && { mandatory }),
         ...(charges.length > 0 && { charges }),
       }),

@@ -1,6 +1,6 @@
 // Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
-import { allowsName, queueRate, rightsEndMs } from "../routing/grants.ts";
+import { allowsName, publisherOf, queueRate, rightsEndMs } from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -19,11 +19,13 @@ export function socketClaims(context: EdgeContext, queue: string): SocketClaims 
   const endMs = rightsEndMs(grants, ["publish", "consume"], queue, nowMs);
   const publish = allowsName(grants, ["publish"], queue, nowMs);
   const { rate } = queueRate(context.get("claims"), queue, nowMs);
+  const { hasOwnKeys } = publisherOf({ subject, grants }, [{ name: queue }], nowMs);
   const ends = [expiresMs, endMs].filter((end) => typeof end === "number");
   return {
     subject,
     ...(jti === undefined ? {} : { jti }),
     publish,
+    ...(hasOwnKeys === true && { hasOwnKeys }),
     ...(rate && { publishRate: rate }),
     consume: allowsName(grants, ["consume"], queue, nowMs),
     expiresMs: ends.length === 0 ? null : Math.min(...ends),

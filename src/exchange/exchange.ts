@@ -31,14 +31,14 @@ import { drawEpoch, openContext, openEvents, type ExchangeContext, type Exchange
 import { firstDue, isHeld, takeKnown, type Due, type QueueShares, type Ways } from "./due.ts";
 import { hasDelays, hold, holdStranded, lacksRoom, moveToQueues, splitDelayed } from "./held.ts";
 import { isNumbered, type Turn } from "./history.ts";
-import { countOf, runsOf } from "../protocol/runs.ts";
+import { countOf, runsOf, shareOf } from "../protocol/runs.ts";
 import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
 import { replay } from "./replay.ts";
 import { markSharedBodies } from "./shared-bodies.ts";
-import { shareOf } from "../protocol/runs.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
 import { dueTargets, movesTo, postpone } from "../queue/outgoing.ts";
+import { withOwnKeys } from "../queue/publishers.ts";
 import type { OutboxRow } from "../queue/stores.ts";
 import type { ExchangeStores, HubLease, StoredExchange } from "./stores.ts";
 
@@ -176,9 +176,11 @@ export class Exchange {
       return refuse("exchange_internal", "exchange: is internal; publish to one that leads here");
     const scanned = this.scan(command.batch, command.source ?? "client");
     if (!scanned.ok) return scanned;
-    const { batch, table } = scanned.value;
+    const owned = withOwnKeys(context.codec, scanned.value, command.publisher);
+    if (!owned.ok) return owned;
+    const { batch, table } = owned.value;
     const all: SequenceRun[] = [[0, table.count]];
-    if (!hasDelays(table)) return ok(this.planNow(scanned.value, all, []));
+    if (!hasDelays(table)) return ok(this.planNow(owned.value, all, []));
     const { delayed, others } = splitDelayed(table);
     if (delayed.length > 0) {
       const refused = lacksRoom(context, batch.length);

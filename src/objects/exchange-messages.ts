@@ -78,7 +78,9 @@ export class ExchangeMessages {
       await Promise.all(
         resolution.shares().map(async ({ queue, messages }) => {
           const batch = shareOf(codec, now.batch, now.table, messages);
-          const refused = await fanOut.toQueue(queue, { batch, source });
+          const { publisher } = command;
+          const share = { batch, source, isRouted: true, ...(publisher && { publisher }) };
+          const refused = await fanOut.toQueue(queue, share);
           if (refused === "gone") return;
           if ("ok" in refused) confirm.refused(queue, messages, refused);
           else confirm.tookAllBut(queue, messages, refused);

@@ -17,7 +17,14 @@ import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { readRecord, readText } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
-import { lacksGrant, lacksTopicGrant, queueRate, rateCharges, type Use } from "../routing/grants.ts";
+import {
+  lacksGrant,
+  lacksTopicGrant,
+  publisherOf,
+  queueRate,
+  rateCharges,
+  type Use,
+} from "../routing/grants.ts";
 import type { HubStore } from "../storage/hub-store.ts";
 import { CallLanes } from "./call-lane.ts";
 import type { LiveSession } from "./live-session.ts";
@@ -75,7 +82,7 @@ export class HubCalls {
     if (!scanned.ok) return scanned;
     const refused = judgeQueue(live, queue);
     if (refused) return refused;
-    const command = { batch, ...stampOfFrame(frame), ...rateOf(live, queue) };
+    const command = { batch, ...stampOfFrame(frame), ...callerOf(live, queue) };
     const confirm = await this.queues.add(queue, command, batch.length);
     if (!confirm.ok) return confirm;
     live.send({ type: "confirm", ref, queue, ...confirm.value });
@@ -88,22 +95,22 @@ export class HubCalls {
     exchange: string,
     batch: Uint8Array,
   ): Promise<Refusal | null> {
-    const charges = this.judgeTopics(live, exchange, batch);
-    if (!charges.ok) return charges;
+    const judged = this.judgeTopics(live, exchange, batch);
+    if (!judged.ok) return judged;
     const { ref = null, mandatory = false } = frame;
-    const command = { batch, mandatory, charges: charges.value };
+    const command = { batch, mandatory, ...judged.value };
     const confirm = await this.exchanges.add(exchange, command, batch.length);
     if (!confirm.ok) return confirm;
     live.send({ type: "routed", ref, exchange, ...confirm.value });
     return null;
   }
 
-  /** Every topic must be granted. What is charged for them. */
+  /** Every topic must be granted. Who publishes, and what is charged for it. */
   private judgeTopics(
     live: LiveSession,
     exchange: string,
     batch: Uint8Array,
-  ): Result<NonNullable<RoutePublishCommand["charges"]>> {
+  ): Result<Pick<RoutePublishCommand, "charges" | "publisher">> {
     const scanned = this.ports.codec.scan(batch, "client");
     if (!scanned.ok) return scanned;
     const table = scanned.value;
@@ -120,7 +127,9 @@ export class HubCalls {
       if (lacking) return lacking;
       uses.push({ target: { exchange, topic }, messages });
     }
-    return ok(rateCharges(claims, uses, nowMs));
+    const targets = uses.map(({ target }) => target);
+    const publisher = publisherOf(claims, targets, nowMs);
+    return ok({ charges: rateCharges(claims, uses, nowMs), publisher });
   }
 
   /** The one message of a call or a reply. */
@@ -159,7 +168,7 @@ export class HubCalls {
     if (!batch.ok) return batch;
     const confirm = await this.queues.add(
       queue,
-      { batch: batch.value, needsConsumer: true, ...rateOf(live, queue) },
+      { batch: batch.value, needsConsumer: true, ...callerOf(live, queue) },
       batch.value.length,
     );
     if (confirm.ok) return null;
@@ -205,7 +214,7 @@ export class HubCalls {
     if (refused) return refused;
     const marked = error === undefined ? ok(batch) : this.withError(batch, error);
     if (!marked.ok) return marked;
-    const command = { batch: marked.value, ...rateOf(live, to) };
+    const command = { batch: marked.value, ...callerOf(live, to) };
     const confirm = await this.queues.add(to, command, marked.value.length);
     return confirm.ok ? null : confirm;
   }
@@ -274,7 +283,11 @@ function judgeQueue({ session }: LiveSession, queue: string): Refusal | null {
   return lacksGrant(session.claims, ["publish"], queue, Date.now());
 }
 
-/** What the queue charges it to. */
-function rateOf({ session: { claims } }: LiveSession, queue: string): Pick<PublishCommand, "rate"> {
-  return queueRate(claims, queue, Date.now());
+/** Who publishes to the queue, and what that is charged to. */
+function callerOf(
+  { session: { claims } }: LiveSession,
+  queue: string,
+): Pick<PublishCommand, "publisher" | "rate"> {
+  const nowMs = Date.now();
+  return { publisher: publisherOf(claims, [{ name: queue }], nowMs), ...queueRate(claims, queue, nowMs) };
 }

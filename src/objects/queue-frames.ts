@@ -102,7 +102,8 @@ export class QueueFrames {
     const batch = batchOfFrame(this.ports.codec, frame, payload);
     if (!batch.ok) return batch;
     const { publishRate: rate } = state.claims;
-    const command = { batch: batch.value, ...stampOfFrame(frame, part), ...(rate && { rate }) };
+    const stamp = stampOfFrame(frame, part);
+    const command = { batch: batch.value, publisher: state.claims, ...stamp, ...(rate && { rate }) };
     const confirm = await this.ports.turn.publish(command);
     // Said here, not by the caller, so that answers stay in the order of the publishes.
     if (!confirm.ok) {

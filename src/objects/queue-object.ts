@@ -10,6 +10,7 @@ import type {
   PeekCommand,
   PeekPage,
   PublishConfirm,
+  Publisher,
   PurgeOptions,
   QueueInfo,
   ReceiveCommand,
@@ -139,9 +140,14 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     return this.whenDeclared((queue) => queue.cancel(handle), known);
   }
 
-  async replace(handle: MessageHandle, batch: Uint8Array, known = 1): Promise<Result<PublishConfirm>> {
+  async replace(
+    handle: MessageHandle,
+    batch: Uint8Array,
+    publisher?: Publisher,
+    known = 1,
+  ): Promise<Result<PublishConfirm>> {
     this.gathered.bytes += batch.byteLength;
-    return this.whenDeclared((queue, nowMs) => queue.replace(handle, batch, nowMs), known);
+    return this.whenDeclared((queue, nowMs) => queue.replace(handle, batch, nowMs, publisher), known);
   }
 
   async purge(options: PurgeOptions, known = 1): Promise<Result<{ messages: number }>> {

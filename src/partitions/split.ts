@@ -4,6 +4,7 @@
  */
 import { FIELD, type BatchCodec, type RecordTable } from "../protocol/batch.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
+import { bareKey } from "../protocol/own-keys.ts";
 import { ownerOf } from "../protocol/partitions.ts";
 import { readRecord } from "../protocol/record.ts";
 import { hashBytes, hashText } from "../protocol/rendezvous.ts";
@@ -62,5 +63,6 @@ function ownerAt(
   }
   if ((flags & (FIELD.dedupId | FIELD.cancelKey)) === 0) return null;
   const { dedupId, cancelKey = "" } = readRecord(batch, table.offset(index));
-  return ownerOf(hashText(dedupId ?? cancelKey), partitions);
+  // What came through an exchange has its publisher in front already.
+  return ownerOf(hashText(dedupId ?? bareKey(cancelKey)), partitions);
 }

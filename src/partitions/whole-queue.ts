@@ -11,6 +11,7 @@ import type {
   PeekPage,
   PublishCommand,
   PublishConfirm,
+  Publisher,
   PurgeOptions,
   QueueInfo,
   ReceiveCommand,
@@ -300,7 +301,7 @@ export class WholeQueue implements QueueApi {
     return this.parts.found(handle, (part, known) => part.cancel(handle, known));
   }
 
-  replace(handle: MessageHandle, batch: Uint8Array): Promise<Result<PublishConfirm>> {
+  replace(handle: MessageHandle, batch: Uint8Array, publisher?: Publisher): Promise<Result<PublishConfirm>> {
     return this.parts.under(async (layout) => {
       const { partitions } = layout;
       for (let i = 0; ; i++) {
@@ -309,7 +310,7 @@ export class WholeQueue implements QueueApi {
         const found = isLast ? null : await holder.find(handle, partitions);
         if (found?.ok === false && found.code === "message_not_found") continue;
         if (found?.ok === false) return found;
-        return this.refuseMove(batch, layout, i) ?? holder.replace(handle, batch, partitions);
+        return this.refuseMove(batch, layout, i) ?? holder.replace(handle, batch, publisher, partitions);
       }
     });
   }

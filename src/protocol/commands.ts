@@ -25,6 +25,13 @@ export interface RateCharge {
   readonly ratePerSecond: number;
 }
 
+/** Who publishes, as its token says: dedup ids and producers are its own (PROTOCOL §7.11, §7.12). */
+export interface Publisher {
+  readonly subject: string;
+  /** Its cancel keys are, too (PROTOCOL §7.9). */
+  readonly hasOwnKeys?: boolean;
+}
+
 export interface PublishCommand {
   /** A batch (PROTOCOL §2). All of it is accepted or none; duplicates are left out and answered. */
   readonly batch: Uint8Array;
@@ -45,6 +52,10 @@ export interface PublishCommand {
   readonly bodyBytes?: number;
   /** Absent: as fast as it goes. */
   readonly rate?: RateCharge;
+  /** Absent: what it names is everyone's. */
+  readonly publisher?: Publisher;
+  /** An exchange has taken the batch: its cancel keys were looked at there. */
+  readonly isRouted?: boolean;
 }
 
 export interface PublishConfirm {
@@ -217,7 +228,10 @@ export interface PeekPage {
 }
 
 /** Which message: its id or the sender's own key. */
-export type MessageHandle = { readonly id: string } | { readonly cancelKey: string };
+export type MessageHandle =
+  | { readonly id: string }
+  /** `publisher`: whose key it is, where keys are its own. */
+  | { readonly cancelKey: string; readonly publisher?: Publisher };
 
 export interface PurgeOptions {
   /** Default: all published so far. */

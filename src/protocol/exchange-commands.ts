@@ -1,6 +1,6 @@
 // What exchanges and hubs are asked and what they answer, at every door alike.
 import type { BatchSource, HeaderValue } from "./batch.ts";
-import type { RateCharge, SequenceRun } from "./commands.ts";
+import type { Publisher, RateCharge, SequenceRun } from "./commands.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { ExchangeConfig } from "./exchange-config.ts";
 
@@ -32,6 +32,8 @@ export interface RoutePublishCommand {
   readonly mandatory?: boolean;
   /** How many of its messages are charged to what. */
   readonly charges?: readonly (RateCharge & { readonly messages: number })[];
+  /** As in PublishCommand. */
+  readonly publisher?: Publisher;
 }
 
 /** A queue that did not take its share, and why. The others have theirs. */

@@ -77,6 +77,8 @@ export interface QueueConfig {
   readonly dedupByContent: boolean;
   /** Whether the same dedup id under another ordering key is a duplicate. */
   readonly dedupScope: "queue" | "key";
+  /** Dedup ids and producers are everyone's, whoever's token publishes under them. False: they are each subject's own. */
+  readonly dedupAcrossSubjects: boolean;
   /** Fields that every message must have. */
   readonly required: readonly RequiredField[];
   /** Only one consumer at a time receives; when it goes, the next in line takes over. */
@@ -135,6 +137,7 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   dedupWindowMs: LIMITS.dedupWindowMsDefault,
   dedupByContent: false,
   dedupScope: "queue",
+  dedupAcrossSubjects: false,
   required: [],
   singleActiveConsumer: false,
   bodyBytesMax: LIMITS.bodyBytesMax,

@@ -61,6 +61,7 @@ export const QueueSettings = z.strictObject({
   dedupWindowMs: whole(0, LIMITS.dedupWindowMsMax).optional(),
   dedupByContent: z.boolean().optional(),
   dedupScope: z.enum(["queue", "key"]).optional(),
+  dedupAcrossSubjects: z.boolean().optional(),
   required: z
     .array(z.enum(["orderingKey", "dedupId"]))
     .max(2)

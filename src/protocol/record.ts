@@ -30,6 +30,11 @@ export function readCorrelationId(bytes: Uint8Array, offset: number): string | n
   return new RecordReader(bytes, offset).readCorrelationId();
 }
 
+/** The cancel key alone; null when the record has none. */
+export function readCancelKey(bytes: Uint8Array, offset: number): string | null {
+  return new RecordReader(bytes, offset).readCancelKey();
+}
+
 const WHOLE_FIELDS = FIELD.time | FIELD.delayMs | FIELD.ttlMs;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -82,6 +87,10 @@ class RecordReader {
 
   readCorrelationId(): string | null {
     return this.skipTo(FIELD.correlationId) ? this.text() : null;
+  }
+
+  readCancelKey(): string | null {
+    return this.skipTo(FIELD.cancelKey) ? this.text() : null;
   }
 
   /** Goes to a field that comes no later than the headers. False when the record lacks it. */

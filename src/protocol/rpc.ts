@@ -8,6 +8,7 @@ import type {
   PeekPage,
   PublishCommand,
   PublishConfirm,
+  Publisher,
   PurgeOptions,
   QueueInfo,
   RateCharge,
@@ -48,7 +49,12 @@ export interface QueueApi {
   /** Takes back a message that is ready, delayed, parked or dead. `message_leased` when a consumer has it. */
   cancel(handle: MessageHandle, known?: number): Promise<Result<{ id: string }>>;
   /** Cancels and publishes the batch's one record in one step. */
-  replace(handle: MessageHandle, batch: Uint8Array, known?: number): Promise<Result<PublishConfirm>>;
+  replace(
+    handle: MessageHandle,
+    batch: Uint8Array,
+    publisher?: Publisher,
+    known?: number,
+  ): Promise<Result<PublishConfirm>>;
   /** Removes what is waiting or dead. */
   purge(options: PurgeOptions, known?: number): Promise<Result<{ messages: number }>>;
   pause(paused: boolean): Promise<Result<{ paused: boolean }>>;
@@ -234,14 +240,15 @@ export interface Grant {
   readonly ratePerSecond?: number;
   /** When this grant ends before its token, in ms since 1970. */
   readonly expiresMs?: number;
+  /** Of a publish grant: the cancel keys under it are the subject's own. */
+  readonly own?: boolean;
 }
 
 /** The header by which the edge hands a socket's rights to an object. A client's own is overwritten. */
 export const CLAIMS_HEADER = "Millrace-Claims";
 
 /** What a queue's object needs of the claims: it is kept in the socket's attachment. */
-export interface SocketClaims {
-  readonly subject: string;
+export interface SocketClaims extends Publisher {
   /** Of a token that can be revoked. */
   readonly jti?: string;
   readonly publish: boolean;

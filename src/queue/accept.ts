@@ -4,10 +4,15 @@
  *
  * First each batch is judged, with no write; then sequences are given and the segments written.
  */
-import type { BatchSource, MessageRecord, RecordTable } from "../protocol/batch.ts";
+import type { BatchSource, RecordTable } from "../protocol/batch.ts";
 import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
-import type { MessageHandle, PublishCommand, PublishConfirm, SequenceRun } from "../protocol/commands.ts";
-import { readRecord } from "../protocol/record.ts";
+import type {
+  MessageHandle,
+  ProducerStamp,
+  PublishCommand,
+  PublishConfirm,
+  SequenceRun,
+} from "../protocol/commands.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { ownerOf } from "../protocol/partitions.ts";
 import { hashBytes } from "../protocol/rendezvous.ts";
@@ -15,10 +20,12 @@ import { countOf } from "../protocol/runs.ts";
 import { refuseBodies } from "./body-limit.ts";
 import { complete, completesMessages, type Completed } from "./completion.ts";
 import { configOf, type QueueContext } from "./context.ts";
+import { Dedups, type DedupIds } from "./dedup.ts";
 import { laneOf } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
 import { makeRoom, roomFor, type Load } from "./overflow.ts";
 import { cut, LaneBuilder, type Entry, type Place } from "./plan.ts";
+import { producerName, withOwnKeys } from "./publishers.ts";
 import { cancelAt, locateWaiting } from "./remove.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { Segment } from "./segments.ts";
@@ -57,7 +64,7 @@ export class Acceptance {
   private readonly nowMs: number;
   private readonly options: AcceptOptions;
   private readonly lanes = new Map<number, LaneBuilder>();
-  private readonly dedups = new Map<string, Place>();
+  private readonly dedups: Dedups;
   private readonly producers: Record<string, ProducerState> = {};
   /** What was judged good so far. */
   private load = { messages: 0, bytes: 0 };
@@ -69,6 +76,7 @@ export class Acceptance {
     this.options = options;
     this.nowMs = queue.ledger.tickClock(nowMs);
     const { replaced } = options;
+    this.dedups = new Dedups(queue, this.nowMs, replaced ? replaced.segment.first + replaced.index : null);
     const row = replaced ? queue.stores.returns.get(replaced.segment.first + replaced.index) : null;
     this.isReplacedDead = row?.state === RETURN_STATE.dead;
     this.countReplaced(-1);
@@ -98,13 +106,13 @@ export class Acceptance {
       return refuse("no_responders", "the queue has no consumer");
     const tooLarge = isMoved ? null : refuseBodies(configOf(this.queue), given, scanned.value);
     if (tooLarge) return tooLarge;
-    const completed = this.complete(given.batch, scanned.value, source);
-    if (!completed.ok) return completed;
-    const { batch, table } = completed.value;
+    const whole = this.complete(given, scanned.value, source);
+    if (!whole.ok) return whole;
+    const { batch, table } = whole.value;
     const command = { ...given, batch };
     const flags = table.allFlags();
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
-    const known = (flags & FIELD.dedupId) !== 0 ? this.findDuplicates(command.batch, table) : null;
+    const known = (flags & FIELD.dedupId) !== 0 ? this.dedups.find(batch, table, given.publisher) : null;
     const fresh = freshSize(table, known);
     const room = roomFor(this.queue, this.load, fresh);
     if (!room.ok)
@@ -119,20 +127,33 @@ export class Acceptance {
    * What an exchange held back has waited already: it is not delayed once more. And it was confirmed: it is taken, even
    * if it lacks what the queue wants by now.
    */
-  private complete(batch: Uint8Array, table: RecordTable, source: BatchSource): Result<Completed> {
+  private complete(command: PublishCommand, table: RecordTable, source: BatchSource): Result<Completed> {
     const config = configOf(this.queue);
-    if (!completesMessages(config)) return ok({ batch, table });
+    const { codec } = this.queue;
+    const given = { batch: command.batch, table };
+    const isJudged = this.options.isMoved || command.isRouted === true;
+    const owned = isJudged ? ok(given) : withOwnKeys(codec, given, command.publisher);
+    if (!owned.ok || !completesMessages(config)) return owned;
     const wanted = this.options.isMoved ? { ...config, delayMs: 0, required: [] } : config;
-    return complete(wanted, this.queue.codec, { batch, table }, source);
+    return complete(wanted, codec, owned.value, source);
+  }
+
+  /** The producer as it is stored, and what is known of it; what was stored for everyone counts as well. */
+  private producerOf({ producer, publisher }: PublishCommand): { name: string; state: ProducerState | null } {
+    const { id } = producer!;
+    const { ledger, stores } = this.queue;
+    const name = producerName(configOf(this.queue), id, publisher);
+    const known = this.producers[name] ?? ledger.producer(name, stores.identities);
+    return { name, state: known ?? (name === id ? null : ledger.producer(id, stores.identities)) };
   }
 
   /** Null: go on. Else a refusal, or the finding that the batch was accepted before. */
   private judgeProducer(command: PublishCommand, count: number): Result<Repeated> | null {
     if (!command.producer) return null;
     const { id, sequence, span } = command.producer;
-    const state = this.producers[id] ?? this.queue.ledger.producer(id, this.queue.stores.identities);
+    const { name, state } = this.producerOf(command);
     if (state === null || sequence === state.last + 1) return null;
-    if (span !== undefined) return this.judgePart(state, id, sequence, span, count);
+    if (span !== undefined) return this.judgePart(state, command.producer, name, count);
     if (sequence < state.first || sequence + count - 1 > state.last) {
       const expected = state.last + 1;
       return refuse("sequence_gap", `sequence: producer ${id} must go on with ${expected}, not ${sequence}`, {
@@ -140,7 +161,7 @@ export class Acceptance {
       });
     }
     this.countDuplicates(count);
-    return ok({ producer: id, sequence, count, span: count });
+    return ok({ producer: name, sequence, count, span: count });
   }
 
   /**
@@ -149,9 +170,8 @@ export class Acceptance {
    */
   private judgePart(
     state: ProducerState,
+    { id, sequence, span = 0 }: ProducerStamp,
     producer: string,
-    sequence: number,
-    span: number,
     count: number,
   ): Result<Repeated> | null {
     if (sequence > state.last) return null;
@@ -160,7 +180,7 @@ export class Acceptance {
     if (known === undefined || countOf(known[2]) !== count) {
       return refuse(
         "sequence_gap",
-        `sequence: producer ${producer} has gone past ${sequence} in this partition; whether that was stored is not known`,
+        `sequence: producer ${id} has gone past ${sequence} in this partition; whether that was stored is not known`,
       );
     }
     this.countDuplicates(count);
@@ -175,35 +195,7 @@ export class Acceptance {
     return { origin: this.queue.stored.origin, sequences: batch?.[2] ?? [], duplicates };
   }
 
-  /**
-   * For each record with a dedup id seen before: its first sequence, or its place in this turn. What has an id of its
-   * own was accepted once already, in the queue it comes from, and is no duplicate of anything here.
-   */
-  private findDuplicates(batch: Uint8Array, table: RecordTable): Map<number, Place | number | string> {
-    const found = new Map<number, Place | number | string>();
-    const own = new Set<string>();
-    const replaced =
-      this.options.replaced && this.options.replaced.segment.first + this.options.replaced.index;
-    for (let i = 0; i < table.count; i++) {
-      if (!isDeduplicated(table.flags(i))) continue;
-      const id = this.dedupIdentity(readRecord(batch, table.offset(i)));
-      const stored = this.queue.stores.identities.dedup(id);
-      const isKnown = stored !== null && stored.untilMs > this.nowMs && stored.sequence !== replaced;
-      if (isKnown) found.set(i, stored.sequence);
-      else if (this.dedups.has(id)) found.set(i, this.dedups.get(id)!);
-      else if (own.has(id)) found.set(i, id);
-      else own.add(id);
-    }
-    return found;
-  }
-
-  /** What two duplicates have in common. Stored. Its length tells where a key ends, whatever is in it. */
-  private dedupIdentity({ dedupId = "", orderingKey = "" }: MessageRecord): string {
-    if (configOf(this.queue).dedupScope === "queue") return dedupId;
-    return `${orderingKey.length}:${orderingKey}${dedupId}`;
-  }
-
-  private place(judged: Judged, flags: number, known: Map<number, Place | number | string> | null): void {
+  private place(judged: Judged, flags: number, known: DedupIds | null): void {
     const { table, command } = judged;
     const bytes = command.batch;
     const ranked = configOf(this.queue).fairLanes > 0 ? FIELD.orderingKey : FIELD.priority;
@@ -218,10 +210,10 @@ export class Acceptance {
       return;
     }
     for (let i = 0; i < table.count; i++) {
-      const first = known?.get(i);
+      const first = known?.firsts.get(i);
       if (first !== undefined) {
         judged.duplicates.push(i);
-        judged.places.push(typeof first === "string" ? this.dedups.get(first)! : first);
+        judged.places.push(typeof first === "string" ? this.dedups.placeOf(first) : first);
         continue;
       }
       const delayMs = table.delayMs(i);
@@ -229,8 +221,8 @@ export class Acceptance {
       const slice = { bytes, offset: table.offset(i), size: table.size(i), count: 1 };
       const place = this.add(lane, { slice, delayMs, table: null }, table.flags(i));
       judged.places.push(place);
-      if (known !== null && isDeduplicated(table.flags(i)))
-        this.dedups.set(this.dedupIdentity(readRecord(bytes, slice.offset)), place);
+      const id = known?.ids.get(i);
+      if (id !== undefined) this.dedups.note(id, place);
     }
     this.countDuplicates(judged.duplicates.length);
   }
@@ -269,9 +261,8 @@ export class Acceptance {
   noteProducer(judged: Judged): void {
     const stamp = judged.command.producer;
     if (!stamp) return;
-    const before =
-      this.producers[stamp.id] ?? this.queue.ledger.producer(stamp.id, this.queue.stores.identities);
-    this.producers[stamp.id] = {
+    const { name, state: before } = this.producerOf(judged.command);
+    this.producers[name] = {
       first: before?.first ?? stamp.sequence,
       last: stamp.sequence + (stamp.span ?? judged.table.count) - 1,
       touchedMs: this.nowMs,
@@ -303,10 +294,7 @@ export class Acceptance {
     for (const [id, state] of Object.entries(this.producers)) this.queue.ledger.recordProducer(id, state);
     // When every message was a duplicate, there is no segment to carry the producers' new state.
     if (producers !== null && plans.length === 0) this.queue.ledger.isDirty = true;
-    const untilMs = this.nowMs + configOf(this.queue).dedupWindowMs;
-    for (const [id, place] of this.dedups) {
-      this.queue.stores.identities.putDedup(id, place.lane.sequences[place.at]!, untilMs);
-    }
+    this.dedups.store();
     return confirms;
   }
 
@@ -325,21 +313,17 @@ export class Acceptance {
     const stamp = judged.command.producer;
     if (stamp) {
       const span = stamp.span ?? judged.table.count;
-      this.producers[stamp.id]!.batches.push([stamp.sequence, span, sequences]);
+      this.producers[this.producerOf(judged.command).name]!.batches.push([stamp.sequence, span, sequences]);
     }
     return { origin: this.queue.stored.origin, sequences, duplicates: judged.duplicates };
   }
 }
 
-function isDeduplicated(flags: number): boolean {
-  return (flags & (FIELD.dedupId | FIELD.id)) === FIELD.dedupId;
-}
-
-function freshSize(table: RecordTable, known: Map<number, unknown> | null): Load {
+function freshSize(table: RecordTable, known: DedupIds | null): Load {
   let messages = 0;
   let bytes = 0;
   for (let i = 0; i < table.count; i++) {
-    if (known?.has(i)) continue;
+    if (known?.firsts.has(i)) continue;
     messages++;
     bytes += table.size(i);
   }
@@ -364,12 +348,12 @@ export function acceptAll(
 export function replaceWaiting(
   queue: QueueContext,
   handle: MessageHandle,
-  batch: Uint8Array,
+  command: Pick<PublishCommand, "batch" | "publisher">,
   nowMs: number,
 ): Result<PublishConfirm> {
   const replaced = locateWaiting(queue, handle);
   if (!replaced.ok) return replaced;
-  return acceptTogether(queue, [{ batch }], nowMs, { isMoved: false, replaced: replaced.value })[0]!;
+  return acceptTogether(queue, [command], nowMs, { isMoved: false, replaced: replaced.value })[0]!;
 }
 
 /** As many of the batches as can be written in one go; one at the least. */

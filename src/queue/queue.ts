@@ -19,6 +19,7 @@ import type {
   PeekPage,
   PublishCommand,
   PublishConfirm,
+  Publisher,
   PurgeOptions,
   QueueInfo,
   ReceiveCommand,
@@ -170,8 +171,8 @@ export class Queue {
     return acceptMoves(this.context, from, moves, nowMs);
   }
 
-  replace(handle: MessageHandle, batch: Uint8Array, nowMs: number): Result<PublishConfirm> {
-    return replaceWaiting(this.context, handle, batch, nowMs);
+  replace(handle: MessageHandle, batch: Uint8Array, nowMs: number, by?: Publisher): Result<PublishConfirm> {
+    return replaceWaiting(this.context, handle, { batch, ...(by && { publisher: by }) }, nowMs);
   }
 
   cancel(handle: MessageHandle): Result<{ id: string }> {

@@ -8,6 +8,7 @@ import { clearBit, nextBit } from "./bitmap.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
 import type { Segment } from "./segments.ts";
+import { cancelKeyOf } from "./publishers.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
 const HELD_BESIDE = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
@@ -139,7 +140,7 @@ export function locate(
 ): { segment: Segment; index: number } | null {
   const stored =
     "cancelKey" in handle
-      ? queue.stores.identities.handle("cancelKey", handle.cancelKey)
+      ? queue.stores.identities.handle("cancelKey", cancelKeyOf(handle.cancelKey, handle.publisher))
       : queue.stores.identities.handle("id", handle.id);
   if (stored !== null) {
     const segment = queue.segments.find(stored.segment);

@@ -216,7 +216,8 @@ export interface KeyStore {
 }
 
 export interface IdentityStore {
-  dedup(id: string): { sequence: number; untilMs: number } | null;
+  /** Under either name, whichever is remembered longer. */
+  dedup(id: string, other?: string): { sequence: number; untilMs: number } | null;
   putDedup(id: string, sequence: number, untilMs: number): void;
   removeDedupBefore(nowMs: number, limit: number): number;
   nextDedupMs(): number | null;

@@ -5,7 +5,7 @@
  * taken as words between dots, and over the topics of every exchange. A grant with `exchange` is over the topics of that
  * exchange and over no name at all. A grant may end before its token does, so every question has a time.
  */
-import type { RateCharge } from "../protocol/commands.ts";
+import type { Publisher, RateCharge } from "../protocol/commands.ts";
 import type { Binding } from "../protocol/exchange-commands.ts";
 import type { ExchangeKind } from "../protocol/exchange-config.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
@@ -202,15 +202,34 @@ export function rateOf(
   target: GrantTarget,
   nowMs: number,
 ): number | null {
-  const rates = grants
-    .filter((grant) =>
-      "name" in target
-        ? isOverName(grant, verb, target.name, nowMs)
-        : isOverExchange(grant, verb, target.exchange, nowMs) && matches(grant.pattern, target.topic),
-    )
-    .map((grant) => grant.ratePerSecond ?? Infinity);
+  const rates = giving(grants, verb, target, nowMs).map((grant) => grant.ratePerSecond ?? Infinity);
   const highest = Math.max(0, ...rates);
   return highest === Infinity ? null : highest;
+}
+
+function giving(grants: readonly Grant[], verb: GrantVerb, target: GrantTarget, nowMs: number): Grant[] {
+  return grants.filter((grant) =>
+    "name" in target
+      ? isOverName(grant, verb, target.name, nowMs)
+      : isOverExchange(grant, verb, target.exchange, nowMs) && matches(grant.pattern, target.topic),
+  );
+}
+
+/**
+ * Who publishes to these targets. Its cancel keys are its own where every grant that lets it publish to one of them says
+ * so.
+ */
+export function publisherOf(
+  { subject, grants }: Pick<Claims, "subject" | "grants">,
+  targets: readonly GrantTarget[],
+  nowMs: number,
+): Publisher {
+  if (grants.every(({ own }) => own !== true)) return { subject };
+  const hasOwnKeys = targets.some((target) => {
+    const given = giving(grants, "publish", target, nowMs);
+    return given.length > 0 && given.every(({ own }) => own === true);
+  });
+  return hasOwnKeys ? { subject, hasOwnKeys } : { subject };
 }
 
 /** Messages of one request that go the same way. */

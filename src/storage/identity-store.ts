@@ -1,7 +1,7 @@
 import type { IdentityStore } from "../queue/stores.ts";
 import type { Sql } from "./sql.ts";
 
-const DEDUP = "SELECT sequence, until_ms FROM dedup WHERE id = ?";
+const DEDUP = "SELECT sequence, until_ms FROM dedup WHERE id IN (?, ?) ORDER BY until_ms DESC LIMIT 1";
 const PUT_DEDUP = "INSERT OR REPLACE INTO dedup (id, sequence, until_ms) VALUES (?, ?, ?)";
 // by dedup_until
 const SWEEP_DEDUP = `DELETE FROM dedup WHERE id IN
@@ -24,8 +24,8 @@ export class SqlIdentityStore implements IdentityStore {
     this.sql = sql;
   }
 
-  dedup(id: string): { sequence: number; untilMs: number } | null {
-    const row = this.sql.first<{ sequence: number; until_ms: number }>(DEDUP, id);
+  dedup(id: string, other = id): { sequence: number; untilMs: number } | null {
+    const row = this.sql.first<{ sequence: number; until_ms: number }>(DEDUP, id, other);
     return row && { sequence: row.sequence, untilMs: row.until_ms };
   }
 

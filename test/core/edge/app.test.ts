@@ -140,7 +140,9 @@ describe("publishing a batch", () => {
     expect(command.producer).toEqual({ id: "p", sequence: 3 });
     const headers = { "Content-Type": "application/vnd.millrace.batch" };
     expect((await broker.request("POST", path, { body: command.batch, headers })).status).toBe(201);
-    expect(broker.inputs("publish")[1]).toEqual([{ batch: command.batch }]);
+    expect(broker.inputs("publish")[1]).toEqual([
+      { batch: command.batch, publisher: { subject: "anonymous" } },
+    ]);
   });
 
   it.each([

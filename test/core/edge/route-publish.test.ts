@@ -103,7 +103,7 @@ describe("publishing a batch to an exchange", () => {
     expect((await broker.request("POST", MANY, { body: batch, headers })).status).toBe(201);
     const [[first], [second]] = broker.inputs("publish") as [[RoutePublishCommand], [RoutePublishCommand]];
     expect(first.mandatory).toBe(true);
-    expect(second).toEqual({ batch, mandatory: true });
+    expect(second).toEqual({ batch, mandatory: true, publisher: { subject: "anonymous" } });
     const scanned = codec.scan(first.batch, "client");
     expect(scanned.ok && scanned.value.count).toBe(2);
   });
@@ -233,7 +233,7 @@ describe("a grant's rate", () => {
         headers: { ...headers, ...BATCH },
       });
     const replace = (broker: FakeBroker, headers: Record<string, string>) =>
-      broker.json("PUT", "/v1/queues/orders/messages/1-1", {}, headers);
+      broker.json("PUT", "/v1/queues/orders/messages?cancelKey=k", {}, headers);
     for (const publish of [one, json, binary, replace]) {
       const broker = limited();
       const headers = await token([publishes("orders", { ratePerSecond: 1 })]);

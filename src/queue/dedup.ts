@@ -1,0 +1,82 @@
+// Which messages were there before, by their dedup ids: in an earlier turn, as storage tells, or in this one.
+import { FIELD, type RecordTable } from "../protocol/batch.ts";
+import type { Publisher } from "../protocol/commands.ts";
+import { readRecord } from "../protocol/record.ts";
+import { configOf, type QueueContext } from "./context.ts";
+import type { Place } from "./plan.ts";
+import { dedupNames } from "./publishers.ts";
+
+/** A batch's dedup ids, by the indexes of its records. */
+export interface DedupIds {
+  /** As they are stored. */
+  readonly ids: ReadonlyMap<number, string>;
+  /** Of those seen before: the first one's sequence, its place in this turn, or its id where it is in the same batch. */
+  readonly firsts: ReadonlyMap<number, Place | number | string>;
+}
+
+/** What has an id of its own was accepted once already, in the queue it comes from, and is no duplicate of anything. */
+function isDeduplicated(flags: number): boolean {
+  return (flags & (FIELD.dedupId | FIELD.id)) === FIELD.dedupId;
+}
+
+export class Dedups {
+  private readonly queue: QueueContext;
+  private readonly nowMs: number;
+  /** Of a message that leaves in this turn: its id counts as forgotten. */
+  private readonly replaced: number | null;
+  private readonly places = new Map<string, Place>();
+
+  constructor(queue: QueueContext, nowMs: number, replaced: number | null) {
+    this.queue = queue;
+    this.nowMs = nowMs;
+    this.replaced = replaced;
+  }
+
+  find(batch: Uint8Array, table: RecordTable, publisher: Publisher | undefined): DedupIds {
+    const nameOf = dedupNames(configOf(this.queue), publisher);
+    const ids = new Map<number, string>();
+    const firsts = new Map<number, Place | number | string>();
+    const own = new Set<string>();
+    for (let i = 0; i < table.count; i++) {
+      if (!isDeduplicated(table.flags(i))) continue;
+      const { dedupId = "", orderingKey = "" } = readRecord(batch, table.offset(i));
+      const shared = this.inScope(dedupId, orderingKey);
+      const id = nameOf(shared);
+      ids.set(i, id);
+      const first = this.places.get(id) ?? this.stored(id, shared) ?? (own.has(id) ? id : null);
+      if (first === null) own.add(id);
+      else firsts.set(i, first);
+    }
+    return { ids, firsts };
+  }
+
+  /** What two duplicates have in common. Its length tells where a key ends, whatever is in it. */
+  private inScope(dedupId: string, orderingKey: string): string {
+    if (configOf(this.queue).dedupScope === "queue") return dedupId;
+    return `${orderingKey.length}:${orderingKey}${dedupId}`;
+  }
+
+  /** What was stored for everyone counts too: as ids were before they were each subject's own. */
+  private stored(id: string, shared: string): number | null {
+    const stored = this.queue.stores.identities.dedup(id, shared);
+    return stored !== null && stored.untilMs > this.nowMs && stored.sequence !== this.replaced
+      ? stored.sequence
+      : null;
+  }
+
+  placeOf(id: string): Place {
+    return this.places.get(id)!;
+  }
+
+  note(id: string, place: Place): void {
+    this.places.set(id, place);
+  }
+
+  /** Once all sequences are known. */
+  store(): void {
+    const untilMs = this.nowMs + configOf(this.queue).dedupWindowMs;
+    for (const [id, place] of this.places) {
+      this.queue.stores.identities.putDedup(id, place.lane.sequences[place.at]!, untilMs);
+    }
+  }
+}
