@@ -439,3 +439,28 @@ describe("presence", () => {
     await watch.stop();
   });
 });
+
+describe("after an outage", () => {
+  it("whoever waits is back soon, though the waits have grown, and takes the idle along", async () => {
+    // A wait of an hour, were it not for those who wait.
+    const hour = { baseMs: 3_600_000, maxMs: 3_600_000 };
+    const states = new Map<string, string>();
+    const client = openCuttable({
+      reconnect: hour,
+      onConnectionChange: ({ queue, role, state }) => void states.set(`${role} ${queue ?? ""}`.trim(), state),
+    });
+    const exchange = await declare();
+    const [idle, busy] = [client.queue(fresh()), client.queue(fresh())];
+    await Promise.all([idle.declare(), busy.declare()]);
+    const heard: string[] = [];
+    await client.exchange(exchange.name).subscribe("#", (event) => void heard.push(event.text())).ready;
+    await Promise.all([idle.publish("a"), busy.publish("a")]);
+    proxy.cut({ down: true });
+    await eventually(() => [...states.values()].some((state) => state === "open")).toBe(false);
+    proxy.up();
+    await busy.publish("b");
+    await eventually(() => [...states.values()]).toEqual(["open", "open", "open"]);
+    await exchange.publish("a.b", "after");
+    await eventually(() => heard).toEqual(["after"]);
+  });
+});
