@@ -31,6 +31,7 @@ const ACTIONS: Actions = {
 
 /** The root, and queues' URLs. */
 const PATH = /^\/(?:\d+\/[^/]+)?$/;
+const QUEUE_PATH = /^\/\d+\/[^/]+$/;
 
 /** A batch of 1 MiB whose every byte is written as three, and what stands around it. */
 const BODY_BYTES_MAX = 4 * 1024 ** 2;
@@ -45,10 +46,11 @@ interface Exchange {
 
 export class SqsGateway implements Gateway {
   takes(request: Request): boolean {
-    return PATH.test(new URL(request.url).pathname) && wireOf(request) !== null;
+    return isBareAddress(request) || (PATH.test(new URL(request.url).pathname) && wireOf(request) !== null);
   }
 
   async answer(request: Request, host: GatewayHost): Promise<Response> {
+    if (isBareAddress(request)) return unknownOperation();
     const exchange = { request, host, wire: wireOf(request)!, requestId: crypto.randomUUID() };
     const response = await this.respond(exchange);
     // SDKs set their clocks by it.
@@ -85,6 +87,21 @@ export class SqsGateway implements Gateway {
     const { claims, region } = identity.value;
     return answered({ call: call.value, caller: callerOf(request, host, claims, region) });
   }
+}
+
+/** A GET of a queue's URL that asks nothing, as from a browser's address line. */
+function isBareAddress(request: Request): boolean {
+  return (
+    request.method === "GET" && QUEUE_PATH.test(new URL(request.url).pathname) && wireOf(request) === null
+  );
+}
+
+/** The same for every queue, there or not, and whatever `Accept` says. */
+function unknownOperation(): Response {
+  return new Response("<UnknownOperationException/>\n", {
+    status: 404,
+    headers: { "content-type": "text/xml" },
+  });
 }
 
 function refusedBody(refusal: Refusal): SqsRefusal {

@@ -2,7 +2,14 @@
 // URLs speak it.
 import { fromBase64, toBase64 } from "../../protocol/message-json.ts";
 import { decodeStructure, integerOf, type Reader, type Scalar, type ScalarKind } from "./decode.ts";
-import { answered, SQS_ERRORS, sqsRefusal, type Answer, type SqsErrorName } from "./errors.ts";
+import {
+  answered,
+  SQS_ERRORS,
+  sqsRefusal,
+  type Answer,
+  type SqsErrorName,
+  type SqsRefusal,
+} from "./errors.ts";
 import { invalid, missing } from "./parameters.ts";
 import { addParameters, ParameterNode } from "./query-parameters.ts";
 import type { MapShape, Member, Shape, StructureShape } from "./shape.ts";
@@ -47,17 +54,21 @@ export const queryWire: Wire = {
     return xmlResponse(200, `${action}Response`, result + metadata, requestId);
   },
 
-  refuse({ error, message }, requestId) {
-    const { code, status, fault } = SQS_ERRORS[error];
+  refuse(refusal, requestId) {
+    const { code, status, fault } = SQS_ERRORS[refusal.error];
     const content =
       textElement("Type", fault) +
       textElement("Code", code) +
-      textElement("Message", MESSAGES[error] ?? message) +
+      textElement("Message", messageOf(refusal)) +
       textElement("Detail", "");
     const xml = element("Error", content) + textElement("RequestId", requestId);
     return xmlResponse(status, "ErrorResponse", xml, requestId);
   },
 };
+
+export function messageOf({ error, message }: SqsRefusal): string {
+  return MESSAGES[error] ?? message;
+}
 
 function xmlResponse(status: number, name: string, content: string, requestId: string): Response {
   const xml = `<?xml version="1.0"?><${name} xmlns="${NAMESPACE}">${content}</${name}>`;

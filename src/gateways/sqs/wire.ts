@@ -1,6 +1,8 @@
-// The two protocols of SQS behind one interface: which of them a request speaks, what it asks, how it is answered.
+// The two protocols of SQS behind one interface: which of them a request speaks, what it asks, how it is answered. Query has two
+// kinds of answers.
 import type { Answer, SqsRefusal } from "./errors.ts";
 import { jsonWire, TARGET_HEADER, TARGET_PREFIX } from "./json-wire.ts";
+import { asksForJson, queryJsonWire } from "./query-json.ts";
 import { isForm, queryWire } from "./query-wire.ts";
 import type { ActionName, Call, OutputOf } from "./shapes.ts";
 
@@ -15,9 +17,13 @@ export interface Wire {
 export function wireOf(request: Request): Wire | null {
   if (request.method === "POST") {
     if (request.headers.get(TARGET_HEADER)?.startsWith(TARGET_PREFIX) === true) return jsonWire;
-    return isForm(request) || namesAction(request) ? queryWire : null;
+    return isForm(request) || namesAction(request) ? queryWireOf(request) : null;
   }
-  return request.method === "GET" && namesAction(request) ? queryWire : null;
+  return request.method === "GET" && namesAction(request) ? queryWireOf(request) : null;
+}
+
+function queryWireOf(request: Request): Wire {
+  return asksForJson(request) ? queryJsonWire : queryWire;
 }
 
 function namesAction(request: Request): boolean {

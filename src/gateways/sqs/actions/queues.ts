@@ -8,7 +8,7 @@ import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts
 import { isFifo, queueOfUrl, queueUrl } from "../identifiers.ts";
 import { defaultConfig, readAttributes, unknownAttribute, writeAttributes } from "../queue-attributes.ts";
 import { listPage } from "../pages.ts";
-import { invalidBecause } from "../parameters.ts";
+import { invalidBecause, missing } from "../parameters.ts";
 import { refusedTarget } from "../redrive-policies.ts";
 import { sqsAnswer, sqsRefusalOf } from "../refusals.ts";
 import { refuseTags, tagsOf } from "../tags.ts";
@@ -115,6 +115,8 @@ export const queueActions: Actions<QueueAction> = {
 
   async TagQueue({ QueueUrl, Tags }, caller) {
     const queue = queueOfUrl(QueueUrl);
+    // Query has no way to write an empty map, so none is what it says in the other protocol too.
+    if (Object.keys(Tags).length === 0) return missing("Tags");
     const before = await inspect(queue, ["manage"], caller);
     if (!before.ok) return before;
     const refused = refuseTags(Tags, tagsOf(before.value.config), queue);
@@ -123,6 +125,7 @@ export const queueActions: Actions<QueueAction> = {
 
   async UntagQueue({ QueueUrl, TagKeys }, caller) {
     const queue = queueOfUrl(QueueUrl);
+    if (TagKeys.length === 0) return missing("TagKeys");
     const refused = refuseTags(Object.fromEntries(TagKeys.map((key) => [key, ""])), {}, queue);
     if (refused !== null) return refused;
     const labels = Object.fromEntries(TagKeys.map((key) => [key, null]));

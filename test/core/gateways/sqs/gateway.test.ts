@@ -42,6 +42,36 @@ async function codeOf(response: Response): Promise<string> {
 
 const purges = { purge: async () => ok({ messages: 3 }) } satisfies Partial<QueueApi>;
 
+describe("a GET of a queue's address that names no action", () => {
+  it("is an unknown operation, in XML, and no object is asked", async () => {
+    for (const Accept of ["*/*", "application/json"]) {
+      const broker = new FakeBroker({ queue: {} });
+      const response = await broker.request("GET", "/000000000000/orders", { headers: { Accept } });
+      expect([response.status, response.headers.get("content-type")]).toEqual([404, "text/xml"]);
+      expect(await response.text()).toContain("<UnknownOperationException/>");
+      expect(broker.calls).toEqual([]);
+    }
+  });
+});
+
+describe("tags", () => {
+  it("that are none are refused alike in both protocols", async () => {
+    const broker = answering({});
+    const url = { QueueUrl: "orders" };
+    for (const [action, member] of [
+      ["TagQueue", { Tags: {} }],
+      ["UntagQueue", { TagKeys: [] }],
+    ] as const) {
+      const inJson = await json(broker, action, { ...url, ...member });
+      const inQuery = await form(broker, "/", { Action: action, ...url });
+      expect([inJson.status, inQuery.status]).toEqual([400, 400]);
+      expect(inJson.headers.get("x-amzn-query-error")).toBe("MissingParameter;Sender");
+      expect(await codeOf(inQuery)).toBe("MissingParameter");
+    }
+    expect(broker.calls).toEqual([]);
+  });
+});
+
 describe("an open broker", () => {
   it("does what a POST of its own machine asks, unsigned", async () => {
     const broker = answering(purges);
