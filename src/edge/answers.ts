@@ -149,7 +149,8 @@ export const Settled = z
 export const Redrive = z
   .object({
     task: z.int().nullable(),
-    state: z.enum(["dry_run", "running", "done", "cancelled"]),
+    state: z.enum(["dry_run", "running", "done", "cancelled", "failed"]),
+    failure: z.enum(["queue_not_found"]).optional(),
     scanned: count,
     matched: count,
     moved: count,

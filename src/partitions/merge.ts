@@ -48,6 +48,9 @@ function mergeConsumers(views: readonly ConsumerView[]): ConsumerView[] {
 }
 
 /** Partitions that were added since the task began know nothing of it. */
+/** Of several partitions' states the first of these is that of the whole. */
+const RANKED = ["running", "failed", "cancelled"] as const;
+
 export function mergeRedrives(answers: readonly Result<RedriveStatus>[]): Result<RedriveStatus> {
   const known: RedriveStatus[] = [];
   for (const answer of answers) {
@@ -57,15 +60,15 @@ export function mergeRedrives(answers: readonly Result<RedriveStatus>[]): Result
   const [first] = known;
   if (first === undefined) return answers[0] ?? refuse("task_not_found", "task: there is no such redrive");
   const states = known.map(({ state }) => state);
-  const state =
-    states.find((one) => one === "running") ?? states.find((one) => one === "cancelled") ?? first.state;
+  const state = RANKED.find((one) => states.includes(one)) ?? first.state;
   const counts = sumAll(
     known.map(({ scanned, matched, moved, total }) => ({ scanned, matched, moved, total })),
   );
   // Each has its share of the rate. What sharing it out has rounded off is not told.
   const rate = known.reduce((sum, { ratePerSecond = 0 }) => sum + ratePerSecond, 0);
   const asked = rate === 0 ? {} : { ratePerSecond: Number(rate.toPrecision(12)) };
-  return ok({ ...first, state, ...counts, ...asked });
+  const failure = known.find((one) => one.failure !== undefined)?.failure;
+  return ok({ ...first, state, ...(failure === undefined ? {} : { failure }), ...counts, ...asked });
 }
 
 /** `answers`: each partition's, the newest first. */

@@ -277,7 +277,9 @@ export interface RedriveCommand {
 export interface RedriveStatus {
   /** Null for a dry run. */
   readonly task: number | null;
-  readonly state: "dry_run" | "running" | "done" | "cancelled";
+  readonly state: "dry_run" | "running" | "done" | "cancelled" | "failed";
+  /** With failed: why. The messages that it could not bring anywhere are back in the queue. */
+  readonly failure?: "queue_not_found";
   /** Messages looked at, that matched, and that moved so far. */
   readonly scanned: number;
   readonly matched: number;

@@ -38,6 +38,7 @@ import { find, peek } from "./browse.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
 import { Consumers, type Consumer, type Dispatched } from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
+import { takeBack } from "./failed-moves.ts";
 import { inspect } from "./inspect.ts";
 import { resumeKey } from "./parked.ts";
 import { acceptMoves } from "./moved.ts";
@@ -372,9 +373,9 @@ export class Queue {
     this.context.stores.work.removeOutboxTo(target, number);
   }
 
-  /** Whether it was led elsewhere, because its target has gone. */
+  /** Whether it was led elsewhere or taken back, because its target has gone. */
   moveFailed(row: Move, nowMs: number, isTargetGone = false): boolean {
-    if (isTargetGone && redirectDead(this.context, row)) return true;
+    if (isTargetGone && (redirectDead(this.context, row) || takeBack(this.context, row, nowMs))) return true;
     postpone(this.context.stores.work, row, nowMs);
     return false;
   }

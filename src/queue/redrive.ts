@@ -99,8 +99,9 @@ export function lastRedrives(queue: QueueContext, limit: number): RedriveStatus[
 }
 
 function statusOf(row: TaskRow): RedriveStatus {
-  const { task, state, scanned, matched, moved, startedMs, total, command } = row;
-  return { task, state, scanned, matched, moved, startedMs, total, ...asked(command) };
+  const { task, state, failure, scanned, matched, moved, startedMs, total, command } = row;
+  const counts = { scanned, matched, moved, startedMs, total };
+  return { task, state, ...(failure === undefined ? {} : { failure }), ...counts, ...asked(command) };
 }
 
 /** What of the command a status tells again. */

@@ -248,7 +248,9 @@ export interface OutboxRow {
 export interface TaskRow {
   readonly task: number;
   readonly command: RedriveCommand;
-  readonly state: "running" | "done" | "cancelled";
+  readonly state: "running" | "done" | "cancelled" | "failed";
+  /** With failed: why. */
+  readonly failure?: "queue_not_found";
   /** Where the scan goes on: a segment id and an index. */
   readonly segment: number;
   readonly index: number;
@@ -272,6 +274,7 @@ export interface OutboxStore {
   nextOutboxMs(): number | null;
   outboxCount(): number;
   delayOutbox(number: number, notBeforeMs: number, tries: number): void;
+  hasOutbox(number: number): boolean;
   /** Whether it was there. */
   removeOutbox(number: number): boolean;
   /** Removes a target's rows up to a number. */

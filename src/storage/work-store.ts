@@ -9,6 +9,7 @@ const OUTBOX_SIZES = `SELECT length(batch) AS bytes FROM outbox
 const FIRST_OUTBOX = `SELECT ${COLUMNS} FROM outbox WHERE number >= ? AND target = ? ORDER BY number LIMIT ?`;
 const OUTBOX_COUNT = "SELECT coalesce(sum(count), 0) AS value FROM outbox";
 const DELAY_OUTBOX = "UPDATE outbox SET not_before_ms = ?, tries = ? WHERE number = ?";
+const HAS_OUTBOX = "SELECT number AS value FROM outbox WHERE number = ?";
 const REMOVE_OUTBOX = "DELETE FROM outbox WHERE number = ? RETURNING number AS value";
 const REMOVE_OUTBOX_TO = "DELETE FROM outbox WHERE number >= ? AND number <= ? AND target = ?";
 const PUT_TASK = "INSERT OR REPLACE INTO task (task, state, row) VALUES (?, ?, ?)";
@@ -92,6 +93,10 @@ export class SqlWorkStore implements WorkStore {
   delayOutbox(number: number, notBeforeMs: number, tries: number): void {
     this.sql.run(DELAY_OUTBOX, notBeforeMs, tries, number);
     this.heads.delayed(number, notBeforeMs);
+  }
+
+  hasOutbox(number: number): boolean {
+    return this.sql.value(HAS_OUTBOX, number) !== null;
   }
 
   removeOutbox(number: number): boolean {

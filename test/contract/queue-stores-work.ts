@@ -166,6 +166,7 @@ export function workTests(open: Make, claim: Claim): void {
     ]);
     work.delayOutbox(1, 50, 1);
     expect([work.dueTargets(10, 9), work.nextOutboxMs()]).toEqual([["b"], 10]);
+    expect([work.hasOutbox(3), work.hasOutbox(5)]).toEqual([true, false]);
     expect([work.removeOutbox(3), work.removeOutbox(3)]).toEqual([true, false]);
     expect([work.dueTargets(49, 9), work.nextOutboxMs()]).toEqual([[], 50]);
     expect(work.firstOutbox("a", 1, 99)).toEqual([move(1, "a", { notBeforeMs: 50, tries: 1 })]);

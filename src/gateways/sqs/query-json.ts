@@ -13,7 +13,7 @@ import type { Wire } from "./wire.ts";
 const NAMES: Readonly<Record<string, string>> = { Messages: "messages", QueueUrls: "queueUrls" };
 
 export const queryJsonWire: Wire = {
-  decode: queryWire.decode,
+  decode: (request, body) => queryWire.decode(request, body),
 
   answer(action, output, requestId) {
     const shape = shapeOf(action).output;

@@ -6,7 +6,6 @@ import {
   bodiesOf,
   invalidValue,
   modelled,
-  nameOf,
   refusalOf,
   REGION,
   SqsBroker,
@@ -118,16 +117,22 @@ describe("StartMessageMoveTask", () => {
     expect(await broker.receive(source)).toEqual([]);
   });
 
-  it("loses nothing when its destination is deleted: it waits for a queue of that name", async () => {
+  it("fails when its destination is deleted, and what it had not moved can be received where it was", async () => {
     const { source, dead } = await broker.queueWithDeadLetters();
     const destination = await broker.queue();
     await kill(source, dead, "a", "b");
     await start(dead, { DestinationArn: arnOf(destination), MaxNumberOfMessagesPerSecond: 1 });
     const first = await broker.next(destination);
     await broker.sqs.deleteQueue({ QueueUrl: destination });
-    await done(dead);
-    await broker.sqs.createQueue({ QueueName: nameOf(destination) });
-    const second = await broker.next(destination);
+    await expect.poll(async () => (await tasks(dead))[0]?.Status, { timeout: 15_000 }).toBe("FAILED");
+    const [task] = await tasks(dead);
+    expect(task).toMatchObject({
+      FailureReason: "AWS.SimpleQueueService.NonExistentQueue",
+      DestinationArn: arnOf(destination),
+      ApproximateNumberOfMessagesMoved: 1,
+    });
+    expect(task).not.toHaveProperty("TaskHandle");
+    const second = await broker.next(dead);
     expect(new Set([first.Body, second.Body])).toEqual(new Set(["a", "b"]));
   });
 

@@ -4,7 +4,7 @@ import { fromBase64, toBase64 } from "../../../protocol/message-json.ts";
 import { readText } from "../../../protocol/utf8.ts";
 import type { GrantVerb } from "../../../protocol/rpc.ts";
 import type { Actions, Caller } from "../caller.ts";
-import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
+import { answered, SQS_ERRORS, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
 import { arnOf, isFifo, queueOfArn, queueOfUrl } from "../identifiers.ts";
 import { listPage } from "../pages.ts";
 import { invalidBecause, missing } from "../parameters.ts";
@@ -175,14 +175,16 @@ const STATUS = {
   running: "RUNNING",
   done: "COMPLETED",
   cancelled: "CANCELLED",
+  failed: "FAILED",
   dry_run: "COMPLETED",
 } as const;
 
 function taskOf(redrive: RedriveStatus, sourceArn: string, region: string): MoveTask {
-  const { state, moved, total, startedMs, to, ratePerSecond } = redrive;
+  const { state, failure, moved, total, startedMs, to, ratePerSecond } = redrive;
   return {
     ...(state === "running" ? { TaskHandle: handleOf(redrive, sourceArn) } : {}),
     Status: STATUS[state],
+    ...(failure === undefined ? {} : { FailureReason: SQS_ERRORS.QueueDoesNotExist.code }),
     SourceArn: sourceArn,
     ...(to === undefined ? {} : { DestinationArn: arnOf(region, to) }),
     ...(ratePerSecond === undefined ? {} : { MaxNumberOfMessagesPerSecond: ratePerSecond }),
