@@ -100,7 +100,7 @@ class HttpSettler implements Settler {
   }
 
   async settle(message: Message, outcome: Outcome): Promise<void> {
-    const receipt = formatReceipt(message.lease, message.sequence);
+    const receipt = formatReceipt(message);
     const [result] = await this.queue.settle([{ receipt, ...outcome }]);
     if (result?.ok !== false) return;
     throw errorOfRefusal({ code: result.code ?? "lease_lost", detail: result.detail ?? "not settled" });

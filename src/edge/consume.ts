@@ -45,8 +45,8 @@ function addReceive(app: EdgeApp): void {
 }
 
 function binaryAnswer(delivery: Delivery): Response {
-  const { lease, untilMs, runs, payload } = delivery;
-  const frame = encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload);
+  const { lease, key, untilMs, runs, payload } = delivery;
+  const frame = encodeBinaryFrame({ type: "deliver", lease, key, untilMs, runs }, payload);
   return new Response(frame, { headers: { "Content-Type": DELIVERY_TYPE } });
 }
 
@@ -67,7 +67,7 @@ function addSettle(app: EdgeApp): void {
   });
   app.openapi(route, async (context) => {
     const { settlements } = present(context.req.valid("json"));
-    const groups = groupSettlements(settlements);
+    const groups = groupSettlements(settlements, context.get("claims").subject);
     if (!groups.ok) return problem(context, groups);
     const settled = await callQueue(context, {
       method: "settle",

@@ -67,8 +67,8 @@ function outcomeOf(data: string | ArrayBuffer): Result<Delivery> | null {
   if (!decoded.ok) return null;
   const frame = decoded.value.head as ServerFrame;
   if (frame.type === "deliver") {
-    const { lease, untilMs, runs = [] } = frame;
-    return ok({ lease, untilMs, runs, payload: decoded.value.payload });
+    const { lease, key, untilMs, runs = [] } = frame;
+    return ok({ lease, ...(key && { key }), untilMs, runs, payload: decoded.value.payload });
   }
   if (frame.type === "cancelled") {
     const { reason } = frame;

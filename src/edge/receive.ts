@@ -15,7 +15,7 @@ export async function receive(
   waitMs: number | undefined,
   signal: AbortSignal,
 ): Promise<Result<Delivery>> {
-  const command: ReceiveCommand = { ...wish, consumer };
+  const command: ReceiveCommand = { ...wish, consumer, subject: context.get("claims").subject };
   const taken = await callQueue(context, {
     method: "receive",
     queue,

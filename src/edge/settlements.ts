@@ -32,27 +32,28 @@ export type Outcome =
       readonly refused?: SettlementResult["refused"];
     };
 
-/** Joins the receipts of one lease that are settled alike, in whatever order they come. */
-export function groupSettlements(asked: readonly Asked[]): Result<Group[]> {
+/** Joins the receipts of one lease that are settled alike, in whatever order they come. `subject`: who asks. */
+export function groupSettlements(asked: readonly Asked[], subject: string): Result<Group[]> {
   const groups: { settlement: Settlement; members: Member[] }[] = [];
   const byTerms = new Map<string, { settlement: Settlement; members: Member[] }>();
   for (const [index, { receipt, lease, sequences, ...terms }] of asked.entries()) {
     if (receipt === undefined) {
-      const settlement = { ...terms, lease: lease!, ...(sequences && { sequences }) };
+      const settlement = { ...terms, lease: lease!, subject, ...(sequences && { sequences }) };
       groups.push({ settlement, members: [{ index, sequence: null }] });
       continue;
     }
     const parsed = parseReceipt(receipt);
     if (parsed === null) return refuse("bad_request", `settlements[${index}].receipt: is not a receipt`);
     const { verdict, delayMs, leaseMs, dead, late, error } = terms;
-    const key = JSON.stringify([parsed.lease, verdict, delayMs, leaseMs, dead, late, error]);
+    const { sequence, ...held } = parsed;
+    const key = JSON.stringify([held, verdict, delayMs, leaseMs, dead, late, error]);
     let group = byTerms.get(key);
     if (group === undefined) {
-      group = { settlement: { ...terms, lease: parsed.lease }, members: [] };
+      group = { settlement: { ...terms, ...held, subject }, members: [] };
       byTerms.set(key, group);
       groups.push(group);
     }
-    group.members.push({ index, sequence: parsed.sequence });
+    group.members.push({ index, sequence });
   }
   return ok(
     groups.map(({ settlement, members }) => ({ settlement: withRuns(settlement, members), members })),

@@ -10,6 +10,7 @@ import type { ExchangeStores } from "../exchange/stores.ts";
 import type { ExchangeInfo } from "../protocol/exchange-commands.ts";
 import type { ExchangeConfig } from "../protocol/exchange-config.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
+import { platformRandom } from "./chance.ts";
 import type { ExchangeCatalogue } from "./exchange-catalogue.ts";
 import { Removal } from "./removal.ts";
 
@@ -74,7 +75,7 @@ export class ExchangeLifecycle {
     const { namespace, exchange } = this.ports.catalogue;
     const createdMs = Date.now();
     const origin = crypto.getRandomValues(new Uint32Array(1))[0]! * 256 + 1;
-    const epoch = drawEpoch(Math.random);
+    const epoch = drawEpoch(platformRandom);
     const stored = { exchange, namespace, origin, createdMs, epoch, wasUsed: false, config };
     this.ports.stores().writeExchange(stored);
     return ok({ created: true, info: this.ports.open()!.inspect(createdMs) });

@@ -37,6 +37,7 @@ import { WasmMatcher } from "../routing/wasm-matcher.ts";
 import { EXCHANGE_MIGRATIONS } from "../storage/exchange-schema.ts";
 import { SqlExchangeStores } from "../storage/exchange-stores.ts";
 import { Sql } from "../storage/sql.ts";
+import { platformRandom } from "./chance.ts";
 import { Alarm } from "./alarm.ts";
 import { ExchangeBindings } from "./exchange-bindings.ts";
 import { ExchangeCatalogue } from "./exchange-catalogue.ts";
@@ -52,7 +53,7 @@ const codec = new WasmBatchCodec(kernels);
 const PARTS = {
   codec,
   makeMatcher: () => new GrowingMatcher(() => new WasmMatcher(kernels)),
-  random: Math.random,
+  random: platformRandom,
 };
 
 export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {

@@ -111,6 +111,7 @@ export class HubConsumers {
       ...(ids.length === 0 ? {} : { ids }),
       hub: this.ports.hub,
       session: live.id,
+      subject: live.session.claims.subject,
       name,
       credit,
       ...(leaseMs === null ? {} : { leaseMs }),
@@ -136,7 +137,9 @@ export class HubConsumers {
   ): Promise<Refusal | null> {
     const lacking = lacksGrant(live.session.claims, ["consume"], queue, Date.now());
     if (lacking) return lacking;
-    const results = await this.queue(queue).settle(settlements);
+    const { subject } = live.session.claims;
+    const asked = settlements.map((settlement) => ({ ...settlement, subject }));
+    const results = await this.queue(queue).settle(asked);
     if (!results.ok) return results;
     live.send({ type: "settled", ref, queue, results: results.value });
     return null;
@@ -193,8 +196,8 @@ export class HubConsumers {
     const { queue, name, format } = consumer;
     if (isSpread) void this.renewAll([{ live, consumer }]);
     if (delivery !== undefined) {
-      const { lease, untilMs, runs, payload } = delivery;
-      const head = { type: "deliver", queue, lease, untilMs } as const;
+      const { lease, key, untilMs, runs, payload } = delivery;
+      const head = { type: "deliver", queue, lease, ...(key && { key }), untilMs } as const;
       if (format === "binary") live.send({ ...head, runs }, payload);
       else live.send({ ...head, messages: deliveryToJson(delivery, this.ports.codec) });
     }

@@ -7,6 +7,7 @@ import type { Env } from "../env.ts";
 import type { ExchangeApi, HubApi } from "../protocol/exchange-rpc.ts";
 import { objectName, partitionName } from "../protocol/names.ts";
 import type { NamespaceApi, PartitionApi, QueueApi } from "../protocol/rpc.ts";
+import { platformRandom } from "./chance.ts";
 
 /** One of each for all objects of the isolate. */
 const layouts = new Layouts();
@@ -27,7 +28,7 @@ export function queueOf(env: Env, namespace: string, queue: string): QueueApi {
     part: (partition) => partitionOf(env, namespace, queue, partition),
     layouts,
     codec,
-    random: Math.random,
+    random: platformRandom,
   });
 }
 

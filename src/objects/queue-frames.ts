@@ -168,9 +168,9 @@ export class QueueFrames {
   ): Promise<Refusal | null> {
     if (!state.claims.consume)
       return refuse("forbidden", "settle: the token does not allow it on this queue");
-    const results = await this.ports.turn.whenDeclared((queue, nowMs) =>
-      ok(queue.settle(settlements, nowMs)),
-    );
+    const { subject } = state.claims;
+    const asked = settlements.map((settlement) => ({ ...settlement, subject }));
+    const results = await this.ports.turn.whenDeclared((queue, nowMs) => ok(queue.settle(asked, nowMs)));
     if (!results.ok) return results;
     send(socket, { type: "settled", ref, results: results.value });
     return null;

@@ -68,7 +68,19 @@ export function consumerOf(state: SocketState): Consumer | null {
   const { consumer } = state;
   if (consumer === null) return null;
   const { name, credit, leaseMs, priority, isExclusive, isOnce, isDraining, attemptId } = consumer;
-  return { id: state.id, name, credit, leaseMs, priority, isExclusive, isOnce, isDraining, attemptId };
+  const { subject } = state.claims;
+  return {
+    id: state.id,
+    subject,
+    name,
+    credit,
+    leaseMs,
+    priority,
+    isExclusive,
+    isOnce,
+    isDraining,
+    attemptId,
+  };
 }
 
 /** Sending to a peer that is already gone is no fault: the close event follows. False: it could not be sent. */
@@ -111,10 +123,10 @@ export function sendDelivery(
   delivery: Delivery,
   codec: BatchCodec,
 ): boolean {
-  const { lease, untilMs, runs, payload } = delivery;
-  if (format === "json")
-    return send(socket, { type: "deliver", lease, untilMs, messages: deliveryToJson(delivery, codec) });
-  return sendRaw(socket, encodeBinaryFrame({ type: "deliver", lease, untilMs, runs }, payload));
+  const { lease, key, untilMs, runs, payload } = delivery;
+  const head = { type: "deliver", lease, ...(key && { key }), untilMs } as const;
+  if (format === "json") return send(socket, { ...head, messages: deliveryToJson(delivery, codec) });
+  return sendRaw(socket, encodeBinaryFrame({ ...head, runs }, payload));
 }
 
 /** Tells a refusal, and closes the socket where the table says so. */

@@ -15,6 +15,7 @@ import { Queue } from "../queue/queue.ts";
 import { QUEUE_MIGRATIONS, SELDOM_USED_TABLES } from "../storage/queue-schema.ts";
 import { SqlQueueStores } from "../storage/queue-stores.ts";
 import { Sql } from "../storage/sql.ts";
+import { platformRandom } from "./chance.ts";
 import { Alarm } from "./alarm.ts";
 import { allotmentFor } from "./allotment.ts";
 import { ConsumerIds } from "./consumer-ids.ts";
@@ -102,7 +103,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
   /** The queue in memory; opened from storage after a wake, when sockets that are gone lose their leases. */
   open(): Queue | null {
     if (this.queue) return this.queue;
-    const queue = Queue.open(this.stores, codec, Math.random);
+    const queue = Queue.open(this.stores, codec, platformRandom);
     if (!queue) return null;
     this.queue = queue;
     for (const { id } of queue.allRemotes()) this.ids.note(id);

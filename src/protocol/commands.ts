@@ -82,6 +82,8 @@ export interface ReceiveCommand {
   readonly consumer: string;
   readonly max: number;
   readonly leaseMs?: number;
+  /** Whose token it comes with: who may settle what it leases. Set by the broker. */
+  readonly subject?: string;
   /** Repeating a receive with the same attempt id returns the same deliveries while they are untouched. */
   readonly attemptId?: string;
   /** Nothing new: only what a receive with this attempt id was given before. */
@@ -102,6 +104,8 @@ export interface DeliveryRun {
 export interface Delivery {
   /** 0 when nothing was ready. */
   readonly lease: number;
+  /** Proves the right to settle to others than the subject it was leased to. Absent: it was leased before there were keys. */
+  readonly key?: string;
   /** When nothing was ready: how long the queue would have a receiver wait that names no time; absent for none. */
   readonly waitMs?: number;
   readonly untilMs: number;
@@ -121,6 +125,10 @@ export type Verdict = "ack" | "nack" | "reject" | "extend";
  */
 export interface Settlement {
   readonly lease: number;
+  /** The lease's key, from a receipt. Not needed by the subject that the messages were leased to. */
+  readonly key?: string;
+  /** Whose token it comes with. Set by the broker, never by a client. */
+  readonly subject?: string;
   /** The messages, as runs of sequences; absent: all that are still open under this lease. */
   readonly sequences?: readonly SequenceRun[];
   readonly verdict: Verdict;

@@ -80,6 +80,8 @@ export interface PartFrame {
 
 export interface DeliverHead {
   readonly lease: number;
+  /** Proves the right to settle to others than this consumer's subject. */
+  readonly key?: string;
   readonly untilMs: number;
   /** Binary form: what the payload's batches are. */
   readonly runs?: readonly DeliveryRun[];

@@ -68,16 +68,27 @@ export interface ViewJson extends Omit<
   readonly queue?: string;
 }
 
-export function formatReceipt(lease: number, sequence: number): string {
-  return `${lease.toString(36)}-${sequence.toString(36)}`;
+/** What settles one message of a delivery. */
+export interface Receipt {
+  readonly lease: number;
+  readonly sequence: number;
+  readonly key?: string;
 }
 
-export function parseReceipt(receipt: string): { lease: number; sequence: number } | null {
-  const match = /^([0-9a-z]{1,11})-([0-9a-z]{1,11})$/.exec(receipt);
+export const RECEIPT_PATTERN = /^([0-9a-z]{1,11})-([0-9a-z]{1,11})(?:-([0-9a-z]{1,32}))?$/;
+
+export function formatReceipt({ lease, sequence, key }: Receipt): string {
+  const address = `${lease.toString(36)}-${sequence.toString(36)}`;
+  return key === undefined ? address : `${address}-${key}`;
+}
+
+export function parseReceipt(receipt: string): Receipt | null {
+  const match = RECEIPT_PATTERN.exec(receipt);
   if (!match) return null;
   const lease = Number.parseInt(match[1]!, 36);
   const sequence = Number.parseInt(match[2]!, 36);
-  return Number.isSafeInteger(lease) && Number.isSafeInteger(sequence) ? { lease, sequence } : null;
+  if (!Number.isSafeInteger(lease) || !Number.isSafeInteger(sequence)) return null;
+  return { lease, sequence, ...(match[3] === undefined ? {} : { key: match[3] }) };
 }
 
 const encoder = new TextEncoder();
@@ -133,11 +144,11 @@ function headersFromJson(
 
 /** The messages of a delivery, in the order of its payload. */
 export function deliveryToJson(delivery: Delivery, codec: BatchCodec): DeliveredJson[] {
-  const { lease, untilMs } = delivery;
+  const { lease, key, untilMs } = delivery;
   return Array.from(deliveredRecords(delivery, codec), ({ id, sequence, timeMs, record, run }) => ({
     id,
     sequence,
-    receipt: formatReceipt(lease, sequence),
+    receipt: formatReceipt({ lease, sequence, ...(key === undefined ? {} : { key }) }),
     attempt: run.attempt,
     failures: run.failures,
     timeMs,

@@ -139,8 +139,9 @@ export interface RemoteConsumer {
   /** Absent: a new one. */
   readonly ids?: readonly number[];
   readonly hub: string;
-  /** The session on that hub. */
+  /** The session on that hub, and whose token it has. */
   readonly session: number;
+  readonly subject: string;
   readonly name: string;
   readonly credit: number;
   readonly leaseMs?: number;

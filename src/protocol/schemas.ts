@@ -10,7 +10,7 @@ import { z } from "zod";
 import type { Settlement } from "./commands.ts";
 import type { ClientFrame } from "./frames.ts";
 import { LIMITS } from "./limits.ts";
-import type { MessageJson } from "./message-json.ts";
+import { RECEIPT_PATTERN, type MessageJson } from "./message-json.ts";
 import { NAME_PATTERN } from "./names.ts";
 import { ok, type Result } from "./result.ts";
 import { plainFrame } from "./plain-frames.ts";
@@ -183,9 +183,12 @@ function fitsVerdict(context: z.core.ParsePayload<VerdictFields>): void {
   });
 }
 
+const leaseKey = z.string().regex(/^[0-9a-z]{1,32}$/, "is not a lease's key");
+
 export const LeaseSettlement = z
   .strictObject({
     lease: sequence,
+    key: leaseKey.optional(),
     sequences: z.array(SequenceRun).min(1).max(LIMITS.settlementsMax).optional(),
     ...verdictShape,
   })
@@ -194,16 +197,18 @@ export const LeaseSettlement = z
 /** Over HTTP a settlement names a receipt, or a lease as over the socket. */
 export const HttpSettlement = z
   .strictObject({
-    receipt: z
-      .string()
-      .regex(/^[0-9a-z]{1,11}-[0-9a-z]{1,11}$/, "is not a receipt")
-      .optional(),
+    receipt: z.string().regex(RECEIPT_PATTERN, "is not a receipt").optional(),
     lease: sequence.optional(),
+    key: leaseKey.optional(),
     sequences: z.array(SequenceRun).min(1).max(LIMITS.settlementsMax).optional(),
     ...verdictShape,
   })
   .refine((settlement) => (settlement.receipt === undefined) !== (settlement.lease === undefined), {
     message: "needs either receipt or lease",
+  })
+  .refine((settlement) => settlement.receipt === undefined || settlement.key === undefined, {
+    path: ["key"],
+    message: "does not go with a receipt, which has it",
   })
   .refine((settlement) => settlement.receipt === undefined || settlement.sequences === undefined, {
     path: ["sequences"],

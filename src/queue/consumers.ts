@@ -13,6 +13,8 @@ import { Picker } from "./pick.ts";
 export interface Consumer {
   /** Never used again in this queue; also the order of arrival. */
   readonly id: number;
+  /** Whose token it has. */
+  readonly subject: string;
   readonly name: string;
   credit: number;
   readonly leaseMs: number | null;
@@ -147,7 +149,13 @@ export class Consumers {
     return grant(
       queue,
       picks,
-      { consumer: consumer.name, consumerId, attemptId: consumer.attemptId, leaseMs },
+      {
+        consumer: consumer.name,
+        subject: consumer.subject,
+        consumerId,
+        attemptId: consumer.attemptId,
+        leaseMs,
+      },
       nowMs,
     );
   }

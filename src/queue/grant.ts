@@ -11,6 +11,7 @@ import { RETURN_STATE } from "./stores.ts";
 
 export interface LeaseHolder {
   readonly consumer: string;
+  readonly subject: string;
   /** The consumer's socket; 0 when the lease is to outlive it. */
   readonly consumerId: number;
   readonly attemptId: string | null;
@@ -43,10 +44,12 @@ export function grant(
     if (row.key !== null && configOf(queue).maxPerKey > 1) queue.keys.offer(queue, row.key);
   }
   const id = leaseId(ledger.now.nextLease++, partitionOf(queue).index, queue.random());
-  const { consumer, consumerId, attemptId, leaseMs } = holder;
+  const { consumer, subject, consumerId, attemptId, leaseMs } = holder;
   const lease = queue.leases.grant({
     id,
     consumer,
+    subject,
+    key: drawKey(queue.random),
     consumerId,
     attemptId,
     grantedMs: nowMs,
@@ -56,6 +59,15 @@ export function grant(
   ledger.now.totals.delivered += lease.outcomes.length;
   ledger.isDirty = true;
   return deliveryOf(queue, lease);
+}
+
+/** 72 bits that nobody can guess. */
+function drawKey(random: () => number): string {
+  const part = (): string =>
+    Math.floor(random() * 2 ** 24)
+      .toString(36)
+      .padStart(5, "0");
+  return part() + part() + part();
 }
 
 /** The delivery of a lease none of whose messages is settled. */
@@ -74,7 +86,7 @@ export function deliveryOf(queue: QueueContext, lease: Lease): Delivery {
   }
   const [only] = batches;
   const payload = batches.length === 1 ? only! : concat(batches);
-  return { lease: lease.id, untilMs: lease.untilMs, runs, payload };
+  return { lease: lease.id, ...(lease.key && { key: lease.key }), untilMs: lease.untilMs, runs, payload };
 }
 
 function sliceOf(queue: QueueContext, run: LeaseRun): Uint8Array {

@@ -33,6 +33,9 @@ export interface Lease {
   readonly consumer: string;
   consumerId: number;
   readonly attemptId: string | null;
+  /** Who may settle: the subject it was granted to, and who knows the key. Null: see LeaseRow. */
+  readonly subject: string | null;
+  readonly key: string | null;
   readonly grantedMs: number;
   untilMs: number;
   /** When it ends for messages whose time was changed on its own, by their place. */
@@ -316,6 +319,8 @@ function rowOf(lease: Lease): LeaseRow {
     consumer: lease.consumer,
     consumerId: lease.consumerId,
     attemptId: lease.attemptId,
+    subject: lease.subject,
+    key: lease.key,
     grantedMs: lease.grantedMs,
     untilMs: lease.untilMs,
     untils: lease.untils.size === 0 ? null : JSON.stringify([...lease.untils]),

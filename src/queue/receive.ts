@@ -33,6 +33,7 @@ export function receive(
   if (picks.length === 0) return ok(nothing(queue));
   const holder = {
     consumer: command.consumer,
+    subject: command.subject ?? "",
     consumerId: 0,
     attemptId: command.attemptId ?? null,
     leaseMs: command.leaseMs ?? configOf(queue).leaseMs,

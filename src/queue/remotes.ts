@@ -50,6 +50,7 @@ export class Remotes {
       id: id ?? newId,
       hub: wanted.hub,
       session: wanted.session,
+      subject: wanted.subject,
       name: wanted.name,
       credit: wanted.credit,
       leaseMs: wanted.leaseMs ?? null,
@@ -110,9 +111,9 @@ export class Remotes {
   }
 }
 
-function consumerOf({ id, name, credit, leaseMs, priority, isExclusive }: RemoteRow): Consumer {
+function consumerOf({ id, subject, name, credit, leaseMs, priority, isExclusive }: RemoteRow): Consumer {
   const fixed = { isOnce: false, isDraining: false, attemptId: null } as const;
-  return { id, name, credit, leaseMs, priority, isExclusive, ...fixed };
+  return { id, subject: subject ?? "", name, credit, leaseMs, priority, isExclusive, ...fixed };
 }
 
 function unknown(id: number): Refusal {

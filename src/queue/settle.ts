@@ -30,12 +30,19 @@ export function settleAll(
   const call = new SettleCall(queue);
   return settlements.map((settlement) => {
     const lease = queue.leases.find(settlement.lease);
-    if (lease === null) return refuseAll(settlement, "lease_lost", "no such lease, or it ended long ago");
+    // Lease ids can be guessed: to others a lease is not there.
+    if (lease === null || !maySettle(lease, settlement))
+      return refuseAll(settlement, "lease_lost", "no such lease, or it ended long ago");
     call.endOverdue(lease, clockMs);
     const settling = new Settling(queue, lease, settlement, clockMs, call);
     if (settling.isWithin(call)) return settling.run();
     return refuseAll(settlement, "bad_request", `settlements: name over ${LIMITS.leasedMax} messages in all`);
   });
+}
+
+/** The subject that the messages were leased to, and who shows the lease's key. */
+function maySettle(lease: Lease, { key, subject = "" }: Settlement): boolean {
+  return lease.subject === null || lease.subject === subject || (key !== undefined && lease.key === key);
 }
 
 function refuseAll({ sequences }: Settlement, code: ErrorCode, detail: string): SettlementResult {

@@ -99,6 +99,9 @@ export interface LeaseRow {
   readonly runs: string;
   /** A byte a message (Outcome), null while every message is open or acked. */
   readonly outcomes: Uint8Array | null;
+  /** Who may settle: the subject it was granted to, and who knows the key. Null: it was granted before there were keys. */
+  readonly subject: string | null;
+  readonly key: string | null;
 }
 
 export interface LeaseStore {
@@ -299,6 +302,8 @@ export interface RemoteRow {
   readonly hub: string;
   /** The session on that hub. */
   readonly session: number;
+  /** Whose token the session has; null: it was attached before that was kept. */
+  readonly subject: string | null;
   readonly name: string;
   readonly credit: number;
   readonly leaseMs: number | null;

@@ -144,6 +144,15 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
     // JSON: when a lease ends for messages whose time was changed on its own, by their place in it.
     sql: ["ALTER TABLE lease ADD COLUMN untils TEXT"],
   },
+  {
+    number: 4,
+    // Who may settle: the subject that a lease was granted to, and who knows its key.
+    sql: [
+      "ALTER TABLE lease ADD COLUMN subject TEXT",
+      "ALTER TABLE lease ADD COLUMN key TEXT",
+      "ALTER TABLE remote ADD COLUMN subject TEXT",
+    ],
+  },
 ];
 
 /** What the common path touches not, and looks into all the same. */

@@ -1,9 +1,9 @@
 import type { RemoteRow, RemoteStore } from "../queue/stores.ts";
 import type { Sql } from "./sql.ts";
 
-const COLUMNS = "id, hub, session, name, credit, lease_ms, priority, exclusive, until_ms";
+const COLUMNS = "id, hub, session, name, credit, lease_ms, priority, exclusive, until_ms, subject";
 const ALL = `SELECT ${COLUMNS} FROM remote ORDER BY id`; // at most LIMITS.consumersMax rows
-const PUT = `INSERT OR REPLACE INTO remote (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const PUT = `INSERT OR REPLACE INTO remote (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const REMOVE = "DELETE FROM remote WHERE id = ?";
 
 interface Row {
@@ -16,6 +16,7 @@ interface Row {
   priority: number;
   exclusive: number;
   until_ms: number;
+  subject: string | null;
 }
 
 export class SqlRemoteStore implements RemoteStore {
@@ -34,8 +35,21 @@ export class SqlRemoteStore implements RemoteStore {
     }));
   }
 
-  put({ id, hub, session, name, credit, leaseMs, priority, isExclusive, untilMs }: RemoteRow): void {
-    this.sql.run(PUT, id, hub, session, name, credit, leaseMs, priority, isExclusive ? 1 : 0, untilMs);
+  put(row: RemoteRow): void {
+    const { id, hub, session, name, credit, leaseMs, priority, isExclusive, untilMs, subject } = row;
+    this.sql.run(
+      PUT,
+      id,
+      hub,
+      session,
+      name,
+      credit,
+      leaseMs,
+      priority,
+      isExclusive ? 1 : 0,
+      untilMs,
+      subject,
+    );
   }
 
   remove(id: number): void {

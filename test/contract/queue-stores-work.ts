@@ -219,6 +219,7 @@ export function remoteTests(open: Make, claim: Claim): void {
       id: 1_790_000_000_007,
       hub: "h1",
       session: 3,
+      subject: "ann",
       name: "c",
       credit: 20,
       leaseMs: null,

@@ -175,6 +175,8 @@ function leaseTests(open: Make, claim: Claim): void {
     untils: null,
     runs: "[]",
     outcomes: null,
+    subject: "ann",
+    key: "k3y",
   };
 
   claim("reads every slot and the newest snapshot, whichever row carries it", () => {

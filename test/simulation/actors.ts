@@ -194,6 +194,7 @@ const attachOne: Act = (world, site, random) => {
   const id = ++world.lastConsumer;
   const consumer: Consumer = {
     id,
+    subject: "",
     name: `socket-${id}`,
     credit: random.pick([1, 2, 5, 20]),
     leaseMs: random.chance(0.3) ? random.pick([100, 3_000]) : null,

@@ -130,6 +130,7 @@ export class QueueHarness {
     const id = ++this.lastConsumer;
     const consumer: Consumer = {
       id,
+      subject: "",
       name: `consumer-${id}`,
       credit: 20,
       leaseMs: null,

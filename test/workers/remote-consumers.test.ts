@@ -46,7 +46,7 @@ class FakeHub {
 }
 
 async function attach(stub: QueueStub, wish: Partial<RemoteConsumer> = {}): Promise<number> {
-  const whole = { hub: "h1", session: 7, name: "remote", credit: 20, ...wish };
+  const whole = { hub: "h1", session: 7, subject: "", name: "remote", credit: 20, ...wish };
   return must(await stub.attachRemote(whole)).ids[0]!;
 }
 
@@ -143,7 +143,7 @@ describe("deliveries to a hub", () => {
     expect(message).toMatchObject({ body: "a", attempt: 2, failures: 1 });
     expect(hub.calls).toHaveLength(2);
     expect(
-      await stub.attachRemote({ ids: [id], hub: "h1", session: 7, name: "remote", credit: 1 }),
+      await stub.attachRemote({ ids: [id], hub: "h1", session: 7, subject: "", name: "remote", credit: 1 }),
     ).toMatchObject({
       code: "not_consuming",
     });

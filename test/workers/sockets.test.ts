@@ -326,7 +326,9 @@ describe("a socket", () => {
     socket.close();
     await evictDurableObject(stub);
     expect(must(await stub.inspect()).counts).toMatchObject({ leased: 1 });
-    expect(must(await stub.settle([{ lease: head.lease, verdict: "ack" }]))).toMatchObject([{ settled: 1 }]);
+    const { lease, key } = head;
+    expect(must(await stub.settle([{ lease, verdict: "ack" }]))).toMatchObject([{ settled: 0 }]);
+    expect(must(await stub.settle([{ lease, key: key!, verdict: "ack" }]))).toMatchObject([{ settled: 1 }]);
   });
 });
 

@@ -45,7 +45,7 @@ const OF_A_QUEUE: Record<Exclude<keyof PartitionApi, "declare" | "join">, (it: Q
   redriveCancel: (it) => it.redriveCancel(1),
   resumeKey: (it) => it.resumeKey("k", "retry"),
   acceptMoves: (it) => it.acceptMoves({ from: "other", moves: [{ number: 1, batch }] }),
-  attachRemote: (it) => it.attachRemote({ hub: "0", session: 1, name: "c", credit: 1 }),
+  attachRemote: (it) => it.attachRemote({ hub: "0", session: 1, subject: "", name: "c", credit: 1 }),
   changeRemote: (it) => it.changeRemote([1], { credit: 1 }),
   detachRemote: (it) => it.detachRemote([1], "lost"),
   layout: (it) => it.layout(),

@@ -4,7 +4,13 @@
  */
 import { md5 } from "@noble/hashes/legacy.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { fromBase64, formatReceipt, parseReceipt, toBase64 } from "../../protocol/message-json.ts";
+import {
+  fromBase64,
+  formatReceipt,
+  parseReceipt,
+  toBase64,
+  type Receipt,
+} from "../../protocol/message-json.ts";
 import { readText } from "../../protocol/utf8.ts";
 
 /** Every namespace is one account to its callers, and always this one: which namespace it is the access key tells. */
@@ -59,13 +65,8 @@ export function sequenceNumber(sequence: number): string {
   return `1${String(sequence).padStart(19, "0")}`;
 }
 
-export interface Receipt {
-  readonly lease: number;
-  readonly sequence: number;
-}
-
-export function receiptHandle(queue: string, { lease, sequence }: Receipt): string {
-  return toBase64(utf8ToBytes(`${queue} ${formatReceipt(lease, sequence)}`));
+export function receiptHandle(queue: string, receipt: Receipt): string {
+  return toBase64(utf8ToBytes(`${queue} ${formatReceipt(receipt)}`));
 }
 
 /** Null when it is no handle of this queue's. */

@@ -207,12 +207,13 @@ describe("settling", () => {
       { lease: 8, verdict: "extend" },
       { receipt: "7-3", verdict: "ack" },
     ]);
+    const subject = expect.any(String) as string;
     expect(broker.inputs("settle")).toEqual([
       [
         [
-          { lease: 7, verdict: "ack", sequences: [[3, 3]] },
-          { lease: 7, verdict: "nack", delayMs: 5, sequences: [[6, 1]] },
-          { lease: 8, verdict: "extend" },
+          { lease: 7, subject, verdict: "ack", sequences: [[3, 3]] },
+          { lease: 7, subject, verdict: "nack", delayMs: 5, sequences: [[6, 1]] },
+          { lease: 8, subject, verdict: "extend" },
         ],
       ],
     ]);

@@ -30,7 +30,14 @@ describe("a receive that finds nothing", () => {
     socket.receive({ type: "cancelled", consumer: "w", reason: "asked" });
     expect(await (await answer).json()).toEqual({ messages: [] });
     expect(broker.inputs("receive")).toEqual([
-      [{ max: 3, leaseMs: 0, consumer: expect.any(String) as string }],
+      [
+        {
+          max: 3,
+          leaseMs: 0,
+          consumer: expect.any(String) as string,
+          subject: expect.any(String) as string,
+        },
+      ],
     ]);
   });
 
@@ -152,11 +159,12 @@ describe("settlements", () => {
         { receipt: "7-5", verdict: "ack", late: true },
       ],
     });
+    const subject = expect.any(String) as string;
     expect(broker.inputs("settle")).toEqual([
       [
         [
-          { lease: 7, verdict: "ack", sequences: [[4, 1]] },
-          { lease: 7, verdict: "ack", late: true, sequences: [[5, 1]] },
+          { lease: 7, subject, verdict: "ack", sequences: [[4, 1]] },
+          { lease: 7, subject, verdict: "ack", late: true, sequences: [[5, 1]] },
         ],
       ],
     ]);

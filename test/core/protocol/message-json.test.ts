@@ -187,10 +187,12 @@ describe("the small forms", () => {
   it("receipts go both ways, and nothing else is one", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.maxSafeNat(), (lease, sequence) => {
-        expect(parseReceipt(formatReceipt(lease, sequence))).toEqual({ lease, sequence });
+        expect(parseReceipt(formatReceipt({ lease, sequence }))).toEqual({ lease, sequence });
+        const held = { lease, sequence, key: "k3y" };
+        expect(parseReceipt(formatReceipt(held))).toEqual(held);
       }),
     );
-    for (const bad of ["", "1", "1-", "-1", "1-1-1", "A-1", "1-zzzzzzzzzzz"])
+    for (const bad of ["", "1", "1-", "-1", "1-1-", "1-1-K", "1-1-1-1", "A-1", "1-zzzzzzzzzzz"])
       expect(parseReceipt(bad)).toBe(null);
   });
 

@@ -124,7 +124,7 @@ describe("a consumer", () => {
 
   it("beyond the most that a queue takes is refused", () => {
     const q = new QueueHarness();
-    const consumer = { name: "c", credit: 1, leaseMs: null, priority: 0 } as const;
+    const consumer = { subject: "", name: "c", credit: 1, leaseMs: null, priority: 0 } as const;
     const flags = { isExclusive: false, isOnce: false, isDraining: false, attemptId: null } as const;
     q.run((queue) => {
       for (let id = 1; id <= LIMITS.consumersMax; id++) must(queue.attach({ ...consumer, ...flags, id }));

@@ -11,7 +11,7 @@ type Attached = { ids: readonly number[]; active: boolean; leaseMs: number };
 
 /** Attaches as the shell does: the id is given from outside, and later than all before. */
 function tryAttach(q: QueueHarness, newId: number, wish: Wish = {}): Result<Attached> {
-  const whole = { hub: "h1", session: newId * 10, name: `remote-${newId}`, credit: 20, ...wish };
+  const whole = { hub: "h1", session: newId * 10, subject: "", name: `remote-${newId}`, credit: 20, ...wish };
   return q.run((queue, nowMs) => queue.attachRemote(whole, newId, nowMs));
 }
 
@@ -188,7 +188,7 @@ describe("a remote consumer", () => {
   inBothLives("counts to the most that a queue takes", (make) => {
     const q = make();
     q.run((queue, nowMs) => {
-      const wish = { hub: "h1", session: 1, name: "c", credit: 1 };
+      const wish = { hub: "h1", session: 1, subject: "", name: "c", credit: 1 };
       for (let id = 1; id <= LIMITS.consumersMax; id++) must(queue.attachRemote(wish, id, nowMs));
     });
     expect(tryAttach(q, 5_000)).toMatchObject({ ok: false, code: "too_many_consumers" });

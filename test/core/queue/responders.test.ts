@@ -44,7 +44,7 @@ describe("a publish that needs a consumer", () => {
     const q = make();
     q.attach({ isDraining: true });
     expect(ask(q)).toMatchObject({ ok: false, code: "no_responders" });
-    const remote = { hub: "h1", session: 1, name: "r", credit: 1 };
+    const remote = { hub: "h1", session: 1, subject: "", name: "r", credit: 1 };
     must(q.run((queue, nowMs) => queue.attachRemote(remote, 50, nowMs)));
     must(ask(q));
     q.run((queue, nowMs) => queue.detachRemote(50, "released", nowMs));

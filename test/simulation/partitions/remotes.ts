@@ -43,7 +43,14 @@ export class RemoteConsumers {
   /** Sets everything anew, at partitions that were added too. One that a queue has lost is gone from all. */
   async renew(remote: Remote): Promise<void> {
     const { session, hub, queue, caller, credit, ids } = remote;
-    const wish = { hub, session, name: `r${session}`, credit, ...(ids.length === 0 ? {} : { ids }) };
+    const wish = {
+      hub,
+      session,
+      subject: "",
+      name: `r${session}`,
+      credit,
+      ...(ids.length === 0 ? {} : { ids }),
+    };
     this.attaching++;
     const answer = await this.world.ask(`attach r${session} to ${queue}`, () =>
       this.world.queue(caller, queue).attachRemote(wish),

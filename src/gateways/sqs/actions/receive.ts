@@ -98,6 +98,8 @@ function isSystemName(name: string): name is SystemName {
 
 async function messagesOf(delivery: Delivery, wish: Wish, queue: string, caller: Caller): Promise<Message[]> {
   const messages: Message[] = [];
+  const { lease, key } = delivery;
+  const held = { lease, ...(key && { key }) };
   for (const delivered of deliveredRecords(delivery, caller.codec)) {
     const bytes = await bodyOf(delivered, caller);
     const { body, attributes, trace, sender } = recordToContent(delivered.record.headers, bytes);
@@ -105,7 +107,7 @@ async function messagesOf(delivery: Delivery, wish: Wish, queue: string, caller:
     const system = systemOf(delivered, wish, queue, caller, { trace, sender });
     messages.push({
       MessageId: messageUuid(delivered.id),
-      ReceiptHandle: receiptHandle(queue, { lease: delivery.lease, sequence: delivered.sequence }),
+      ReceiptHandle: receiptHandle(queue, { ...held, sequence: delivered.sequence }),
       MD5OfBody: await md5OfBody(body),
       Body: body,
       ...(Object.keys(system).length === 0 ? {} : { Attributes: system }),

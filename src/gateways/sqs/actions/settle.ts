@@ -3,7 +3,8 @@ import type { Settlement, SettlementResult } from "../../../protocol/commands.ts
 import { failuresOf, refuseBatch, type BatchOutcome } from "../batches.ts";
 import type { Actions, Caller } from "../caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
-import { isFifo, queueOfUrl, readReceiptHandle, type Receipt } from "../identifiers.ts";
+import type { Receipt } from "../../../protocol/message-json.ts";
+import { isFifo, queueOfUrl, readReceiptHandle } from "../identifiers.ts";
 import { invalid, missing, VISIBILITY_SECONDS_MAX } from "../parameters.ts";
 import { sqsRefusalOf } from "../refusals.ts";
 
@@ -59,11 +60,11 @@ function deletion(given: string | undefined): Wish {
     const receipt = receiptOf(queue, given);
     if (!receipt.ok) return receipt;
     const fifo = isFifo(queue);
-    const { lease, sequence, handle } = receipt.value;
+    const { sequence, handle, ...held } = receipt.value;
     // Elsewhere than in FIFO queues a delete that comes late counts, while nobody else has the message.
     const late = fifo ? {} : { late: true };
     return answered({
-      settlement: { lease, sequences: [[sequence, 1]], verdict: "ack", ...late },
+      settlement: { ...held, sequences: [[sequence, 1]], verdict: "ack", ...late },
       judge: ({ refused }) =>
         refused.length > 0 && fifo
           ? invalid("ReceiptHandle", handle, "The receipt handle has expired.")
@@ -84,9 +85,9 @@ function change(given: string | undefined, timeout: number | undefined): Wish {
         `VisibilityTimeout must be an integer between 0 and ${VISIBILITY_SECONDS_MAX}.`,
       );
     }
-    const { lease, sequence, handle } = receipt.value;
+    const { sequence, handle, ...held } = receipt.value;
     const late = isFifo(queue) ? {} : { late: true };
-    const at = { lease, sequences: [[sequence, 1]] as const, ...late };
+    const at = { ...held, sequences: [[sequence, 1]] as const, ...late };
     const settlement: Settlement =
       timeout === 0
         ? // A receive that ends so counts, as one whose time runs out does.
@@ -160,12 +161,13 @@ async function settle(
   asks: readonly Ask[],
   { broker }: Caller,
 ): Promise<Answer<Answer<Void>[]>> {
+  const { subject } = broker.claims;
   const results = await broker.ask({
     queue,
     verbs: ["consume"],
     method: "settle",
     repeatable: true,
-    run: (stub) => stub.settle(asks.map(({ settlement }) => settlement)),
+    run: (stub) => stub.settle(asks.map(({ settlement }) => ({ ...settlement, subject }))),
   });
   if (!results.ok) return sqsRefusalOf(results);
   return answered(asks.map((ask, i) => ask.judge(results.value[i]!) ?? answered({})));
