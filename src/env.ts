@@ -15,6 +15,8 @@ export interface Env {
   readonly BODIES?: R2Bucket;
   /** Signs tokens (HS256), at least 32 bytes. Without it and without a public key only loopback is served. */
   readonly MILLRACE_SECRET?: string;
+  /** "true": over SQS a queue may be purged as often as one likes, and a deleted queue's name is free at once. */
+  readonly MILLRACE_SQS_AT_ONCE?: string;
   /** Verifies tokens (EdDSA): an Ed25519 public key as JWK, in JSON. */
   readonly MILLRACE_PUBLIC_KEY?: string;
 }

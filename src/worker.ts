@@ -2,7 +2,7 @@
 import kernels from "../wasm/build/millrace.wasm";
 import { createApp } from "./edge/app.ts";
 import { Identity } from "./edge/identity.ts";
-import type { EdgeServices } from "./edge/services.ts";
+import type { EdgeApp, EdgeServices } from "./edge/services.ts";
 import type { Env } from "./env.ts";
 import type { ExchangeApi } from "./protocol/exchange-rpc.ts";
 import { SqsGateway } from "./gateways/sqs/gateway.ts";
@@ -15,11 +15,11 @@ export { HubObject } from "./objects/hub-object.ts";
 export { NamespaceObject } from "./objects/namespace-object.ts";
 export { QueueObject } from "./objects/queue-object.ts";
 
-const app = createApp([new SqsGateway()]);
 const codec = new WasmBatchCodec(kernels);
 
-/** One per isolate: env does not change while an isolate lives. */
+/** One of each per isolate: env does not change while an isolate lives. */
 let services: EdgeServices | undefined;
+let app: EdgeApp | undefined;
 
 // A stub offers what its class does; the edge knows it by the protocol's interface.
 function servicesOf(env: Env): EdgeServices {
@@ -38,6 +38,11 @@ function servicesOf(env: Env): EdgeServices {
   };
 }
 
+function appOf({ MILLRACE_SQS_AT_ONCE }: Env): EdgeApp {
+  return createApp([new SqsGateway({ isAtOnce: MILLRACE_SQS_AT_ONCE === "true" })]);
+}
+
 export default {
-  fetch: (request, env, context) => app.fetch(request, (services ??= servicesOf(env)), context),
+  fetch: (request, env, context) =>
+    (app ??= appOf(env)).fetch(request, (services ??= servicesOf(env)), context),
 } satisfies ExportedHandler<Env>;

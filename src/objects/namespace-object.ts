@@ -9,7 +9,7 @@ import type { Destination } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
-import type { NamePage, NamespaceApi, NamespaceUsage, QueuePage } from "../protocol/rpc.ts";
+import type { DeclareOptions, NamePage, NamespaceApi, NamespaceUsage, QueuePage } from "../protocol/rpc.ts";
 import { NamespaceStore } from "../storage/namespace-store.ts";
 import { hubOf } from "./peers.ts";
 
@@ -22,10 +22,19 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
   }
 
   /** Repeatable: a queue that is there already counts once. */
-  async registerQueue(queue: string): Promise<Result<{ isNew: boolean }>> {
+  async registerQueue(
+    queue: string,
+    { respectsRest = false }: DeclareOptions = {},
+  ): Promise<Result<{ isNew: boolean }>> {
     const name = parseName("queue", queue);
     if (!name.ok) return name;
     if (this.store.bytesOf(queue) !== null) return ok({ isNew: false });
+    const restMs = respectsRest ? this.store.restsUntilMs(queue) - Date.now() : 0;
+    if (restMs > 0) {
+      return refuse("deleted_recently", `queue: "${queue}" was deleted; the name is free in ${restMs} ms`, {
+        retryAfterMs: restMs,
+      });
+    }
     const { queues, queuesMax } = this.measure();
     if (queues >= queuesMax) {
       return refuse("quota_exceeded", `namespace: has its ${queuesMax} queues`, { queuesMax });
@@ -35,8 +44,9 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
   }
 
   /** Repeatable. The queue's bytes are free again. */
-  async unregisterQueue(queue: string): Promise<Result<void>> {
+  async unregisterQueue(queue: string, restMs = 0): Promise<Result<void>> {
     this.store.removeQueue(queue);
+    if (restMs > 0) this.store.rest(queue, Date.now(), restMs);
     return ok(undefined);
   }
 

@@ -6,7 +6,7 @@ import type { Env } from "../env.ts";
 import { splitPartitionName } from "../protocol/names.ts";
 import type { QueueChanges } from "../protocol/queue-config.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
-import type { NamespaceApi } from "../protocol/rpc.ts";
+import type { DeclareOptions, NamespaceApi } from "../protocol/rpc.ts";
 import { refuseSource, refuseTarget } from "../queue/config-rules.ts";
 import { exchangeOf, namespaceOf, queueOf } from "./peers.ts";
 
@@ -35,12 +35,12 @@ export class QueueCatalogue {
     return namespaceOf(this.env, this.namespace);
   }
 
-  register(): Promise<Result<{ isNew: boolean }>> {
-    return this.api.registerQueue(this.queue);
+  register(options: DeclareOptions): Promise<Result<{ isNew: boolean }>> {
+    return this.api.registerQueue(this.queue, options);
   }
 
-  unregister(): Promise<Result<void>> {
-    return this.api.unregisterQueue(this.queue);
+  unregister(restMs: number): Promise<Result<void>> {
+    return this.api.unregisterQueue(this.queue, restMs);
   }
 
   noteDeadLetter(deadLetter: string | null): Promise<Result<void>> {

@@ -5,7 +5,7 @@
 import type { QueueInfo } from "../protocol/commands.ts";
 import { withChanges, type QueueChanges, type QueueConfig } from "../protocol/queue-config.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
-import type { PartitionSetup } from "../protocol/rpc.ts";
+import type { DeclareOptions, PartitionSetup } from "../protocol/rpc.ts";
 import { refuseChanges, refuseConfig, refuseRedeclare } from "../queue/config-rules.ts";
 import { WHOLE } from "../queue/partition.ts";
 import { judgeRemoval, type QueueRemoval } from "../queue/deletion-rules.ts";
@@ -53,7 +53,7 @@ export class QueueLifecycle {
         sum: (here, there) => ({ messages: here.messages + there.messages }),
       },
       erase: () => ports.erase(ports.open()!),
-      unregister: () => catalogue.unregister(),
+      unregister: (removed) => catalogue.unregister(removed?.restMs ?? 0),
       clean: async (isErased) => {
         const isClean = await ports.clean();
         if (isErased && isClean) await ports.wipe();
@@ -66,7 +66,10 @@ export class QueueLifecycle {
     return this.removal.isRunning;
   }
 
-  async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
+  async declare(
+    config: QueueConfig,
+    options: DeclareOptions,
+  ): Promise<Result<{ created: boolean; info: QueueInfo }>> {
     await this.removal.over();
     const { catalogue } = this.ports;
     const misfit = refuseConfig(config);
@@ -75,7 +78,7 @@ export class QueueLifecycle {
     if (missing) return missing;
     const found = this.find(config);
     if (found) return (await this.tell()) ?? found;
-    const registered = await catalogue.register();
+    const registered = await catalogue.register(options);
     if (!registered.ok) return registered;
     // Another declare may have come in between.
     const declared = this.find(config) ?? this.create(config);

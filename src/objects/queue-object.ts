@@ -26,12 +26,13 @@ import {
   CLAIMS_HEADER,
   PARTITIONS_HEADER,
   type PartitionApi,
+  type DeclareOptions,
   type PartitionSetup,
   type QueueLayout,
   type RemoteConsumer,
   type SocketClaims,
 } from "../protocol/rpc.ts";
-import type { QueueRemoval } from "../queue/deletion-rules.ts";
+import { refusePurge, type QueueRemoval } from "../queue/deletion-rules.ts";
 import { Queue } from "../queue/queue.ts";
 import { partitionOf } from "./peers.ts";
 import { DeadLetterNote } from "./dead-letter-note.ts";
@@ -83,8 +84,11 @@ export class QueueObject extends QueueTurns implements PartitionApi {
 
   // The queue as a whole
 
-  async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
-    return this.lifecycle.declare(config);
+  async declare(
+    config: QueueConfig,
+    options: DeclareOptions = {},
+  ): Promise<Result<{ created: boolean; info: QueueInfo }>> {
+    return this.lifecycle.declare(config, options);
   }
 
   async update(changes: QueueChanges): Promise<Result<QueueInfo>> {
@@ -151,7 +155,10 @@ export class QueueObject extends QueueTurns implements PartitionApi {
   }
 
   async purge(options: PurgeOptions, known = 1): Promise<Result<{ messages: number }>> {
-    return this.whenDeclared((queue) => ok(queue.purge(options)), known);
+    return this.whenDeclared(
+      (queue, nowMs) => refusePurge(queue, options, nowMs) ?? ok(queue.purge(options)),
+      known,
+    );
   }
 
   async pause(paused: boolean): Promise<Result<{ paused: boolean }>> {

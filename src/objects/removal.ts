@@ -17,7 +17,8 @@ export interface RemovalPorts<Options, Removed> {
   readonly elsewhere?: Elsewhere<Options, Removed>;
   /** Deletes everything, without waiting: from then on it is not there, whoever asks. */
   erase(): void;
-  unregister(): Promise<unknown>;
+  /** `removed`: with what it was deleted; null: there was nothing. */
+  unregister(removed: Options | null): Promise<unknown>;
   /** What is left to do outside the object. */
   clean(isErased: boolean): Promise<void>;
 }
@@ -75,7 +76,7 @@ export class Removal<Options, Removed> {
     if (!judged.ok && judged.code !== ports.notFound) return judged;
     if (judged.ok) ports.erase();
     // Where there was nothing as well: a declare or a removal may have been cut short between the catalogue and here.
-    await ports.unregister();
+    await ports.unregister(judged.ok ? options : null);
     const leftovers = await ports.unbind();
     await ports.clean(judged.ok);
     if (!leftovers.ok) return leftovers;

@@ -28,6 +28,7 @@ import { hashBytes } from "../protocol/rendezvous.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
+  type DeclareOptions,
   PARTITIONS_HEADER,
   type QueueApi,
   type QueueLayout,
@@ -61,8 +62,11 @@ export class WholeQueue implements QueueApi {
 
   // The queue as a whole
 
-  async declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>> {
-    const declared = await this.parts.head.declare(config);
+  async declare(
+    config: QueueConfig,
+    options: DeclareOptions = {},
+  ): Promise<Result<{ created: boolean; info: QueueInfo }>> {
+    const declared = await this.parts.head.declare(config, options);
     if (!declared.ok) return declared;
     const info = await this.wholeInfo(declared.value.info);
     return info.ok ? ok({ ...declared.value, info: info.value }) : info;
@@ -92,7 +96,7 @@ export class WholeQueue implements QueueApi {
     );
   }
 
-  async remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Affected> {
+  async remove(options: { ifEmpty: boolean; ifUnused: boolean; restMs?: number }): Promise<Affected> {
     const removed = await this.parts.head.remove(options);
     if (removed.ok) this.ports.layouts.forget(this.ports.name);
     return removed;

@@ -248,6 +248,8 @@ export interface PurgeOptions {
   readonly leased?: boolean;
   /** Dedup ids are forgotten as well; default false. */
   readonly dedup?: boolean;
+  /** `purged_recently` for so long after the last purge that named a time. Default: none. */
+  readonly restMs?: number;
 }
 
 export interface RedriveFilter {

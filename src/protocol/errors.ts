@@ -75,6 +75,13 @@ export const ERRORS = {
     retry: false,
     title: "The dead-letter queue takes none from this queue",
   },
+  purged_recently: { status: 409, closes: false, retry: true, title: "The queue was purged a moment ago" },
+  deleted_recently: {
+    status: 409,
+    closes: false,
+    retry: true,
+    title: "A queue of this name was deleted a moment ago",
+  },
   redrive_running: { status: 409, closes: false, retry: true, title: "A redrive of this queue is going on" },
   exchange_not_found: { status: 404, closes: false, retry: false, title: "There is no such exchange" },
   exchange_exists: {

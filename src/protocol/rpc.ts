@@ -23,18 +23,30 @@ import type { QueueChanges, QueueConfig } from "./queue-config.ts";
 import type { MovedCommand, MovesTaken } from "./move-target.ts";
 import type { Result } from "./result.ts";
 
+export interface DeclareOptions {
+  /** `deleted_recently` while the name of a deleted queue rests. Default: it is free at once. */
+  readonly respectsRest?: boolean;
+}
+
 /**
  * `known`: the number of partitions that the caller knows of, default 1. An object that knows of more refuses with
  * `partitions_changed`, and the caller asks the head for the layout (partitions/whole-queue.ts does so for everyone).
  */
 export interface QueueApi {
   /** Makes the queue, or finds it with an equal configuration. `queue_exists` when the configurations differ. */
-  declare(config: QueueConfig): Promise<Result<{ created: boolean; info: QueueInfo }>>;
+  declare(
+    config: QueueConfig,
+    options?: DeclareOptions,
+  ): Promise<Result<{ created: boolean; info: QueueInfo }>>;
   /** Changes the named fields; what is waiting or leased keeps its times. */
   update(changes: QueueChanges): Promise<Result<QueueInfo>>;
   inspect(known?: number): Promise<Result<QueueInfo>>;
-  /** Deletes everything and tells the consumers. */
-  remove(options: { ifEmpty: boolean; ifUnused: boolean }): Promise<Result<{ messages: number }>>;
+  /** Deletes everything and tells the consumers. `restMs`: for so long the name rests, see DeclareOptions. */
+  remove(options: {
+    ifEmpty: boolean;
+    ifUnused: boolean;
+    restMs?: number;
+  }): Promise<Result<{ messages: number }>>;
 
   /** Resolves when the messages are durable: this is the confirm. Safe to repeat only with a producer stamp. */
   publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
@@ -184,8 +196,9 @@ export interface QueuePage extends NamePage {
 
 export interface NamespaceApi {
   /** Puts a queue into the catalogue. `quota_exceeded` when the namespace has its number. */
-  registerQueue(queue: string): Promise<Result<{ isNew: boolean }>>;
-  unregisterQueue(queue: string): Promise<Result<void>>;
+  registerQueue(queue: string, options?: DeclareOptions): Promise<Result<{ isNew: boolean }>>;
+  /** `restMs`: for so long the name rests. */
+  unregisterQueue(queue: string, restMs?: number): Promise<Result<void>>;
   hasQueue(queue: string): Promise<Result<boolean>>;
   listQueues(page: QueuePage): Promise<Result<{ queues: string[]; after?: string }>>;
   /** Where a queue's dead messages go; null: to no queue. Repeatable. */

@@ -1,10 +1,13 @@
-// When a queue may be deleted.
-import type { QueueInfo } from "../protocol/commands.ts";
-import { ok, refuse, type Result } from "../protocol/result.ts";
+// When a queue may be deleted, and purged.
+import type { PurgeOptions, QueueInfo } from "../protocol/commands.ts";
+import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { StoredQueue } from "./stores.ts";
 
 export interface QueueRemoval {
   readonly ifEmpty: boolean;
   readonly ifUnused: boolean;
+  /** How long the name rests afterwards. */
+  readonly restMs?: number;
 }
 
 /** The messages that go with the queue, or why it stays. */
@@ -18,4 +21,23 @@ export function judgeRemoval(info: QueueInfo, removal: QueueRemoval): Result<{ m
     return refuse("queue_in_use", `the queue has ${info.consumers.length} consumers`);
   }
   return ok({ messages });
+}
+
+interface Purged {
+  readonly stored: StoredQueue;
+  store(changes: Partial<StoredQueue>): void;
+}
+
+/** Whether a purge comes too soon after the last one; else it is noted as the last one. */
+export function refusePurge(queue: Purged, { restMs = 0 }: PurgeOptions, nowMs: number): Refusal | null {
+  if (restMs === 0) return null;
+  const { purgedMs = Number.NEGATIVE_INFINITY } = queue.stored;
+  const retryAfterMs = purgedMs + restMs - nowMs;
+  if (retryAfterMs > 0) {
+    return refuse("purged_recently", `the queue was purged; the next purge is taken in ${retryAfterMs} ms`, {
+      retryAfterMs,
+    });
+  }
+  queue.store({ purgedMs: nowMs });
+  return null;
 }

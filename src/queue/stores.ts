@@ -15,6 +15,8 @@ export interface StoredQueue {
   /** Bytes the namespace lets this queue hold. */
   readonly allottedBytes: number;
   readonly config: QueueConfig;
+  /** The last purge that was to be followed by a rest. */
+  readonly purgedMs?: number;
   /** When the configuration was last changed; absent: never. */
   readonly changedMs?: number;
   /** The dead-letter queue that the catalogue knows of; null or absent: none; empty: that is not certain. */

@@ -61,12 +61,24 @@ const MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX queue_by_dead_letter ON queue (dead_letter, name) WHERE dead_letter IS NOT NULL",
     ],
   },
+  {
+    number: 5,
+    sql: [
+      `CREATE TABLE resting (
+        name     TEXT PRIMARY KEY, -- of a deleted queue
+        until_ms INTEGER NOT NULL -- when it is free again for those who respect it
+      ) WITHOUT ROWID`,
+    ],
+  },
 ];
 
 // `name` compares as bytes (BINARY), the order in which pages go on.
 const SELECT_QUEUE = "SELECT bytes FROM queue WHERE name = ?";
 const INSERT_QUEUE = "INSERT INTO queue (name, bytes) VALUES (?, 0)";
 const DELETE_QUEUE = "DELETE FROM queue WHERE name = ?";
+const SELECT_RESTING = "SELECT until_ms AS value FROM resting WHERE name = ?";
+const INSERT_RESTING = "INSERT OR REPLACE INTO resting (name, until_ms) VALUES (?, ?)";
+const DELETE_RESTED = "DELETE FROM resting WHERE until_ms <= ?"; // at most the queues that were deleted in a minute
 const UPDATE_BYTES = "UPDATE queue SET bytes = ? WHERE name = ?";
 const SELECT_PARTITION = "SELECT bytes FROM queue_part WHERE queue = ? AND part = ?";
 const UPSERT_PARTITION = `INSERT INTO queue_part (queue, part, bytes) VALUES (?, ?, ?)
@@ -134,6 +146,17 @@ export class NamespaceStore {
   removeQueue(queue: string): void {
     this.sql.run(DELETE_QUEUE, queue);
     this.sql.run(DELETE_PARTITIONS, queue);
+  }
+
+  /** Until when the name of a deleted queue rests; 0: it does not. */
+  restsUntilMs(queue: string): number {
+    return this.sql.value(SELECT_RESTING, queue) ?? 0;
+  }
+
+  /** Forgets those that have rested. */
+  rest(queue: string, nowMs: number, restMs: number): void {
+    this.sql.run(DELETE_RESTED, nowMs);
+    this.sql.run(INSERT_RESTING, queue, nowMs + restMs);
   }
 
   bytesOfPartition(queue: string, partition: number): number {

@@ -17,8 +17,10 @@ export class SqsBroker {
   url = "";
   sqs!: SQS;
 
+  /** Tests purge and delete without a rest, unless they say otherwise. */
   constructor(vars: Record<string, string> = {}) {
-    this.server = createTestHarness({ workers: [{ configPath: CONFIG_PATH, vars }] });
+    const all = { MILLRACE_SQS_AT_ONCE: "true", ...vars };
+    this.server = createTestHarness({ workers: [{ configPath: CONFIG_PATH, vars: all }] });
   }
 
   async start(): Promise<void> {

@@ -28,6 +28,19 @@ describe("the catalogue", () => {
     expect(must(await stub.hasQueue("orders"))).toBe(false);
   });
 
+  it("keeps the name of a deleted queue for as long as it was told, from those who respect that", async () => {
+    const stub = open();
+    must(await stub.registerQueue("brief"));
+    must(await stub.unregisterQueue("brief", 60_000));
+    expect(await stub.registerQueue("brief", { respectsRest: true })).toMatchObject({
+      code: "deleted_recently",
+    });
+    must(await stub.registerQueue("other", { respectsRest: true }));
+    expect(must(await stub.registerQueue("brief"))).toEqual({ isNew: true });
+    must(await stub.unregisterQueue("brief"));
+    must(await stub.registerQueue("free", { respectsRest: true }));
+  });
+
   it("pages by prefix, in the order of the bytes", async () => {
     const stub = open();
     for (const queue of ["b", "a.2", "a.1", "a_1", "A", "a%", "a.3"]) await stub.registerQueue(queue);

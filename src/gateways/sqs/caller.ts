@@ -12,6 +12,8 @@ export interface Caller {
   readonly origin: string;
   /** Of the request's signature; ARNs name it. */
   readonly region: string;
+  /** How long a purge and a deleted queue's name rest. */
+  readonly restMs: number;
   /** What the request's own header says of the trace it belongs to. */
   readonly trace: AttributeValue | undefined;
   /** Aborted when the caller has gone. */

@@ -44,7 +44,21 @@ interface Exchange {
   readonly requestId: string;
 }
 
+/** As on SQS: after a purge, and after a queue was deleted. */
+const REST_MS = 60_000;
+
+export interface SqsOptions {
+  /** Purges as often as one likes, and the names of deleted queues free at once. */
+  readonly isAtOnce?: boolean;
+}
+
 export class SqsGateway implements Gateway {
+  private readonly restMs: number;
+
+  constructor({ isAtOnce = false }: SqsOptions = {}) {
+    this.restMs = isAtOnce ? 0 : REST_MS;
+  }
+
   takes(request: Request): boolean {
     return isBareAddress(request) || (PATH.test(new URL(request.url).pathname) && wireOf(request) !== null);
   }
@@ -85,7 +99,10 @@ export class SqsGateway implements Gateway {
     const unasked = refuseUnasked(request, call.value.action, host);
     if (unasked !== null) return unasked;
     const { claims, region } = identity.value;
-    return answered({ call: call.value, caller: callerOf(request, host, claims, region) });
+    return answered({
+      call: call.value,
+      caller: { ...callerOf(request, host, claims, region), restMs: this.restMs },
+    });
   }
 }
 
@@ -110,7 +127,12 @@ function refusedBody(refusal: Refusal): SqsRefusal {
     : sqsRefusalOf(refusal);
 }
 
-function callerOf(request: Request, host: GatewayHost, claims: Claims, region: string): Caller {
+function callerOf(
+  request: Request,
+  host: GatewayHost,
+  claims: Claims,
+  region: string,
+): Omit<Caller, "restMs"> {
   return {
     broker: host.broker(claims),
     codec: host.codec,

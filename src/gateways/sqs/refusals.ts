@@ -24,9 +24,15 @@ export const NO_DEDUP_ID = invalidBecause(
   "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
 );
 
+const DELETED_RECENTLY = sqsRefusal(
+  "QueueDeletedRecently",
+  "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+);
+
 /** Everything that is not listed is about a value. A name that can be no queue's is the name of none. */
 export function sqsRefusalOf({ code, detail, facts }: Refusal): SqsRefusal {
   if (code === "queue_not_found" || code === "bad_name") return NO_QUEUE;
+  if (code === "deleted_recently") return DELETED_RECENTLY;
   if (code === "field_required") {
     return facts?.["field"] === "orderingKey" ? missing("MessageGroupId") : NO_DEDUP_ID;
   }

@@ -48,7 +48,7 @@ export const queueActions: Actions<QueueAction> = {
       verbs: ["manage"],
       method: "declare",
       repeatable: true,
-      run: (stub) => stub.declare(config),
+      run: (stub) => stub.declare(config, { respectsRest: caller.restMs > 0 }),
     });
     if (declared.ok) return answered({ QueueUrl: queueUrl(caller.origin, queue) });
     return declared.code === "queue_exists"
@@ -70,26 +70,34 @@ export const queueActions: Actions<QueueAction> = {
 
   async DeleteQueue({ QueueUrl }, caller) {
     const queue = queueOfUrl(QueueUrl);
+    const rest = caller.restMs === 0 ? {} : { restMs: caller.restMs };
     const removed = await caller.broker.ask({
       queue,
       verbs: ["manage"],
       method: "remove",
       repeatable: false,
-      run: (stub) => stub.remove({ ifEmpty: false, ifUnused: false }),
+      run: (stub) => stub.remove({ ifEmpty: false, ifUnused: false, ...rest }),
     });
     return removed.ok ? answered({}) : sqsRefusalOf(removed);
   },
 
   async PurgeQueue({ QueueUrl }, caller) {
     const queue = queueOfUrl(QueueUrl);
+    const rest = caller.restMs === 0 ? {} : { restMs: caller.restMs };
     const purged = await caller.broker.ask({
       queue,
       verbs: ["manage"],
       method: "purge",
       repeatable: false,
-      run: (stub) => stub.purge({ leased: true, dedup: true }),
+      run: (stub) => stub.purge({ leased: true, dedup: true, ...rest }),
     });
-    return purged.ok ? answered({}) : sqsRefusalOf(purged);
+    if (purged.ok) return answered({});
+    return purged.code === "purged_recently"
+      ? sqsRefusal(
+          "PurgeQueueInProgress",
+          `Only one PurgeQueue operation on ${queue} is allowed every 60 seconds.`,
+        )
+      : sqsRefusalOf(purged);
   },
 
   async GetQueueAttributes({ QueueUrl, AttributeNames = [] }, caller) {
