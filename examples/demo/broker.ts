@@ -23,6 +23,8 @@ export interface BrokerOptions {
   readonly port?: number;
   readonly folder?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Further arguments of `wrangler dev`. */
+  readonly args?: readonly string[];
 }
 
 export async function startBroker(
@@ -46,7 +48,7 @@ export async function startBroker(
   ];
   const child = spawn(
     process.execPath,
-    [wrangler, "dev", ...listen, "--show-interactive-dev-session=false"],
+    [wrangler, "dev", ...listen, ...(options.args ?? []), "--show-interactive-dev-session=false"],
     {
       // In a group of its own, so that workerd ends with it.
       detached: true,

@@ -12,6 +12,7 @@ import { PUBLISHER_OPTIONS, type PublisherOptions } from "./publisher-options.ts
 import type { MessageBody } from "./outgoing.ts";
 import { Queue } from "./queue.ts";
 import { Reach } from "./reach.ts";
+import { RequestContext } from "./request-context.ts";
 import { call, type CallOptions, type Reply } from "./calls.ts";
 import type { Exchange } from "./exchange.ts";
 import type { EventStream } from "./event-stream.ts";
@@ -85,6 +86,7 @@ export class Client {
   private readonly baseUrl: string;
   private readonly http: Http;
   private readonly reach = new Reach();
+  private readonly context = new RequestContext();
   private readonly publishers = new Map<string, Publisher>();
   private readonly consumers = new Set<Consumer>();
   private readonly services = new Set<Service>();
@@ -114,6 +116,7 @@ export class Client {
     });
     this.sessionSide = new SessionSide({
       http: this.http,
+      context: this.context,
       publisher: { timeoutMs: this.timeoutMs, ...options.publisher },
       clock: this.clock,
       timeoutMs: this.timeoutMs,
@@ -236,6 +239,7 @@ export class Client {
   }
 
   private publisher(queue: string): Publisher {
+    this.context.check();
     let publisher = this.publishers.get(queue);
     if (publisher === undefined) {
       if (this.isClosed) throw new MillraceError("closed", "the client is closed");
@@ -252,6 +256,7 @@ export class Client {
   }
 
   private consume(queue: string, handler: Handler, options: ConsumeOptions): Consumer {
+    this.context.check();
     if (this.isClosed) throw new MillraceError("closed", "the client is closed");
     const path = `/v1/queues/${encodeURIComponent(queue)}/bodies`;
     const consumer = new Consumer(handler, options, {

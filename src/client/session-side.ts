@@ -6,11 +6,13 @@ import { ExchangePublisher } from "./exchange-publisher.ts";
 import type { Http } from "./http.ts";
 import { Presences } from "./presence.ts";
 import type { PublisherOptions } from "./publisher-options.ts";
+import type { RequestContext } from "./request-context.ts";
 import { Session, type SessionPorts } from "./session.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 export interface SessionSidePorts extends SessionPorts {
   readonly http: Http;
+  readonly context: RequestContext;
   readonly publisher: PublisherOptions;
 }
 
@@ -26,6 +28,7 @@ export class SessionSide {
 
   /** Throws `closed`, and `bad_request` when the platform has no WebSocket. */
   private get open(): NonNullable<SessionSide["parts"]> {
+    this.ports.context.check();
     if (this.closedBy !== null) throw this.closedBy;
     if (this.parts === null) {
       const session = new Session(this.ports);
@@ -56,6 +59,7 @@ export class SessionSide {
   }
 
   private publisher(exchange: string): ExchangePublisher {
+    this.ports.context.check();
     let publisher = this.publishers.get(exchange);
     if (publisher === undefined) {
       publisher = new ExchangePublisher(exchange, this.session, this.ports.publisher);
