@@ -1,6 +1,8 @@
 // Which messages were there before, by their dedup ids: in an earlier turn, as storage tells, or in this one.
 import { FIELD, type RecordTable } from "../protocol/batch.ts";
 import type { Publisher } from "../protocol/commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { QueueConfig } from "../protocol/queue-config.ts";
 import { readRecord } from "../protocol/record.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import type { Place } from "./plan.ts";
@@ -19,6 +21,13 @@ function isDeduplicated(flags: number): boolean {
   return (flags & (FIELD.dedupId | FIELD.id)) === FIELD.dedupId;
 }
 
+type DedupScope = QueueConfig["dedupScope"];
+
+/** What two duplicates have in common. Its length tells where a key ends, whatever is in it. */
+function inScope(scope: DedupScope, dedupId: string, orderingKey: string): string {
+  return scope === "queue" ? dedupId : `${orderingKey.length}:${orderingKey}${dedupId}`;
+}
+
 export class Dedups {
   private readonly queue: QueueContext;
   private readonly nowMs: number;
@@ -34,26 +43,37 @@ export class Dedups {
 
   find(batch: Uint8Array, table: RecordTable, publisher: Publisher | undefined): DedupIds {
     const nameOf = dedupNames(configOf(this.queue), publisher);
+    const scope = configOf(this.queue).dedupScope;
+    const before = this.scopeBefore();
     const ids = new Map<number, string>();
     const firsts = new Map<number, Place | number | string>();
     const own = new Set<string>();
     for (let i = 0; i < table.count; i++) {
       if (!isDeduplicated(table.flags(i))) continue;
       const { dedupId = "", orderingKey = "" } = readRecord(batch, table.offset(i));
-      const shared = this.inScope(dedupId, orderingKey);
+      const shared = inScope(scope, dedupId, orderingKey);
       const id = nameOf(shared);
       ids.set(i, id);
-      const first = this.places.get(id) ?? this.stored(id, shared) ?? (own.has(id) ? id : null);
+      const earlier = before === null ? null : inScope(before, dedupId, orderingKey);
+      const first =
+        this.places.get(id) ??
+        this.stored(id, shared) ??
+        (own.has(id) ? id : null) ??
+        (earlier === null ? null : this.stored(nameOf(earlier), earlier));
       if (first === null) own.add(id);
       else firsts.set(i, first);
     }
     return { ids, firsts };
   }
 
-  /** What two duplicates have in common. Its length tells where a key ends, whatever is in it. */
-  private inScope(dedupId: string, orderingKey: string): string {
-    if (configOf(this.queue).dedupScope === "queue") return dedupId;
-    return `${orderingKey.length}:${orderingKey}${dedupId}`;
+  /**
+   * The scope that ids may still be remembered under: a change holds for new messages only. Null: there is none, for the
+   * configuration was not changed lately.
+   */
+  private scopeBefore(): DedupScope | null {
+    const { changedMs } = this.queue.stored;
+    if (changedMs === undefined || changedMs + LIMITS.dedupWindowMsMax <= this.nowMs) return null;
+    return configOf(this.queue).dedupScope === "queue" ? "key" : "queue";
   }
 
   /** What was stored for everyone counts too: as ids were before they were each subject's own. */

@@ -59,9 +59,16 @@ export class ModelAcceptance {
   }
 
   /** What two duplicates have in common. */
-  private scopeOf({ dedupId, key }: Facts): string | null {
+  private scopeOf({ dedupId, key }: Facts, isOther = false): string | null {
     if (dedupId === null) return null;
-    return JSON.stringify(this.queue.config.dedupScope === "key" ? [dedupId, key] : [dedupId]);
+    const isByKey = (this.queue.config.dedupScope === "key") !== isOther;
+    return JSON.stringify(isByKey ? [dedupId, key] : [dedupId]);
+  }
+
+  private remembered(id: string): number | null {
+    const stored = this.dedup.get(id);
+    const isKnown = stored && stored.untilMs > this.queue.clockMs && stored.sequence !== this.replaced;
+    return isKnown ? stored.sequence : null;
   }
 
   /** Takes a turn's batches, each whole or not at all, and answers them in order. */
@@ -131,11 +138,11 @@ export class ModelAcceptance {
     const slots = facts.map((one): Slot | number => {
       const id = this.scopeOf(one);
       if (id === null) return { facts: one, sequence: 0 };
-      const stored = this.dedup.get(id);
-      const isKnown = stored && stored.untilMs > this.queue.clockMs && stored.sequence !== this.replaced;
-      if (isKnown) return stored.sequence;
-      const earlier = together.dedups.get(id) ?? own.get(id);
-      if (earlier) return earlier;
+      const earlier = this.remembered(id) ?? together.dedups.get(id) ?? own.get(id);
+      if (earlier !== undefined) return earlier;
+      // What came before a change of the scope is known as it was then.
+      const before = this.remembered(this.scopeOf(one, true)!);
+      if (before !== null) return before;
       const slot = { facts: one, sequence: 0 };
       own.set(id, slot);
       return slot;

@@ -165,6 +165,44 @@ describe("a dedup id within its key", () => {
   });
 });
 
+describe("a change of the dedup scope", () => {
+  const byKey = (q: QueueHarness, key: string, ...ids: string[]): PublishConfirm =>
+    must(q.publish(...ids.map((dedupId) => ({ dedupId, orderingKey: key }))));
+  function change(q: QueueHarness, dedupScope: "key" | "queue"): void {
+    q.run((queue, changedMs) => queue.store({ config: { ...queue.config, dedupScope }, changedMs }));
+  }
+
+  inBothLives("to the key holds for new ids; one from before is known in the whole queue", (make) => {
+    const q = make({ config });
+    const first = byKey(q, "a", "old");
+    change(q, "key");
+    for (const key of ["a", "b"]) {
+      expect(byKey(q, key, "old")).toMatchObject({ sequences: first.sequences, duplicates: [0] });
+      expect(byKey(q, key, "new").duplicates).toEqual([]);
+    }
+    expect(byKey(q, "b", "new").duplicates).toEqual([0]);
+  });
+
+  inBothLives("to the queue holds for new ids; one from before is known in its key", (make) => {
+    const q = make({ config: { ...config, dedupScope: "key" } });
+    byKey(q, "a", "old");
+    change(q, "queue");
+    expect(byKey(q, "a", "old").duplicates).toEqual([0]);
+    expect(byKey(q, "b", "old", "new").duplicates).toEqual([]);
+    for (const key of ["a", "c"]) expect(byKey(q, key, "old", "new").duplicates).toContain(1);
+  });
+
+  inBothLives("leaves an id from before its window", (make) => {
+    const q = make({ config });
+    byKey(q, "a", "old");
+    q.advance(59_999);
+    change(q, "key");
+    expect(byKey(q, "b", "old").duplicates).toEqual([0]);
+    q.advance(1);
+    expect(byKey(q, "b", "old").duplicates).toEqual([]);
+  });
+});
+
 describe("a purge that forgets dedup ids", () => {
   inBothLives("lets what was there be published again", (make) => {
     const q = make({ config });

@@ -191,6 +191,18 @@ describe("a duplicate", () => {
   });
 });
 
+describe("a change of DeduplicationScope", () => {
+  it("holds for new messages, and one from before is known as it was", async () => {
+    const queue = await fifo();
+    await send(queue, { MessageBody: "old", MessageGroupId: "g" });
+    const Attributes = { DeduplicationScope: "messageGroup" };
+    await broker.sqs.setQueueAttributes({ QueueUrl: queue, Attributes });
+    for (const MessageGroupId of ["g", "h"])
+      for (const MessageBody of ["old", "new", "new"]) await send(queue, { MessageBody, MessageGroupId });
+    expect((await bodies(queue)).toSorted()).toEqual(["new", "new", "old"]);
+  });
+});
+
 describe("a send to a FIFO queue", () => {
   it("must name a group", async () => {
     const queue = await fifo();
