@@ -6,7 +6,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type { Gateway } from "../protocol/gateway.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import { refusalOf } from "../protocol/schema-refusals.ts";
-import { authenticate, isLoopbackOrigin, isUpgrade } from "./auth.ts";
+import { authenticate, isUpgrade } from "./auth.ts";
 import { addBindingRoutes } from "./bindings.ts";
 import { addBodyRoutes } from "./bodies.ts";
 import { addConsumeRoutes } from "./consume.ts";
@@ -17,6 +17,7 @@ import { addHubRoutes } from "./hubs.ts";
 import { remember } from "./isolate-memory.ts";
 import { addMessageRoutes } from "./messages.ts";
 import { addNamespaceRoutes } from "./namespace.ts";
+import { isLoopbackOrigin } from "./open-mode.ts";
 import { addPresenceRoutes } from "./presence.ts";
 import { addPublishRoutes } from "./publish.ts";
 import { addQueueRoutes } from "./queues.ts";
@@ -26,6 +27,7 @@ import { addReplyRoutes } from "./replies.ts";
 import { addRoutePublishRoutes } from "./route-publish.ts";
 import { addRpcRoutes } from "./rpc.ts";
 import type { EdgeApp, EdgeContext, EdgeEnv, EdgeMiddleware } from "./services.ts";
+import { asPage, secureHeaders } from "./security-headers.ts";
 import { addSocketRoute } from "./socket.ts";
 import { addTokenRoutes } from "./tokens.ts";
 
@@ -37,7 +39,7 @@ export function createApp(gateways: readonly Gateway[] = []): EdgeApp {
         ? undefined
         : problem(context, refusalOf(result.error, dataOf(result), WHERE[result.target] ?? result.target)),
   });
-  app.use(allowOrigins(), remember(), hostGateways(gateways));
+  app.use(secureHeaders(), allowOrigins(), remember(), hostGateways(gateways));
   app.use(
     methodNotAllowed({
       app,
@@ -68,7 +70,7 @@ export function createApp(gateways: readonly Gateway[] = []): EdgeApp {
   addReplyRoutes(app);
   addNamespaceRoutes(app);
   addTokenRoutes(app);
-  app.get("/", (context) => context.env.site(context.req.raw));
+  app.get("/", async (context) => asPage(await context.env.site(context.req.raw)));
   app.get("/health", (context) => context.json({ ok: true }));
   addReference(app);
   app.notFound((context) => problem(context, refuse("no_route", `path: ${context.req.path} is no address`)));

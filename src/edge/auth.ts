@@ -1,20 +1,17 @@
 // Who asks. With a key, every request under /v1 needs a token; without one, only loopback is served.
 import { BEARER_PREFIX, SUBPROTOCOL } from "../protocol/frames.ts";
 import { parseName } from "../protocol/names.ts";
-import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
 import { lacksGrant, managesAll } from "../routing/grants.ts";
+import { openClaims } from "./open-mode.ts";
 import { problem } from "./refuse.ts";
 import { refuseRevoked } from "./revocations.ts";
 import type { EdgeContext, EdgeMiddleware } from "./services.ts";
 
-/** Chooses the namespace in open mode. With tokens, the token names it. */
-export const NAMESPACE_HEADER = "Millrace-Namespace";
-const NAMESPACE_DEFAULT = "default";
 /** An EventSource can set no header, so it may send the token in this cookie. */
 export const TOKEN_COOKIE = "millrace_token";
 const EVENTS_PATH = /^\/v1\/exchanges\/[^/]+\/events$/;
-const EVERY_VERB: readonly GrantVerb[] = ["publish", "consume", "subscribe", "manage"];
 
 /** Puts the caller's claims into the context, or refuses. */
 export function authenticate(): EdgeMiddleware {
@@ -74,44 +71,6 @@ export function offersSubprotocol(request: Request): boolean {
 
 function offeredProtocols(request: Request): string[] {
   return (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((offer) => offer.trim());
-}
-
-/**
- * Open mode. The host must be loopback, and so must be what the platform says of the caller: the first keeps out a
- * page whose name was rebound to 127.0.0.1, the second a broker that listens on all interfaces. A page from elsewhere
- * may open sockets and send simple requests to loopback without asking, so its Origin is refused.
- */
-export function openClaims(request: Request): Result<Claims> {
-  const address = request.headers.get("CF-Connecting-IP");
-  if (!isLoopback(new URL(request.url).hostname) || (address !== null && !isLoopback(address))) {
-    return refuse(
-      "unauthenticated",
-      "MILLRACE_SECRET: is not set, so only loopback is served; set it with `npx wrangler secret put MILLRACE_SECRET`",
-    );
-  }
-  const foreign = foreignOrigin(request);
-  if (foreign !== null) return foreign;
-  const namespace = parseName(NAMESPACE_HEADER, request.headers.get(NAMESPACE_HEADER) ?? NAMESPACE_DEFAULT);
-  if (!namespace.ok) return namespace;
-  const grants = EVERY_VERB.map((verb) => ({ verb, pattern: "#" }));
-  return ok({ namespace: namespace.value, subject: "anonymous", grants });
-}
-
-function foreignOrigin(request: Request): Refusal | null {
-  const origin = request.headers.get("Origin");
-  const isReading = (request.method === "GET" || request.method === "HEAD") && !isUpgrade(request);
-  if (origin === null || isReading || isLoopbackOrigin(origin)) return null;
-  return refuse("forbidden", "Origin: only pages of loopback may use a broker without tokens");
-}
-
-export function isLoopbackOrigin(origin: string): boolean {
-  const url = URL.parse(origin);
-  return url !== null && isLoopback(url.hostname);
-}
-
-/** A host or an address: localhost, 127.0.0.0/8, ::1. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || /^127(?:\.\d{1,3}){3}$/.test(host) || host === "[::1]" || host === "::1";
 }
 
 /** The route's queue has a proper name, and the token one of these verbs for it. */

@@ -1,5 +1,6 @@
 // What leads where: bindings of an exchange, and why a message would go where it goes.
 import { createRoute } from "@hono/zod-openapi";
+import { explainedTo } from "../routing/explain-scope.ts";
 import { allowsName, allowsTopic, lacksBindGrant } from "../routing/grants.ts";
 import type { Binding } from "../protocol/exchange-commands.ts";
 import { BindRequest, ExplainRequest } from "../protocol/exchange-schemas.ts";
@@ -125,7 +126,7 @@ function addExplain(app: EdgeApp): void {
     tags: ["Exchanges"],
     summary: "Explain where a message would go",
     description:
-      "Nothing is published. Grant: publish, subscribe or manage on the exchange's name, or publish for the topic.",
+      "Nothing is published. Whoever has no grant to manage the exchange is told of bindings to what it manages, and of destinations over which it has some grant. Grant: publish, subscribe or manage on the exchange's name, or publish for the topic.",
     middleware: [namesExchange(), jsonBody()],
     request: {
       params: ExchangeParam,
@@ -142,7 +143,10 @@ function addExplain(app: EdgeApp): void {
       repeatable: true,
       run: (exchange) => exchange.explain(command),
     });
-    return answer(context, explained);
+    if (!explained.ok) return problem(context, explained);
+    const { grants } = context.get("claims");
+    const told = explainedTo(grants, pathExchange(context), explained.value, context.env.now());
+    return answer(context, ok(told));
   });
 }
 

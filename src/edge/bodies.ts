@@ -114,7 +114,11 @@ export function addBodyRoutes(app: EdgeApp): void {
     const key = bodyKey(context.get("claims").namespace, context.req.valid("param").reference);
     const stored = key === null ? null : await context.env.bodies?.get(key);
     if (!stored) return problem(context, refuse("message_not_found", "reference: names no body"));
-    const headers = { "Content-Type": "application/octet-stream", "Content-Length": String(stored.size) };
+    const headers = {
+      "Content-Type": "application/octet-stream",
+      "Content-Length": String(stored.size),
+      "Content-Disposition": "attachment",
+    };
     return new Response(stored.body, { headers });
   });
 }

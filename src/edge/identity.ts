@@ -24,7 +24,7 @@ export interface Credentials {
 }
 
 type Algorithm = "HS256" | "EdDSA";
-type Keys = Partial<Record<Algorithm, string | JsonWebKey>>;
+type Keys = Partial<Record<Algorithm, JsonWebKey>>;
 
 /** No JWT's signing input has a space or a colon, so no signature of a token is ever a secret access key. */
 const ACCESS_KEY_DOMAIN = "millrace sigv4:";
@@ -33,17 +33,19 @@ const encoder = new TextEncoder();
 
 export class Identity {
   private readonly keys: Keys = {};
+  private readonly secret: string | null = null;
   /** Why no token can be verified though a key was given, or null. */
   private readonly misconfigured: Refusal | null = null;
 
   constructor(keys: IdentityKeys) {
     if (keys.secret) {
-      this.keys.HS256 = keys.secret;
-      // A short secret is guessed offline from a single token.
-      if (encoder.encode(keys.secret).length < LIMITS.secretBytesMin) {
+      this.secret = keys.secret;
+      this.keys.HS256 = hmacKey(keys.secret);
+      const weakness = weaknessOf(keys.secret);
+      if (weakness !== null) {
         this.misconfigured = refuse(
           "unauthenticated",
-          `MILLRACE_SECRET: must be at least ${LIMITS.secretBytesMin} bytes; no request is taken until it is`,
+          `MILLRACE_SECRET: ${weakness}; no request is taken until it is. \`openssl rand -hex 32\` makes one`,
         );
       }
     }
@@ -81,7 +83,7 @@ export class Identity {
   async verifyAccessKey(accessKeyId: string, nowMs: number): Promise<Result<AccessKey>> {
     if (this.misconfigured !== null) return this.misconfigured;
     const { HS256 } = this.keys;
-    if (typeof HS256 !== "string") {
+    if (HS256 === undefined || this.secret === null) {
       return refuse(
         "unauthenticated",
         "access key: its secret is derived from MILLRACE_SECRET, which this deployment does not have",
@@ -93,7 +95,7 @@ export class Identity {
     if (payload.value.use !== ACCESS_KEY_USE) {
       return refuse("unauthenticated", "access key: is a token for bearers, which signs no requests");
     }
-    const secretAccessKey = await secretAccessKeyOf(accessKeyId, HS256);
+    const secretAccessKey = await secretAccessKeyOf(accessKeyId, this.secret);
     return ok({ claims: claimsOf(payload.value), secretAccessKey });
   }
 }
@@ -154,12 +156,12 @@ function toToken({ expiresMs, ...grant }: Grant): TokenGrant {
 
 /** Makes a token. For the command line and tests: the broker itself issues none. */
 export async function signToken(claims: Claims, secret: string): Promise<string> {
-  return sign(payloadFrom(claims), secret, "HS256");
+  return sign(payloadFrom(claims), hmacKey(secret), "HS256");
 }
 
 /** Makes an access key. For the command line and tests, as `signToken`. */
 export async function signAccessKey(claims: Claims, secret: string): Promise<Credentials> {
-  const accessKeyId = await sign({ ...payloadFrom(claims), use: ACCESS_KEY_USE }, secret, "HS256");
+  const accessKeyId = await sign({ ...payloadFrom(claims), use: ACCESS_KEY_USE }, hmacKey(secret), "HS256");
   return { accessKeyId, secretAccessKey: await secretAccessKeyOf(accessKeyId, secret) };
 }
 
@@ -178,8 +180,25 @@ async function secretAccessKeyOf(accessKeyId: string, secret: string): Promise<s
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
   const mac = await crypto.subtle.sign("HMAC", key, encoder.encode(`${ACCESS_KEY_DOMAIN}${accessKeyId}`));
-  const base64 = toBase64(new Uint8Array(mac));
-  return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return toBase64Url(new Uint8Array(mac));
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  return toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** As a JWK: a text is taken for PEM by hono as soon as it has the word PUBLIC or PRIVATE in it. */
+function hmacKey(secret: string): JsonWebKey {
+  return { kty: "oct", k: toBase64Url(encoder.encode(secret)) };
+}
+
+/** What a secret must be and is not, or null. A weak one is guessed offline from a single token. */
+function weaknessOf(secret: string): string | null {
+  const bytes = encoder.encode(secret);
+  if (bytes.length < LIMITS.secretBytesMin) return `must be at least ${LIMITS.secretBytesMin} bytes`;
+  const different = new Set(bytes).size;
+  if (different >= LIMITS.secretDifferentBytesMin) return null;
+  return `must be random: it has ${different} different bytes, and at least ${LIMITS.secretDifferentBytesMin} are asked for`;
 }
 
 function parsePublicKey(text: string): JsonWebKey | null {

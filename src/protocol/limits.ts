@@ -84,6 +84,8 @@ export const LIMITS = {
   clockSkewMsMax: 60_000,
   /** What RFC 7518 §3.2 asks of a key for HS256. */
   secretBytesMin: 32,
+  /** Random bytes have more, in hexadecimal too; `aaaa…` has not. */
+  secretDifferentBytesMin: 8,
   /** How long a revoked token may still be taken: each isolate of the edge asks for the list this often. */
   revocationLagMs: 10_000,
   /** Buckets of rates that a queue or an exchange remembers; those that are full are forgotten first. */

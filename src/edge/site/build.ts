@@ -3,6 +3,7 @@
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PAGE_HEADERS } from "../../protocol/browser-headers.ts";
 import { ERRORS } from "../../protocol/errors.ts";
 
 const SITE = join(import.meta.dirname, "../../../build/site");
@@ -69,8 +70,14 @@ ${rows.join("\n")}
   );
 }
 
+/** What the platform adds to every file, in the form of its `_headers`. */
+function headersFile(): string {
+  return ["/*", ...PAGE_HEADERS.map(([name, value]) => `  ${name}: ${value}`), ""].join("\n");
+}
+
 await mkdir(join(SITE, "docs/errors/"), { recursive: true });
 await Promise.all([
+  writeFile(join(SITE, "_headers"), headersFile()),
   writeFile(join(SITE, "index.html"), START),
   writeFile(join(SITE, "docs/index.html"), REFERENCE),
   writeFile(join(SITE, "docs/errors/index.html"), errorsPage()),

@@ -23,14 +23,14 @@ const READING: ReadonlySet<ActionName> = new Set([
 ]);
 
 /**
- * Any page may have a browser GET an address of an open broker, as a picture for one, and then nothing tells where that
- * comes from. What changes something takes a POST, whose origin is looked at, or a header that no page can set unasked.
+ * Any page may have a browser GET an address of an open broker, as a picture for one, and not every browser tells where
+ * that comes from. What changes something takes a POST, whose origin is looked at. A signature proves nothing here: an
+ * open broker takes any.
  */
 export function refuseUnasked(request: Request, action: ActionName, host: GatewayHost): SqsRefusal | null {
-  const isAsked = request.method !== "GET" || request.headers.has("Authorization");
-  return !host.isOpen || isAsked || READING.has(action)
+  return !host.isOpen || request.method !== "GET" || READING.has(action)
     ? null
-    : denied(request, ` ${action} takes a POST, or a GET that is signed.`);
+    : denied(request, ` ${action} takes a POST while the broker has no MILLRACE_SECRET.`);
 }
 
 function denied(request: Request, why = ""): SqsRefusal {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { createHmac } from "node:crypto";
 import { sign } from "hono/jwt";
 import { Identity, signToken } from "../../../src/edge/identity.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
@@ -225,6 +226,25 @@ describe("with a secret", () => {
     expect(await problemOf(response)).toMatchObject({ code: "unauthenticated" });
   });
 
+  it.each([
+    ["one letter", "a".repeat(32), "it has 1 different bytes"],
+    ["a short word over and over", "secret".repeat(8), "it has 5 different bytes"],
+  ])("refuses everything when the secret is %s, and says how to make one", async (_what, secret, says) => {
+    const problem = await problemOf(await pause(closed({ secret }), await signToken(claims(), secret)));
+    expect(problem).toMatchObject({ code: "unauthenticated" });
+    expect(problem.detail).toContain(says);
+    expect(problem.detail).toContain("openssl rand -hex 32");
+  });
+
+  it.each(["PUBLIC", "PRIVATE"])("takes a secret for what it is, with %s in it too", async (word) => {
+    const secret = `${word}-3f9a1c7e5b2d8640${word}-3f9a1c7e5b2d8640`;
+    expect((await pause(closed({ secret }), await signToken(claims(), secret))).status).toBe(200);
+    // As every other JWT library signs it.
+    const [head = "", body = "", mac = ""] = (await signToken(claims(), secret)).split(".");
+    const expected = createHmac("sha256", secret).update(`${head}.${body}`).digest("base64url");
+    expect(mac).toBe(expected);
+  });
+
   it("serves health without a token", async () => {
     expect((await closed().request("GET", "/health")).status).toBe(200);
   });
@@ -296,6 +316,7 @@ describe("without a key", () => {
       );
       expect(await problemOf(socket)).toMatchObject({ code: "forbidden" });
       const read = await open({ Origin: origin }, undefined, "GET", "/v1/queues/orders");
+      expect(await problemOf(read)).toMatchObject({ code: "forbidden" });
       expect(read.headers.get("Access-Control-Allow-Origin")).toBe(null);
     },
   );

@@ -164,6 +164,41 @@ describe("bindings", () => {
   });
 });
 
+describe("an explanation", () => {
+  const view = (id: number, queue: string) => ({
+    binding: { id, destination: { queue }, key: `secret.${id}`, headers: null },
+    matches: true,
+    why: "it matches",
+  });
+  const whole = {
+    bindings: [view(1, "orders"), view(2, "salaries")],
+    bindingsTotal: 2,
+    destinations: [{ queue: "orders" }, { queue: "salaries" }, { queue: "mail" }],
+    alternate: "rest",
+  };
+  const told = async (...grants: readonly Grant[]): Promise<unknown> => {
+    const broker = new FakeBroker({ secret: SECRET, exchange: { explain: async () => ok(whole) } });
+    const headers = await authorization(grants);
+    return (await broker.json("POST", `${PATH}/explain`, { routingKey: "a" }, headers)).json();
+  };
+
+  it("tells all to whoever manages the exchange", async () => {
+    expect(await told({ verb: "manage", pattern: "events" })).toEqual(whole);
+  });
+
+  it("tells others of bindings to what they manage, and of destinations they have a grant over", async () => {
+    const subscribe: Grant = { verb: "subscribe", pattern: "events" };
+    expect(await told(subscribe)).toEqual({ bindings: [], bindingsTotal: 0, destinations: [] });
+    expect(
+      await told(subscribe, { verb: "manage", pattern: "orders" }, { verb: "publish", pattern: "mail" }),
+    ).toEqual({
+      bindings: [view(1, "orders")],
+      bindingsTotal: 1,
+      destinations: [{ queue: "orders" }, { queue: "mail" }],
+    });
+  });
+});
+
 it("explains what it is asked about", async () => {
   const broker = open();
   await broker.json("POST", `${PATH}/explain`, { routingKey: "a", headers: { x: 1 }, orderingKey: "k" });
