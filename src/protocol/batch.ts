@@ -210,10 +210,17 @@ export function idPrefix(origin: number): string {
   return `${origin.toString(36)}-`;
 }
 
+/** What `messageId` made an id of, or null when it did not. */
+export function numbersOfId(id: string): { origin: number; sequence: number } | null {
+  const match = /^([0-9a-z]{1,11})-([0-9a-z]{1,11})$/.exec(id);
+  if (match === null) return null;
+  const [origin, sequence] = [Number.parseInt(match[1]!, 36), Number.parseInt(match[2]!, 36)];
+  if (!Number.isSafeInteger(origin) || !Number.isSafeInteger(sequence)) return null;
+  return messageId(origin, sequence) === id ? { origin, sequence } : null;
+}
+
 /** The sequence in an id that `messageId` made for this origin, or null. */
 export function sequenceOfId(id: string, origin: number): number | null {
-  const [prefix, rest, more] = id.split("-");
-  if (more !== undefined || rest === undefined || prefix !== origin.toString(36)) return null;
-  const sequence = /^[0-9a-z]{1,11}$/.test(rest) ? Number.parseInt(rest, 36) : Number.NaN;
-  return Number.isSafeInteger(sequence) && messageId(origin, sequence) === id ? sequence : null;
+  const numbers = numbersOfId(id);
+  return numbers?.origin === origin ? numbers.sequence : null;
 }

@@ -30,6 +30,11 @@ export function readCorrelationId(bytes: Uint8Array, offset: number): string | n
   return new RecordReader(bytes, offset).readCorrelationId();
 }
 
+/** The id alone; null when the record has none. */
+export function readId(bytes: Uint8Array, offset: number): string | null {
+  return new RecordReader(bytes, offset).readId();
+}
+
 /** The cancel key alone; null when the record has none. */
 export function readCancelKey(bytes: Uint8Array, offset: number): string | null {
   return new RecordReader(bytes, offset).readCancelKey();
@@ -87,6 +92,10 @@ class RecordReader {
 
   readCorrelationId(): string | null {
     return this.skipTo(FIELD.correlationId) ? this.text() : null;
+  }
+
+  readId(): string | null {
+    return this.skipTo(FIELD.id) ? this.text() : null;
   }
 
   readCancelKey(): string | null {

@@ -35,6 +35,7 @@ import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
+import { forgetIds } from "./carried-ids.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
 import { Consumers, type Consumer, type Dispatched } from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
@@ -387,6 +388,7 @@ export class Queue {
     context.segments.commit((segment) => {
       if (segment.isDelayed) context.stores.timers.removeDelayed(segment.id);
       if (segment.mayExpire) context.stores.timers.removeExpiry(segment.id);
+      forgetIds(context, segment);
     });
     context.ledger.spillProducers(context.stores.identities);
     if (context.leases.commit(context.stores.leases, context.ledger)) return;

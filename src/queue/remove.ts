@@ -4,6 +4,7 @@ import type { MessageHandle } from "../protocol/commands.ts";
 import { sequenceOfId } from "../protocol/batch.ts";
 import { readBodyReference } from "../protocol/message-json.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
+import { locateCarried } from "./carried-ids.ts";
 import { clearBit, nextBit } from "./bitmap.ts";
 import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
@@ -145,9 +146,12 @@ export function locate(
   if (stored !== null) {
     const segment = queue.segments.find(stored.segment);
     const index = segment === null ? -1 : stored.sequence - segment.first;
-    return segment !== null && !segment.isSettled(index) ? { segment, index } : null;
+    if (segment !== null && !segment.isSettled(index)) return { segment, index };
   }
   if ("cancelKey" in handle) return null;
+  // A message that came back has the number that it had here before.
+  const carried = locateCarried(queue, handle.id);
+  if (carried !== null) return carried;
   const sequence = sequenceOfId(handle.id, queue.stored.origin);
   return sequence === null ? null : locateSequence(queue, sequence);
 }

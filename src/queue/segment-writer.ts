@@ -3,7 +3,8 @@
  * names single messages are found.
  */
 import { BATCH_HEADER_BYTES, FIELD } from "../protocol/batch.ts";
-import { readRecord } from "../protocol/record.ts";
+import { readCancelKey } from "../protocol/record.ts";
+import { noteIds } from "./carried-ids.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import { segmentId } from "./lane.ts";
 import { assemble, type SegmentPlan } from "./plan.ts";
@@ -50,22 +51,16 @@ export class SegmentWriter {
   }
 
   private writeHandles(segment: Segment, plan: SegmentPlan): void {
-    if ((segment.flags & (FIELD.cancelKey | FIELD.id)) === 0) return;
+    noteIds(this.queue, segment);
+    if ((segment.flags & FIELD.cancelKey) === 0) return;
     let i = 0;
     for (const entry of plan.entries) {
       for (let n = 0; n < entry.slice.count; n++, i++) {
-        if ((segment.table.flags(i) & (FIELD.cancelKey | FIELD.id)) === 0) continue;
-        const { id, cancelKey: key } = readRecord(segment.bytes, segment.table.offset(i));
+        const key = readCancelKey(segment.bytes, segment.table.offset(i));
+        if (key === null) continue;
+        const hasMoved = (segment.table.flags(i) & FIELD.id) !== 0;
         const sequence = segment.first + i;
-        if (id !== undefined) this.queue.stores.identities.putHandle("id", id, sequence, segment.id);
-        if (key === undefined) continue;
-        this.cancelKeys.push({
-          order: entry.order + n,
-          key,
-          hasMoved: id !== undefined,
-          sequence,
-          segment: segment.id,
-        });
+        this.cancelKeys.push({ order: entry.order + n, key, hasMoved, sequence, segment: segment.id });
       }
     }
   }

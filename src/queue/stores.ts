@@ -220,6 +220,17 @@ export interface KeyStore {
   removeDrain(key: string): void;
 }
 
+/** Messages whose ids, brought from elsewhere, are numbered one after the other there and here. */
+export interface IdRun {
+  readonly origin: number;
+  /** Of the numbers there. */
+  readonly first: number;
+  readonly segment: number;
+  /** The first one's sequence here. */
+  readonly sequence: number;
+  readonly count: number;
+}
+
 export interface IdentityStore {
   /** Under either name, whichever is remembered longer. */
   dedup(id: string, other?: string): { sequence: number; untilMs: number } | null;
@@ -228,7 +239,13 @@ export interface IdentityStore {
   nextDedupMs(): number | null;
   /** Forgets all dedup ids. */
   removeDedups(): void;
-  /** The message that has a cancel key, or an id brought from elsewhere. */
+  putIdRun(run: IdRun): void;
+  removeIdRun(run: IdRun): void;
+  /** The run that begins at a number or next below it; of several that begin there, that of the greatest segment. */
+  idRunAtOrBelow(origin: number, number: number): IdRun | null;
+  /** All that have a number, the last that came first. */
+  idRunsWith(origin: number, number: number): IdRun[];
+  /** The message that has a cancel key; or an id brought from elsewhere, where an earlier version wrote it. */
   handle(kind: "id" | "cancelKey", value: string): { sequence: number; segment: number } | null;
   putHandle(kind: "id" | "cancelKey", value: string, sequence: number, segment: number): void;
   removeHandle(kind: "id" | "cancelKey", value: string, sequence: number): void;

@@ -1,4 +1,5 @@
-import type { IdentityStore } from "../queue/stores.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import type { IdentityStore, IdRun } from "../queue/stores.ts";
 import type { Sql } from "./sql.ts";
 
 const DEDUP = "SELECT sequence, until_ms FROM dedup WHERE id IN (?, ?) ORDER BY until_ms DESC LIMIT 1";
@@ -11,6 +12,14 @@ const NEXT_DEDUP = "SELECT min(until_ms) AS value FROM dedup";
 const HANDLE = "SELECT sequence, segment FROM handle WHERE kind = ? AND value = ?";
 const PUT_HANDLE = "INSERT OR REPLACE INTO handle (kind, value, sequence, segment) VALUES (?, ?, ?, ?)";
 const REMOVE_HANDLE = "DELETE FROM handle WHERE kind = ? AND value = ? AND sequence = ?";
+const RUN = "origin, first, segment, sequence, count";
+const PUT_RUN = `INSERT OR REPLACE INTO id_run (${RUN}) VALUES (?, ?, ?, ?, ?)`;
+const REMOVE_RUN = "DELETE FROM id_run WHERE origin = ? AND first = ? AND segment = ?";
+const RUN_AT_OR_BELOW = `SELECT ${RUN} FROM id_run WHERE origin = ? AND first <= ?
+  ORDER BY first DESC, segment DESC LIMIT 1`;
+// No run is longer than a segment.
+const RUNS_WITH = `SELECT ${RUN} FROM id_run WHERE origin = ? AND first BETWEEN ? AND ? AND first + count > ?
+  ORDER BY sequence DESC`;
 const PRODUCER = "SELECT state FROM producer WHERE id = ?";
 const PUT_PRODUCER = "INSERT OR REPLACE INTO producer (id, state, touched_ms) VALUES (?, ?, ?)";
 const SWEEP_PRODUCERS = "DELETE FROM producer WHERE touched_ms < ?";
@@ -55,6 +64,22 @@ export class SqlIdentityStore implements IdentityStore {
 
   removeHandle(kind: "id" | "cancelKey", value: string, sequence: number): void {
     this.sql.run(REMOVE_HANDLE, kind, value, sequence);
+  }
+
+  putIdRun({ origin, first, segment, sequence, count }: IdRun): void {
+    this.sql.run(PUT_RUN, origin, first, segment, sequence, count);
+  }
+
+  removeIdRun({ origin, first, segment }: IdRun): void {
+    this.sql.run(REMOVE_RUN, origin, first, segment);
+  }
+
+  idRunAtOrBelow(origin: number, number: number): IdRun | null {
+    return this.sql.first<IdRun>(RUN_AT_OR_BELOW, origin, number);
+  }
+
+  idRunsWith(origin: number, number: number): IdRun[] {
+    return this.sql.all<IdRun>(RUNS_WITH, origin, number - LIMITS.recordsMax + 1, number, number);
   }
 
   producer(id: string): string | null {

@@ -89,7 +89,7 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID`,
       "CREATE INDEX dedup_until ON dedup (until_ms)",
       `CREATE TABLE handle (
-        kind TEXT NOT NULL,              -- id, or cancelKey
+        kind TEXT NOT NULL,              -- cancelKey; id, where it was written before id_run was there
         value TEXT NOT NULL,
         sequence INTEGER NOT NULL,
         segment INTEGER NOT NULL,
@@ -153,6 +153,19 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE remote ADD COLUMN subject TEXT",
     ],
   },
+  {
+    number: 5,
+    sql: [
+      `CREATE TABLE id_run (
+        origin INTEGER NOT NULL,         -- of ids that messages have from elsewhere
+        first INTEGER NOT NULL,          -- of so many numbers that follow one another
+        segment INTEGER NOT NULL,        -- the row goes with it
+        sequence INTEGER NOT NULL,       -- of the first one here
+        count INTEGER NOT NULL,
+        PRIMARY KEY (origin, first, segment)
+      ) STRICT, WITHOUT ROWID`,
+    ],
+  },
 ];
 
 /** What the common path touches not, and looks into all the same. */
@@ -165,6 +178,7 @@ export const SELDOM_USED_TABLES = [
   "drain",
   "dedup",
   "handle",
+  "id_run",
   "producer",
   "outbox",
   "task",

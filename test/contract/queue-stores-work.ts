@@ -123,6 +123,24 @@ export function identityTests(open: Make, claim: Claim): void {
     expect(identities.handle("cancelKey", "k")).toBeNull();
   });
 
+  claim("finds runs of ids at and below a number, and all that have it", () => {
+    const { identities } = open();
+    const run = (first: number, segment: number, sequence: number, count: number, origin = 7) => {
+      const one = { origin, first, segment, sequence, count };
+      identities.putIdRun(one);
+      return one;
+    };
+    const [long, short, other] = [run(10, 100, 1, 50), run(20, 200, 60, 1), run(20, 300, 70, 5)];
+    run(21, 400, 80, 9, 8);
+    expect(identities.idRunAtOrBelow(7, 9)).toBeNull();
+    expect(identities.idRunAtOrBelow(7, 19)).toEqual(long);
+    expect(identities.idRunAtOrBelow(7, 99)).toEqual(other);
+    expect(identities.idRunsWith(7, 20)).toEqual([other, short, long]);
+    expect(identities.idRunsWith(7, 60)).toEqual([]);
+    identities.removeIdRun(other);
+    expect(identities.idRunsWith(7, 20)).toEqual([short, long]);
+  });
+
   claim("remembers producers and moves from other queues", () => {
     const { identities } = open();
     identities.putProducer("p", "one", 10);
