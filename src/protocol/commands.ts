@@ -127,6 +127,8 @@ export interface Settlement {
   readonly lease: number;
   /** The lease's key, from a receipt. Not needed by the subject that the messages were leased to. */
   readonly key?: string;
+  /** Of the queue that the lease is of: a later queue of the same name has another. Absent: not looked at. */
+  readonly origin?: number;
   /** Whose token it comes with. Set by the broker, never by a client. */
   readonly subject?: string;
   /** The messages, as runs of sequences; absent: all that are still open under this lease. */

@@ -7,6 +7,8 @@ import { readRecord } from "./record.ts";
 export interface DeliveredRecord {
   readonly id: string;
   readonly sequence: number;
+  /** Of the queue that the delivery came from. */
+  readonly origin: number;
   /** When it was published, in the queue that took it first. */
   readonly timeMs: number;
   readonly record: MessageRecord;
@@ -29,7 +31,7 @@ export function* deliveredRecords(
       const record = readRecord(bytes, table.value.offset(i));
       const sequence = firstSequence + i;
       const id = record.id ?? messageId(origin, sequence);
-      yield { id, sequence, timeMs: record.timeMs ?? timeMs, record, run };
+      yield { id, sequence, origin, timeMs: record.timeMs ?? timeMs, record, run };
     }
   }
 }

@@ -31,13 +31,17 @@ export function settleAll(
   return settlements.map((settlement) => {
     const lease = queue.leases.find(settlement.lease);
     // Lease ids can be guessed: to others a lease is not there.
-    if (lease === null || !maySettle(lease, settlement))
+    if (lease === null || !isOfQueue(queue, settlement) || !maySettle(lease, settlement))
       return refuseAll(settlement, "lease_lost", "no such lease, or it ended long ago");
     call.endOverdue(lease, clockMs);
     const settling = new Settling(queue, lease, settlement, clockMs, call);
     if (settling.isWithin(call)) return settling.run();
     return refuseAll(settlement, "bad_request", `settlements: name over ${LIMITS.leasedMax} messages in all`);
   });
+}
+
+function isOfQueue(queue: QueueContext, { origin = queue.stored.origin }: Settlement): boolean {
+  return origin === queue.stored.origin;
 }
 
 /** The subject that the messages were leased to, and who shows the lease's key. */

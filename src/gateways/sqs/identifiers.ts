@@ -65,13 +65,25 @@ export function sequenceNumber(sequence: number): string {
   return `1${String(sequence).padStart(19, "0")}`;
 }
 
-export function receiptHandle(queue: string, receipt: Receipt): string {
-  return toBase64(utf8ToBytes(`${queue} ${formatReceipt(receipt)}`));
+/** A receipt, and the origin of its queue: what is left of an earlier queue of the name is nothing to a later one. */
+export interface Handle extends Receipt {
+  readonly origin?: number;
 }
 
-/** Null when it is no handle of this queue's. */
-export function readReceiptHandle(queue: string, handle: string): Receipt | null {
+export function receiptHandle(
+  queue: string,
+  { origin, ...receipt }: Required<Pick<Handle, "origin">> & Receipt,
+): string {
+  return toBase64(utf8ToBytes(`${queue} ${formatReceipt(receipt)} ${origin.toString(36)}`));
+}
+
+/** Null when it is no handle of this queue's. Those of an earlier version have no origin. */
+export function readReceiptHandle(queue: string, handle: string): Handle | null {
   const bytes = fromBase64(handle);
-  const [from, receipt, more] = bytes === null ? [] : readText(bytes, 0, bytes.length).split(" ");
-  return from === queue && receipt !== undefined && more === undefined ? parseReceipt(receipt) : null;
+  const text = bytes === null ? "" : readText(bytes, 0, bytes.length);
+  const [from, receipt = "", origin = "", more] = text.split(" ");
+  const read =
+    from === queue && more === undefined && /^[0-9a-z]{0,11}$/.test(origin) ? parseReceipt(receipt) : null;
+  if (read === null || origin === "") return read;
+  return { ...read, origin: Number.parseInt(origin, 36) };
 }

@@ -69,6 +69,17 @@ describe("a lease", () => {
     expect(q.info().counts).toMatchObject({ leased: 0, delayed: 1 });
   });
 
+  inBothLives("is not settled by what names another queue of the name, by its origin", (make) => {
+    const q = make({ config });
+    q.publish("x");
+    const at = { lease: leaseOf(takeOne(q, "x")), verdict: "ack" } as const;
+    const { origin } = q.run((queue) => queue.stored);
+    expect(q.settle({ ...at, origin: origin + 1 })).toMatchObject([
+      { settled: 0, refused: [{ code: "lease_lost" }] },
+    ]);
+    expect(q.settle({ ...at, origin })).toEqual([{ settled: 1, refused: [] }]);
+  });
+
   inBothLives("refuses a late ack of the whole delivery too", (make) => {
     const q = make({ config });
     q.publish("x", "y");

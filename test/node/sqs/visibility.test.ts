@@ -212,6 +212,25 @@ describe("a receipt handle", () => {
     }
   });
 
+  it("of a deleted queue does nothing to a later queue of the name", async () => {
+    const { queue, message } = await received();
+    const name = queue.split("/").at(-1)!;
+    await broker.sqs.deleteQueue({ QueueUrl: queue });
+    await broker.sqs.createQueue({ QueueName: name });
+    await broker.send(queue, "b");
+    const later = await broker.next(queue, { VisibilityTimeout: 600 });
+    const text = (handle: string) => Buffer.from(handle, "base64").toString().split(" ");
+    // Whatever leases the two queues gave, by chance the same.
+    const [, receipt] = text(later.ReceiptHandle!);
+    const [, , origin] = text(message.ReceiptHandle!);
+    const ReceiptHandle = Buffer.from(`${name} ${receipt} ${origin}`).toString("base64");
+    await remove(queue, { ReceiptHandle });
+    expect(await refusalOf(change(queue, { ReceiptHandle }, 0))).toEqual(notAvailable({ ReceiptHandle }));
+    expect(await counts(queue)).toEqual(HIDDEN);
+    await remove(queue, later);
+    expect(await counts(queue)).toEqual(EMPTY);
+  });
+
   it("that is missing is told so", async () => {
     const queue = await broker.queue();
     for (const ReceiptHandle of [undefined, ""]) {

@@ -107,7 +107,11 @@ async function messagesOf(delivery: Delivery, wish: Wish, queue: string, caller:
     const system = systemOf(delivered, wish, queue, caller, { trace, sender });
     messages.push({
       MessageId: messageUuid(delivered.id),
-      ReceiptHandle: receiptHandle(queue, { ...held, sequence: delivered.sequence }),
+      ReceiptHandle: receiptHandle(queue, {
+        ...held,
+        sequence: delivered.sequence,
+        origin: delivered.origin,
+      }),
       MD5OfBody: await md5OfBody(body),
       Body: body,
       ...(Object.keys(system).length === 0 ? {} : { Attributes: system }),

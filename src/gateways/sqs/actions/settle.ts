@@ -3,8 +3,7 @@ import type { Settlement, SettlementResult } from "../../../protocol/commands.ts
 import { failuresOf, refuseBatch, type BatchOutcome } from "../batches.ts";
 import type { Actions, Caller } from "../caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "../errors.ts";
-import type { Receipt } from "../../../protocol/message-json.ts";
-import { isFifo, queueOfUrl, readReceiptHandle } from "../identifiers.ts";
+import { isFifo, queueOfUrl, readReceiptHandle, type Handle } from "../identifiers.ts";
 import { invalid, missing, VISIBILITY_SECONDS_MAX } from "../parameters.ts";
 import { sqsRefusalOf } from "../refusals.ts";
 
@@ -117,7 +116,7 @@ function judgeChange(handle: string, timeout: number, isRefused: boolean, isCut:
     : null;
 }
 
-function receiptOf(queue: string, handle = ""): Answer<Receipt & { handle: string }> {
+function receiptOf(queue: string, handle = ""): Answer<Handle & { handle: string }> {
   if (handle === "") return missing("ReceiptHandle");
   const receipt = readReceiptHandle(queue, handle);
   return receipt === null
