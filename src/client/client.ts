@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The client: what all its queues and exchanges share. `connect` makes it; nothing is sent before one is used. */
 import { parseName } from "../protocol/names.ts";
 import { BACKOFF_OPTIONS, type BackoffOptions } from "./backoff.ts";

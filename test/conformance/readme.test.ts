@@ -250,7 +250,8 @@ describe("README's commands", () => {
     const others = [...readme.matchAll(/```sh\n([^]*?)```/g)]
       .flatMap((match) => commandsOf(match[1]!))
       .filter((command) => !known.includes(command));
-    // The first two are what CI itself runs.
-    expect(others).toEqual(["npm ci && npm run demo", "npm ci && npm test"]);
+    // The first two are what CI itself runs, the others are run by node/package.test.ts.
+    const elsewhere = ["npm ci && npm run demo", "npm ci && npm test", "npm pack", "npm i"];
+    expect(others.filter((command) => !elsewhere.some((start) => command.startsWith(start)))).toEqual([]);
   });
 });
