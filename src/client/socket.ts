@@ -245,6 +245,8 @@ export class BrokerSocket<F extends Frame = ServerFrame> implements Reacher {
     // The broker is trusted to keep to its protocol; what it says is not checked field by field.
     const frame = decoded.value.head as F;
     if (frame.type === "hello") this.greet(frame as Extract<F, { type: "hello" }>);
+    // Whoever does not say that it reads gets no more.
+    else if (frame.type === "mark") this.send(JSON.stringify({ type: "reached", mark: frame.mark }));
     else this.owner.received(frame, decoded.value.payload ?? NO_PAYLOAD);
   }
 

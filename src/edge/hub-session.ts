@@ -64,7 +64,11 @@ export class HubSession {
   async next(silenceMs?: number): Promise<ReceivedFrame | "silence" | null> {
     for (;;) {
       const data = this.received.shift();
-      if (data !== undefined) return readFrame(data);
+      const received = data === undefined ? null : readFrame(data);
+      // The reader has taken all that came before it.
+      if (received?.frame.type === "mark") this.send({ type: "reached", mark: received.frame.mark });
+      else if (data !== undefined) return received;
+      if (data !== undefined) continue;
       if (this.isOver) return null;
       if (!(await this.arrival(silenceMs))) return "silence";
     }

@@ -17,6 +17,8 @@ import type {
   HubPush,
   ReplayAnswer,
   ReplayCommand,
+  ReplayPage,
+  ReplayRest,
   RoutePublishCommand,
   RouteStep,
 } from "../protocol/exchange-commands.ts";
@@ -34,7 +36,7 @@ import { isNumbered, type Turn } from "./history.ts";
 import { countOf, runsOf, shareOf } from "../protocol/runs.ts";
 import { IndexSet } from "./indexes.ts";
 import { inspect } from "./inspect.ts";
-import { replay } from "./replay.ts";
+import { replay, replayPage } from "./replay.ts";
 import { markSharedBodies } from "./shared-bodies.ts";
 import { appendEvents, routeStep, type Scanned } from "./step.ts";
 import { dueTargets, movesTo, postpone } from "../queue/outgoing.ts";
@@ -275,7 +277,7 @@ export class Exchange {
     const routed = new IndexSet(table.count);
     for (const { messages } of shares) routed.addRuns(messages);
     if (routed.count === table.count) return;
-    const stranded = runsOf(unrouted(routed, table.count));
+    const stranded = runsOf(routed.missing(table.count));
     if (mustRoute) holdStranded(this.context, batch, table, stranded, nowMs);
     else this.context.unroutable += countOf(stranded);
   }
@@ -357,12 +359,14 @@ export class Exchange {
     return this.context.hubs.detach(hub, attachment);
   }
 
-  replay(command: ReplayCommand, nowMs: number): ReplayAnswer {
-    const { history, lastValues, codec } = this.context;
-    return replay({ history, lastValues, codec, nowMs }, command);
+  replay(command: ReplayCommand, nowMs: number, pageBytes?: number): ReplayAnswer {
+    return replay({ ...this.context, nowMs }, command, pageBytes);
   }
 
-  /** Every hub has the events up to here. */
+  page(pattern: string, rest: ReplayRest, pageBytes: number, nowMs: number): ReplayPage {
+    return replayPage({ ...this.context, nowMs }, pattern, rest, pageBytes);
+  }
+
   markPushed(offset: number): void {
     this.context.history.markPushed(offset);
   }
@@ -393,8 +397,4 @@ export class Exchange {
     ].filter((ms) => ms !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
-}
-
-function* unrouted(routed: IndexSet, count: number): Generator<number> {
-  for (let i = 0; i < count; i++) if (!routed.has(i)) yield i;
 }

@@ -30,6 +30,11 @@ export class IndexSet {
     for (const index of indexesOf(runs)) this.add(index);
   }
 
+  /** Of the first `count`. */
+  *missing(count: number): Generator<number> {
+    for (let i = 0; i < count; i++) if (!this.has(i)) yield i;
+  }
+
   runs(): SequenceRun[] {
     const runs: SequenceRun[] = [];
     for (let first = 0; first < this.bits.length; first++) {

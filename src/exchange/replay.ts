@@ -9,6 +9,8 @@ import type {
   Recovery,
   ReplayAnswer,
   ReplayCommand,
+  ReplayPage,
+  ReplayRest,
 } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readRecord, readText } from "../protocol/record.ts";
@@ -46,7 +48,8 @@ export function parsePosition(position: string): { epoch: number; offset: number
   return { epoch: Number.parseInt(epoch, 36), offset: Number(offset) };
 }
 
-export function replay(past: Past, command: ReplayCommand): ReplayAnswer {
+/** `pageBytes`: as in ExchangeApi. */
+export function replay(past: Past, command: ReplayCommand, pageBytes = Infinity): ReplayAnswer {
   const { history } = past;
   const snapshot = command.lastValues === true ? lastValuesOf(past, command.pattern) : NOTHING;
   const found =
@@ -55,9 +58,68 @@ export function replay(past: Past, command: ReplayCommand): ReplayAnswer {
     epoch: history.epochText,
     offset: history.offset,
     ...(snapshot.isWhole ? verdictOf(found) : { recovery: "gap", reason: "too_much" }),
-    snapshot: batchesOf(past, snapshot.events),
-    events: batchesOf(past, found.events),
+    ...pageOf(past, snapshot.events, found.events, pageBytes, history.offset),
   };
+}
+
+/** What the pages before had no room for, as it is now: a last value that was replaced comes live. */
+export function replayPage(past: Past, pattern: string, rest: ReplayRest, pageBytes: number): ReplayPage {
+  const { history, nowMs } = past;
+  const { epoch, offset, snapshotAfter, after, until } = rest;
+  const isLost = epoch !== history.epochText || (after < until && after + 1 < history.earliestOffset(nowMs));
+  if (isLost) return { isLost, snapshot: [], events: [] };
+  const snapshot =
+    snapshotAfter === undefined ? [] : lastValuesOf(past, pattern, snapshotAfter, offset).events;
+  return pageOf(past, snapshot, eventsUpTo(past, rest, pattern, pageBytes), pageBytes, offset, until);
+}
+
+/** In the order of the offsets: enough for a page, and one more, which tells that there is more. */
+function eventsUpTo(
+  past: Past,
+  { after, until }: ReplayRest,
+  pattern: string,
+  pageBytes: number,
+): PastEvent[] {
+  const events: PastEvent[] = [];
+  let bytes = 0;
+  for (let from = after + 1; from <= until && bytes <= pageBytes;) {
+    const row = past.history.rowAt(from);
+    if (row === null) break;
+    for (const event of eventsOf(past, row, from, until + 1, pattern)) {
+      bytes += event.bytes;
+      events.push(event);
+    }
+    from = row.first + row.count;
+  }
+  return events;
+}
+
+/** `until`: the last event that may be told; absent: the last of these. */
+function pageOf(
+  past: Past,
+  snapshot: readonly PastEvent[],
+  events: readonly PastEvent[],
+  pageBytes: number,
+  offset: number,
+  until = events.at(-1)?.offset ?? 0,
+): ReplayPage {
+  const values = fitting(snapshot, pageBytes);
+  const valuesLeft = values.length < snapshot.length;
+  const room = pageBytes - values.reduce((sum, { bytes }) => sum + bytes, 0);
+  const told = valuesLeft || (values.length > 0 && room <= 0) ? [] : fitting(events, room);
+  const after = told.at(-1)?.offset ?? (events[0]?.offset ?? until + 1) - 1;
+  const page = { snapshot: batchesOf(past, values), events: batchesOf(past, told) };
+  if (!valuesLeft && after >= until) return page;
+  const rest = { epoch: past.history.epochText, offset, after, until };
+  const snapshotAfter = values.at(-1)?.offset ?? 0;
+  return { ...page, rest: valuesLeft ? { ...rest, snapshotAfter } : rest };
+}
+
+/** As many as fit, and one at least. */
+function fitting(events: readonly PastEvent[], bytesMax: number): readonly PastEvent[] {
+  let bytes = 0;
+  const end = events.findIndex((event, index) => (bytes += event.bytes) > bytesMax && index > 0);
+  return end === -1 ? events : events.slice(0, end);
 }
 
 function verdictOf({ recovery, reason }: Found): Pick<ReplayAnswer, "recovery" | "reason"> {
@@ -156,12 +218,13 @@ function eventOf(
   return { offset, bytes, record: { ...record, timeMs: record.timeMs ?? row.timeMs } };
 }
 
-function lastValuesOf(past: Past, pattern: string): Selection {
+/** In the order of their offsets: those behind `after`, up to `until`. */
+function lastValuesOf(past: Past, pattern: string, after = 0, until = Infinity): Selection {
   let isWhole = true;
   const events: PastEvent[] = [];
   let bytes = 0;
   for (const row of past.lastValues.all()) {
-    if (!matches(pattern, row.topic)) continue;
+    if (row.offset <= after || row.offset > until || !matches(pattern, row.topic)) continue;
     const scanned = past.codec.scan(row.bytes, "broker");
     assert(scanned.ok, "a last value is damaged");
     const event = eventOf(row, scanned.value, 0, row.offset);

@@ -6,6 +6,7 @@ import type { SlowPolicy } from "../protocol/session-frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import { ATTACHMENT_BYTES_MAX, attachmentBytes } from "./attachment.ts";
+import type { UnreadState } from "../protocol/unread.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 
 export interface Subscription {
@@ -54,6 +55,7 @@ export interface Session {
   readonly framesSent: number;
   /** Events were left out that it has not been told of. What they were is known in memory only. */
   readonly isSlow: boolean;
+  readonly unread?: UnreadState;
 }
 
 export function newSession(id: number, secret: string, claims: SessionClaims): Session {
@@ -151,6 +153,7 @@ function atItsWidest(session: Session): Session {
   return {
     ...session,
     callsUntilMs: number,
+    unread: { bytes: number, proof: `m${number}` },
     subscriptions: session.subscriptions.map((one) => ({
       ...one,
       attachment: number,

@@ -23,6 +23,8 @@ import type {
   PresenceDelta,
   ReplayAnswer,
   ReplayCommand,
+  ReplayPage,
+  ReplayRest,
   RouteConfirm,
   RoutePublishCommand,
   RouteStep,
@@ -218,8 +220,12 @@ export class ExchangeObject extends DurableObject<Env> implements ExchangeApi {
     return ok(undefined);
   }
 
-  async replay(command: ReplayCommand): Promise<Result<ReplayAnswer>> {
-    return this.look((exchange, nowMs) => ok(exchange.replay(command, nowMs)));
+  async replay(command: ReplayCommand, pageBytes?: number): Promise<Result<ReplayAnswer>> {
+    return this.look((exchange, nowMs) => ok(exchange.replay(command, nowMs, pageBytes)));
+  }
+
+  async replayPage(pattern: string, rest: ReplayRest, pageBytes: number): Promise<Result<ReplayPage>> {
+    return this.look((exchange, nowMs) => ok(exchange.page(pattern, rest, pageBytes, nowMs)));
   }
 
   async presence(pattern: string): Promise<Result<PresenceAnswer>> {

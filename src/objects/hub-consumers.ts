@@ -3,6 +3,7 @@ import type { Env } from "../env.ts";
 import { refuseSize, withoutQueue, withQueue, type ConsumedQueue } from "../hub/session.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { Settlement } from "../protocol/commands.ts";
+import { encodeBinaryFrame } from "../protocol/frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
@@ -198,8 +199,9 @@ export class HubConsumers {
     if (delivery !== undefined) {
       const { lease, key, untilMs, runs, payload } = delivery;
       const head = { type: "deliver", queue, lease, ...(key && { key }), untilMs } as const;
-      if (format === "binary") live.send({ ...head, runs }, payload);
-      else live.send({ ...head, messages: deliveryToJson(delivery, this.ports.codec) });
+      if (format === "binary") live.sendDelivery(encodeBinaryFrame({ ...head, runs }, payload));
+      else
+        live.sendDelivery(JSON.stringify({ ...head, messages: deliveryToJson(delivery, this.ports.codec) }));
     }
     if (ended === undefined) return;
     live.save(withoutQueue(live.session, queue));

@@ -3,7 +3,7 @@
  * first; live events are held meanwhile, so that nothing is missed in between and order is kept.
  */
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { EventBatch, HubPush, ReplayAnswer } from "../protocol/exchange-commands.ts";
+import type { EventBatch, HubPush, ReplayPage } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { assert } from "../protocol/assert.ts";
 import { indexesOf } from "../protocol/runs.ts";
@@ -63,7 +63,7 @@ export class HubEvents {
       const own = withoutEarlier(subscription, epoch, frames, indexes);
       const pending = live.pending.get(pendingKey(head.exchange, head.pattern));
       if (own.length === 0) continue;
-      if (pending) holdBack(pending, frames, own, epoch);
+      if (pending) holdBack(live, pending, frames, own, epoch);
       else if (own === indexes) {
         common ??= frameOf(frames, head, subscription.format, indexes);
         this.offer(live, subscription, frames, own, epoch, common);
@@ -80,9 +80,9 @@ export class HubEvents {
     epoch: string,
     frame: string | Uint8Array,
   ): void {
-    if (live.flow.admit(frame.length)) {
+    if (!live.isStalled && live.flow.admit(frame.length)) {
       this.sent += indexes.length;
-      live.sendRaw(frame);
+      live.sendEvents(frame);
       return;
     }
     this.dropped += indexes.length;
@@ -130,7 +130,7 @@ export class HubEvents {
     if (texts.length > 0) frames.push(jsonFrame({ exchange, pattern, epoch }, texts));
     for (const frame of frames) {
       live.flow.sent(frame.length);
-      live.sendRaw(frame);
+      live.sendEvents(frame);
     }
   }
 
@@ -143,6 +143,7 @@ export class HubEvents {
       isStarted: false,
       interrupted: null,
       unheld: [],
+      rest: null,
     };
     live.pending.set(pendingKey(exchange, pattern), pending);
     return pending;
@@ -153,13 +154,17 @@ export class HubEvents {
     return live.pending.get(pendingKey(exchange, pattern)) === pending;
   }
 
-  /** The past, then what came meanwhile. */
-  finish(live: LiveSession, subscription: Subscription, answer: ReplayAnswer, pending: PendingReplay): void {
+  tellPast(live: LiveSession, subscription: Subscription, page: Omit<ReplayPage, "rest">): void {
+    const { exchange, pattern, epoch } = subscription;
+    const head = { exchange, pattern, epoch };
+    this.sendPast(live, subscription, { ...head, from: "snapshot" }, page.snapshot);
+    this.sendPast(live, subscription, { ...head, from: "recovered" }, page.events);
+  }
+
+  /** The past has been told: now what came meanwhile. */
+  finish(live: LiveSession, subscription: Subscription, pending: PendingReplay): void {
     const { exchange, pattern } = subscription;
     live.pending.delete(pendingKey(exchange, pattern));
-    const head = { exchange, pattern, epoch: answer.epoch };
-    this.sendPast(live, subscription, { ...head, from: "snapshot" }, answer.snapshot);
-    this.sendPast(live, subscription, { ...head, from: "recovered" }, answer.events);
     for (const { frames, indexes, epoch } of pending.held) {
       const own = withoutEarlier(subscription, epoch, frames, indexes);
       if (own.length === 0) continue;
@@ -205,7 +210,7 @@ export class HubEvents {
       const frame = frameOf(frames, head, subscription.format, indexes);
       live.flow.sent(frame.length);
       this.sent += indexes.length;
-      live.sendRaw(frame);
+      live.sendEvents(frame);
     }
   }
 }
@@ -238,14 +243,16 @@ function keptOf(
 }
 
 function holdBack(
+  live: LiveSession,
   pending: PendingReplay,
   frames: EventFrames,
   indexes: readonly number[],
   epoch: string,
 ): void {
-  pending.bytes += frames.batchBytes;
-  if (pending.bytes <= LIMITS.unseenBytesMax) pending.held.push({ frames, indexes, epoch });
-  else pending.unheld.push({ epoch, offset: frames.offset(indexes.at(-1)!), events: indexes.length });
+  if (pending.unheld.length === 0 && live.heldBytes + frames.batchBytes <= LIMITS.unseenBytesMax) {
+    pending.bytes += frames.batchBytes;
+    pending.held.push({ frames, indexes, epoch });
+  } else pending.unheld.push({ epoch, offset: frames.offset(indexes.at(-1)!), events: indexes.length });
 }
 
 function frameOf(

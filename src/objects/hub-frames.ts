@@ -66,6 +66,11 @@ export class HubFrames {
       case "seen":
         events.seen(live, frame.frames);
         return null;
+      case "reached":
+        if (!live.reached(frame.mark)) return null;
+        events.seen(live, 0);
+        await subscriptions.goOn(live);
+        return null;
       case "publish":
         return calls.publish(live, frame, payload);
       case "call":

@@ -8,7 +8,7 @@ import {
   type Subscription,
 } from "../hub/session.ts";
 import type { Subscribers } from "../hub/subscribers.ts";
-import type { ReplayAnswer, ReplayCommand } from "../protocol/exchange-commands.ts";
+import type { ReplayAnswer, ReplayCommand, ReplayPage, ReplayRest } from "../protocol/exchange-commands.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SubscribeFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
 import { rightsEndMs, scopeEndMs, subscriptionScope } from "../routing/grants.ts";
@@ -16,7 +16,7 @@ import { parsePattern } from "../routing/topic.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
 import type { HubEvents } from "./hub-events.ts";
 import type { HubPresence } from "./hub-presence.ts";
-import { pendingKey, type LiveSession } from "./live-session.ts";
+import { pendingKey, type LiveSession, type PendingReplay, type WaitingPast } from "./live-session.ts";
 import { exchangeOf } from "./peers.ts";
 
 export interface HubSubscriptionsPorts {
@@ -33,10 +33,29 @@ export interface HubSubscriptionsPorts {
 /** A subscription before its exchange has said where it begins. */
 type SubscriptionWish = Omit<Subscription, "attachment" | "epoch" | "after">;
 
+/** Of the past, in one go. */
+const PAGE_BYTES = 512 * 1024;
+
+/** All of the past, page by page: the first one found no room. */
+function wholeOf(
+  subscription: Subscription,
+  { epoch, offset, snapshot, events, rest }: ReplayAnswer,
+): WaitingPast {
+  const first = events[0]?.offsets[0]?.[0];
+  const last = events.at(-1)?.offsets.at(-1);
+  const until = rest?.until ?? (last === undefined ? 0 : last[0] + last[1] - 1);
+  const after = first === undefined ? (rest?.after ?? until) : first - 1;
+  const whole = { epoch, offset, after, until };
+  const hasValues = snapshot.length > 0;
+  return { subscription, rest: hasValues ? { ...whole, snapshotAfter: 0 } : whole };
+}
+
 export class HubSubscriptions {
   private readonly ports: HubSubscriptionsPorts;
   /** Subscribes that wait for their exchange's answer: their exchange is wanted. */
   private readonly coming = new Map<string, number>();
+  /** Sessions that are being told of the past. */
+  private readonly telling = new Set<LiveSession>();
 
   constructor(ports: HubSubscriptionsPorts) {
     this.ports = ports;
@@ -135,15 +154,58 @@ export class HubSubscriptions {
     const answer = await this.past(frame, epoch, offset);
     if (!answer.ok) return answer;
     if (!events.isCurrent(live, exchange, pattern, pending)) return null;
-    this.goLive(
-      live,
-      frame,
-      { ...made, epoch: answer.value.epoch, after: answer.value.offset },
-      answer.value,
-      pending,
-    );
-    if (pending.interrupted !== null) this.leave(live, exchange, pattern, pending.interrupted);
+    const subscription = { ...made, epoch: answer.value.epoch, after: answer.value.offset };
+    this.greet(live, frame, answer.value);
+    if (live.hasRoomForPast) {
+      events.tellPast(live, subscription, answer.value);
+      pending.rest = answer.value.rest === undefined ? null : { subscription, rest: answer.value.rest };
+    } else pending.rest = wholeOf(subscription, answer.value);
+    if (pending.rest === null) this.goLive(live, subscription, pending);
+    else await this.goOn(live);
     return null;
+  }
+
+  /** Tells more of the past, as far as the session has room for it: page by page, one subscription after the other. */
+  async goOn(live: LiveSession): Promise<void> {
+    if (this.telling.has(live)) return;
+    this.telling.add(live);
+    try {
+      while (live.hasRoomForPast) {
+        const pending = [...live.pending.values()].find(({ rest }) => rest !== null);
+        if (pending === undefined) return;
+        await this.tellPage(live, pending, pending.rest!);
+      }
+    } finally {
+      this.telling.delete(live);
+    }
+  }
+
+  private async tellPage(
+    live: LiveSession,
+    pending: PendingReplay,
+    { subscription, rest }: WaitingPast,
+  ): Promise<void> {
+    const { exchange, pattern } = subscription;
+    const page = await this.page(exchange, pattern, rest);
+    if (!this.ports.events.isCurrent(live, exchange, pattern, pending)) return;
+    // It is not known what follows: it must ask anew, with the place that it has got to.
+    if (page === null || page.isLost === true) return this.leave(live, exchange, pattern, "interrupted");
+    // Its grants may have been looked at again meanwhile.
+    const scope = subscriptionOf(live.session, exchange, pattern)?.scope ?? null;
+    this.ports.events.tellPast(live, { ...subscription, scope }, page);
+    pending.rest = page.rest === undefined ? null : { subscription, rest: page.rest };
+    if (pending.rest === null) this.goLive(live, subscription, pending);
+  }
+
+  private async page(exchange: string, pattern: string, rest: ReplayRest): Promise<ReplayPage | null> {
+    try {
+      const api = exchangeOf(this.ports.env, this.ports.namespace, exchange);
+      const page = await api.replayPage(pattern, rest, PAGE_BYTES);
+      return page.ok ? page.value : null;
+    } catch (error) {
+      console.error("the past was not had", { exchange, error: String(error) });
+      return null;
+    }
   }
 
   private async past(frame: SubscribeFrame, epoch: string, offset: number): Promise<Result<ReplayAnswer>> {
@@ -158,24 +220,16 @@ export class HubSubscriptions {
       ...(lastValues === undefined ? {} : { lastValues }),
     };
     try {
-      return await exchangeOf(this.ports.env, this.ports.namespace, exchange).replay(command);
+      return await exchangeOf(this.ports.env, this.ports.namespace, exchange).replay(command, PAGE_BYTES);
     } catch (error) {
       console.error("the past was not had", { exchange, error: String(error) });
       return refuse("unavailable", `exchange "${exchange}" could not be reached`);
     }
   }
 
-  private goLive(
-    live: LiveSession,
-    frame: SubscribeFrame,
-    subscription: Subscription,
-    answer: ReplayAnswer,
-    pending: ReturnType<HubEvents["begin"]>,
-  ): void {
+  private greet(live: LiveSession, frame: SubscribeFrame, answer: ReplayAnswer): void {
     const { exchange, pattern } = frame;
     const { epoch, offset, recovery, reason } = answer;
-    this.remove(live, exchange, pattern, pending);
-    this.enter(live, subscription, true);
     live.send({
       type: "subscribed",
       ref: frame.ref ?? null,
@@ -186,7 +240,16 @@ export class HubSubscriptions {
       recovery,
       ...(reason === undefined ? {} : { reason }),
     });
-    this.ports.events.finish(live, subscription, answer, pending);
+  }
+
+  private goLive(live: LiveSession, begun: Subscription, pending: PendingReplay): void {
+    const { exchange, pattern } = begun;
+    const scope = subscriptionOf(live.session, exchange, pattern)?.scope ?? null;
+    const subscription = { ...begun, scope };
+    this.remove(live, exchange, pattern, pending);
+    this.enter(live, subscription, true);
+    this.ports.events.finish(live, subscription, pending);
+    if (pending.interrupted !== null) this.leave(live, exchange, pattern, pending.interrupted);
   }
 
   unsubscribe(live: LiveSession, exchange: string, pattern: string, ref: number | null): Refusal | null {

@@ -8,11 +8,20 @@ import type { Refusal } from "../protocol/result.ts";
 import type { SessionServerFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
 import type { EventFrames } from "../hub/event-frames.ts";
 import { Flow } from "../hub/flow.ts";
-import type { Session } from "../hub/session.ts";
-import { CLOSE, closeSocket } from "./queue-socket.ts";
+import type { Session, Subscription } from "../hub/session.ts";
+import type { ReplayRest } from "../protocol/exchange-commands.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { Unread } from "../protocol/unread.ts";
+import { CLOSE, closeSocket, drawMark } from "./queue-socket.ts";
 
 /** An event that a slow session gets later: its JSON, or a whole binary frame. It holds on to no batch. */
 export type KeptEvent = { readonly text: string } | { readonly frame: Uint8Array };
+
+/** The subscription is known to begin at its place; what is saved says otherwise until all has been told. */
+export interface WaitingPast {
+  readonly subscription: Subscription;
+  readonly rest: ReplayRest;
+}
 
 /** A subscription that waits for its past. Live events are held until that has been sent. */
 export interface PendingReplay {
@@ -26,6 +35,8 @@ export interface PendingReplay {
   isStarted: boolean;
   /** Events between its past and what is held may have been missed: it ends as soon as it has begun. */
   interrupted: UnsubscribeReason | null;
+  /** What of its past waits until the session has read some of what it has. */
+  rest: WaitingPast | null;
   /** What came when no more could be held, by the push: its last event that matches, and how many do. */
   readonly unheld: { readonly epoch: string; readonly offset: number; readonly events: number }[];
 }
@@ -38,6 +49,8 @@ export class LiveSession {
   readonly flow: Flow<KeptEvent>;
   /** By exchange and pattern. */
   readonly pending = new Map<string, PendingReplay>();
+  /** What its peer has not shown to have read; deliveries are their queues' to count. */
+  private readonly unread: Unread;
   private current: Session;
   private isOver = false;
 
@@ -45,6 +58,7 @@ export class LiveSession {
     this.socket = socket;
     this.current = session;
     this.flow = new Flow(session.framesSent);
+    this.unread = new Unread(session.unread);
   }
 
   get session(): Session {
@@ -56,8 +70,39 @@ export class LiveSession {
   }
 
   save(session: Session): void {
-    this.current = session;
-    if (!this.isOver) this.socket.serializeAttachment(session);
+    this.current = { ...session, unread: this.unread.save() };
+    if (!this.isOver) this.socket.serializeAttachment(this.current);
+  }
+
+  /** It reads so little that nothing may be sent to it that it has not just asked for. */
+  get isStalled(): boolean {
+    return this.unread.isStalled && !this.isFlushed();
+  }
+
+  /** Whether some of the past may be sent, and leave room for what comes live. */
+  get hasRoomForPast(): boolean {
+    return this.unread.bytes < LIMITS.unreadBytesMax / 2 || this.isFlushed();
+  }
+
+  /** Bytes of live events that wait behind their subscriptions' past. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const pending of this.pending.values()) bytes += pending.bytes;
+    return bytes;
+  }
+
+  /** The peer has read up to a mark. False: it is none that it was sent. */
+  reached(mark: number): boolean {
+    if (!this.unread.reached(mark)) return false;
+    if (this.unread.wantsSaving) this.save(this.current);
+    return true;
+  }
+
+  private isFlushed(): boolean {
+    const { bufferedAmount } = this.socket as { readonly bufferedAmount?: number };
+    if (bufferedAmount !== 0) return false;
+    this.unread.allSent();
+    return true;
   }
 
   /** Sending to a peer that is already gone is no fault: the close event follows. */
@@ -66,10 +111,40 @@ export class LiveSession {
   }
 
   sendRaw(frame: string | Uint8Array): void {
+    this.transmit(frame, true);
+  }
+
+  /** It gets as many as it has room for; answers it makes itself. */
+  sendEvents(frame: string | Uint8Array): void {
+    this.transmit(frame, false);
+  }
+
+  private transmit(frame: string | Uint8Array, isAnswer: boolean): void {
+    if (!this.trySend(frame)) return;
+    const { unread } = this;
+    if (isAnswer) unread.answered(frame.length);
+    else unread.sent(frame.length);
+    if (unread.wantsMark) {
+      const mark = drawMark();
+      if (this.trySend(JSON.stringify({ type: "mark", mark } satisfies SessionServerFrame)))
+        unread.marked(mark);
+    }
+    if (unread.wantsSaving) this.save(this.current);
+    if (unread.isDeaf && !this.isFlushed()) this.close(CLOSE.policy, "too_slow");
+  }
+
+  /** A delivery: its queue sees to it that not too much of them is unread. */
+  sendDelivery(frame: string | Uint8Array): void {
+    this.trySend(frame);
+  }
+
+  private trySend(frame: string | Uint8Array): boolean {
     try {
       this.socket.send(frame);
+      return true;
     } catch {
       // Closed meanwhile.
+      return false;
     }
   }
 

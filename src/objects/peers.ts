@@ -3,6 +3,7 @@ import kernels from "../../wasm/build/millrace.wasm";
 import { Layouts } from "../partitions/layouts.ts";
 import { WholeQueue } from "../partitions/whole-queue.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
+import { drawMark } from "./queue-socket.ts";
 import type { Env } from "../env.ts";
 import type { ExchangeApi, HubApi } from "../protocol/exchange-rpc.ts";
 import { objectName, partitionName } from "../protocol/names.ts";
@@ -29,6 +30,7 @@ export function queueOf(env: Env, namespace: string, queue: string): QueueApi {
     layouts,
     codec,
     random: platformRandom,
+    drawMark,
   });
 }
 

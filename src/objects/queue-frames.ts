@@ -11,10 +11,12 @@ import type { Queue } from "../queue/queue.ts";
 import {
   consumerFrom,
   consumerOf,
+  saveUnread,
   send,
   sendCancelled,
   sendRefusal,
   stateOf,
+  unreadOf,
   type SocketConsumer,
   type SocketState,
 } from "./queue-socket.ts";
@@ -59,6 +61,8 @@ export class QueueFrames {
           send(socket, { type: "pong", ref });
           return null;
         });
+      case "reached":
+        return this.reached(socket, frame.mark);
       case "publish":
         return this.publish(socket, state, frame, load, ref);
       case "consume":
@@ -132,6 +136,13 @@ export class QueueFrames {
     });
   }
 
+  /** There may be room for more. */
+  private async reached(socket: WebSocket, mark: number): Promise<Refusal | null> {
+    if (!unreadOf(socket).reached(mark)) return null;
+    saveUnread(socket);
+    return stateOf(socket).consumer === null ? null : this.inTurn(socket, () => null);
+  }
+
   private cancel(socket: WebSocket): Promise<Refusal | null> {
     return this.inTurn(socket, (queue, nowMs) => {
       const state = stateOf(socket);
@@ -168,6 +179,11 @@ export class QueueFrames {
   ): Promise<Refusal | null> {
     if (!state.claims.consume)
       return refuse("forbidden", "settle: the token does not allow it on this queue");
+    // Who knows a lease has read its delivery, whatever became of it.
+    const unread = unreadOf(socket);
+    let hasRead = false;
+    for (const { lease } of settlements) hasRead = unread.settled(lease) || hasRead;
+    if (hasRead) saveUnread(socket);
     const { subject } = state.claims;
     const asked = settlements.map((settlement) => ({ ...settlement, subject }));
     const results = await this.ports.turn.whenDeclared((queue, nowMs) => ok(queue.settle(asked, nowMs)));

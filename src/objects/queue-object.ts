@@ -230,7 +230,7 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     const known = Number(request.headers.get(PARTITIONS_HEADER) ?? "1");
     const refused = this.open()!.refuseLayout(known);
     if (refused) return Response.json(refused, { status: 503 });
-    return this.sockets.accept(claims, known > 1);
+    return this.sockets.accept(claims, known);
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {

@@ -16,6 +16,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
 import type { Refusal } from "../protocol/result.ts";
 import type { SocketClaims } from "../protocol/rpc.ts";
+import { Unread, type UnreadState } from "../protocol/unread.ts";
 import type { Consumer } from "../queue/consumers.ts";
 
 export interface SocketState {
@@ -25,6 +26,9 @@ export interface SocketState {
   /** It comes from the edge, which has one at each partition for a client. */
   readonly isPart: boolean;
   readonly consumer: SocketConsumer | null;
+  /** Of several sockets, one at each partition, that serve one client. */
+  readonly parts?: number;
+  readonly unread?: UnreadState;
 }
 
 export interface SocketConsumer {
@@ -47,6 +51,8 @@ export interface SocketConsumer {
 /** WebSocket close codes (RFC 6455 §7.4.1 and its registry): normal, going away, policy violation, service restart. */
 export const CLOSE = { normal: 1000, goingAway: 1001, policy: 1008, restart: 1012 } as const;
 
+const unreads = new WeakMap<WebSocket, Unread>();
+
 /** What the attachment holds, so that it is read once in each life of the object. */
 const known = new WeakMap<WebSocket, SocketState>();
 
@@ -59,7 +65,9 @@ export function stateOf(socket: WebSocket): SocketState {
   return state;
 }
 
-export function saveState(socket: WebSocket, state: SocketState): void {
+export function saveState(socket: WebSocket, changed: SocketState): void {
+  const unread = unreads.get(socket);
+  const state = unread ? { ...changed, unread: unread.save() } : changed;
   socket.serializeAttachment(state);
   known.set(socket, state);
 }
@@ -83,12 +91,57 @@ export function consumerOf(state: SocketState): Consumer | null {
   };
 }
 
-/** Sending to a peer that is already gone is no fault: the close event follows. False: it could not be sent. */
-export function send(socket: WebSocket, frame: ServerFrame | PartFrame): boolean {
-  return sendRaw(socket, JSON.stringify(frame));
+/** What its peer has not shown to have read. */
+export function unreadOf(socket: WebSocket): Unread {
+  let unread = unreads.get(socket);
+  if (!unread) {
+    const { unread: state, parts = 1 } = stateOf(socket);
+    unread = new Unread(state, LIMITS.unreadBytesMax / parts);
+    unreads.set(socket, unread);
+  }
+  return unread;
 }
 
-function sendRaw(socket: WebSocket, data: string | Uint8Array): boolean {
+/** Writes down what is unread, so that sleep does not wipe it out. */
+export function saveUnread(socket: WebSocket): void {
+  saveState(socket, stateOf(socket));
+}
+
+/** Nobody who has not read it can tell it: 52 bits of the platform's randomness. */
+export function drawMark(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high >>> 12) * 2 ** 32 + low + 1;
+}
+
+/** False: it could not be sent. */
+export function send(socket: WebSocket, frame: ServerFrame | PartFrame): boolean {
+  return transmit(socket, JSON.stringify(frame));
+}
+
+/** Sending to a peer that is already gone is no fault: the close event follows. */
+function transmit(socket: WebSocket, data: string | Uint8Array, lease?: number): boolean {
+  if (!trySend(socket, data)) return false;
+  const unread = unreadOf(socket);
+  if (lease === undefined) unread.answered(data.length);
+  else unread.delivered(data.length, lease);
+  if (unread.wantsMark) {
+    const mark = drawMark();
+    if (trySend(socket, JSON.stringify({ type: "mark", mark } satisfies ServerFrame))) unread.marked(mark);
+  }
+  if (unread.wantsSaving) saveUnread(socket);
+  if (unread.isDeaf && !isFlushed(socket)) closeSocket(socket, CLOSE.policy, "too_slow");
+  return true;
+}
+
+/** Where the platform tells what waits in it, that it has sent all proves as much as the peer's word. */
+export function isFlushed(socket: WebSocket): boolean {
+  const { bufferedAmount } = socket as { readonly bufferedAmount?: number };
+  if (bufferedAmount !== 0) return false;
+  unreadOf(socket).allSent();
+  return true;
+}
+
+function trySend(socket: WebSocket, data: string | Uint8Array): boolean {
   try {
     socket.send(data);
     return true;
@@ -125,8 +178,13 @@ export function sendDelivery(
 ): boolean {
   const { lease, key, untilMs, runs, payload } = delivery;
   const head = { type: "deliver", lease, ...(key && { key }), untilMs } as const;
-  if (format === "json") return send(socket, { ...head, messages: deliveryToJson(delivery, codec) });
-  return sendRaw(socket, encodeBinaryFrame({ ...head, runs }, payload));
+  const frame =
+    format === "json"
+      ? JSON.stringify({ ...head, messages: deliveryToJson(delivery, codec) })
+      : encodeBinaryFrame({ ...head, runs }, payload);
+  const isSent = transmit(socket, frame, lease);
+  if (isSent) saveUnread(socket);
+  return isSent;
 }
 
 /** Tells a refusal, and closes the socket where the table says so. */

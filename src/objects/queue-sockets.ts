@@ -91,11 +91,12 @@ export class QueueSockets {
     return live;
   }
 
-  accept(claims: SocketClaims, isPart: boolean): Response {
+  /** `parts`: sockets at partitions, this one among them, that serve one client; 1: the client's own. */
+  accept(claims: SocketClaims, parts: number): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
     const id = this.ids.next(Date.now());
-    this.save(server, { id, claims, isPart, consumer: null });
+    this.save(server, { id, claims, isPart: parts > 1, parts, consumer: null });
     this.byId.set(id, server);
     const { queue } = splitPartitionName(this.turn.name);
     send(server, { type: "hello", queue, origin: this.turn.open()!.stored.origin });
@@ -196,7 +197,7 @@ export class QueueSockets {
       if (consumer) consumer.isDraining = true;
     }
     for (const { socket, state, consumer, reason } of this.watch.findDead(queue, nowMs)) {
-      queue.detach(state.id, reason === "heartbeat_lost" ? "lost" : "released", nowMs);
+      queue.detach(state.id, reason.startsWith("token") ? "released" : "lost", nowMs);
       this.save(socket, { ...state, consumer: null });
       sendCancelled(socket, consumer.name, reason);
       closeSocket(socket, CLOSE.policy, reason);

@@ -1,15 +1,17 @@
 /**
- * Which consumers' sockets may go on: those whose peer is heard of and whose token holds. Whether a token is revoked is
+ * Which consumers' sockets may go on: those whose peer is heard of and reads, and whose token holds. Whether a token is revoked is
  * asked only where something would be delivered, or is held, under it; a delivery waits for the answer, a publish does not.
  */
 import type { Queue } from "../queue/queue.ts";
-import { stateOf, type SocketConsumer, type SocketState } from "./queue-socket.ts";
+import { LIMITS } from "../protocol/limits.ts";
+import { roomOf } from "../protocol/unread.ts";
+import { isFlushed, stateOf, unreadOf, type SocketConsumer, type SocketState } from "./queue-socket.ts";
 import type { SocketTokens } from "./socket-tokens.ts";
 
 /** Silence, in heartbeats, after which a peer counts as gone. */
 const HEARTBEATS_MISSED = 2.5;
 
-export type DeathReason = "heartbeat_lost" | "token_expired" | "token_revoked";
+export type DeathReason = "heartbeat_lost" | "token_expired" | "token_revoked" | "too_slow";
 
 export interface DeadConsumer {
   readonly socket: WebSocket;
@@ -32,6 +34,9 @@ export class SocketWatch {
     this.consuming = consuming;
   }
 
+  /** Since when it is full of what is unread and holds no lease any more: who reads would have settled. */
+  private readonly deafSince = new WeakMap<WebSocket, number>();
+
   hear(socket: WebSocket, nowMs: number): void {
     this.heard.set(socket, nowMs);
   }
@@ -48,7 +53,10 @@ export class SocketWatch {
     let next = (queue.waitsForJudgement ? this.tokens.nextTryMs : null) ?? Number.POSITIVE_INFINITY;
     for (const [id, socket] of this.consuming) {
       const { consumer, claims } = stateOf(socket);
-      if (consumer === null || queue.unsettledOf(id) === 0) continue;
+      if (consumer === null) continue;
+      const deafMs = this.deafSince.get(socket);
+      if (deafMs !== undefined) next = Math.min(next, deafMs + LIMITS.deafMs);
+      if (queue.unsettledOf(id) === 0) continue;
       next = Math.min(next, this.silentFromMs(socket, consumer), this.tokens.nextLookMs(claims));
     }
     return next === Number.POSITIVE_INFINITY ? null : next;
@@ -74,15 +82,41 @@ export class SocketWatch {
   /** Inside a turn: consumers whose peer fell silent, or whose token ended. Of the others, which may get something. */
   findDead(queue: Queue, nowMs: number): DeadConsumer[] {
     const dead: DeadConsumer[] = [];
+    const unreadBytes = this.unreadBytes();
     for (const socket of this.consuming.values()) {
       const state = stateOf(socket);
       const { consumer, claims } = state;
       if (consumer === null) continue;
       const isSilent = this.silentFromMs(socket, consumer) <= nowMs;
-      const reason = isSilent ? "heartbeat_lost" : this.tokens.endedBy(claims, nowMs);
+      const isDeaf = this.isDeaf(queue, state.id, socket, nowMs);
+      const reason = isSilent ? "heartbeat_lost" : isDeaf ? "too_slow" : this.tokens.endedBy(claims, nowMs);
       if (reason !== null) dead.push({ socket, state, consumer, reason });
-      else queue.judge(state.id, this.tokens.isJudged(claims, nowMs));
+      else queue.judge(state.id, this.tokens.isJudged(claims, nowMs), roomFor(socket, consumer, unreadBytes));
     }
     return dead;
   }
+
+  private unreadBytes(): number {
+    let bytes = 0;
+    for (const socket of this.consuming.values()) bytes += unreadOf(socket).bytes;
+    return bytes;
+  }
+
+  private isDeaf(queue: Queue, id: number, socket: WebSocket, nowMs: number): boolean {
+    if (!unreadOf(socket).isStalled || isFlushed(socket) || queue.unsettledOf(id) > 0) {
+      this.deafSince.delete(socket);
+      return false;
+    }
+    const sinceMs = this.deafSince.get(socket) ?? nowMs;
+    this.deafSince.set(socket, sinceMs);
+    return sinceMs + LIMITS.deafMs <= nowMs;
+  }
+}
+
+/** Text may be several times what it is made of: it is counted when it is sent, and little is sent in one go. */
+const TEXT_PART = 4;
+
+function roomFor(socket: WebSocket, { format }: SocketConsumer, allBytes: number): number {
+  const room = roomOf(unreadOf(socket), allBytes);
+  return format === "json" ? Math.ceil(room / TEXT_PART) : room;
 }

@@ -16,6 +16,7 @@ import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { QueueLayout } from "../protocol/rpc.ts";
 import { parseClientFrame } from "../protocol/schemas.ts";
+import { Unread } from "../protocol/unread.ts";
 import { PartConsumer } from "./part-consumer.ts";
 import { PartPublisher } from "./part-publisher.ts";
 import { PartSettlements } from "./part-settlements.ts";
@@ -24,6 +25,7 @@ import type { PublishPart } from "./publishing.ts";
 export interface PartSocketsPorts {
   readonly codec: BatchCodec;
   readonly random: () => number;
+  readonly drawMark: () => number;
   /** Names a consumer that names itself not. */
   readonly subject: string;
   /** The response that opens a socket at a partition. */
@@ -52,6 +54,10 @@ export class PartSockets {
   private hello: Extract<ServerFrame, { type: "hello" }> | null = null;
   private isOver = false;
   private opening: Promise<unknown> = Promise.resolve();
+  /** What the client has been sent from all sides. */
+  private readonly unread = new Unread();
+  /** The partitions' own marks on their way to the client and back. */
+  private readonly partMarks = new Map<number, number>();
 
   private constructor(ports: PartSocketsPorts, client: WebSocket) {
     this.ports = ports;
@@ -164,6 +170,9 @@ export class PartSockets {
       case "ping":
         this.tell({ type: "pong", ref });
         return null;
+      case "reached":
+        this.reached(frame.mark);
+        return null;
       case "publish":
         return this.publish(frame, payload, ref);
       case "settle":
@@ -194,6 +203,14 @@ export class PartSockets {
     this.parts[partition]!.send(encodeBinaryFrame({ type: "publish", ref, ...stamp, part }, batch));
   }
 
+  /** What the client has read it has read of all partitions; each knows only its own marks. */
+  private reached(mark: number): void {
+    if (!this.unread.reached(mark)) return;
+    const partition = this.partMarks.get(mark);
+    this.partMarks.delete(mark);
+    if (partition !== undefined) this.parts[partition]!.send(JSON.stringify({ type: "reached", mark }));
+  }
+
   // From a partition
 
   private onPart(partition: number, data: string | ArrayBuffer): void {
@@ -220,6 +237,10 @@ export class PartSockets {
       case "partitions":
         void this.follow(answer.partitions);
         return;
+      case "mark":
+        this.partMarks.set(answer.mark, partition);
+        this.mark(answer.mark);
+        return;
       case "pong":
         return;
       case "consuming":
@@ -243,7 +264,17 @@ export class PartSockets {
   }
 
   private tell(frame: ServerFrame): void {
-    this.pass(JSON.stringify(frame));
+    const text = JSON.stringify(frame);
+    this.pass(text);
+    // Deliveries are the partitions' to count.
+    this.unread.answered(text.length);
+    if (this.unread.isDeaf) return this.end(1008, "too_slow");
+    if (this.unread.wantsMark) this.mark(this.ports.drawMark());
+  }
+
+  private mark(mark: number): void {
+    this.pass(JSON.stringify({ type: "mark", mark } satisfies ServerFrame));
+    this.unread.marked(mark);
   }
 
   private refuse(ref: number | null, { ok: _ok, ...refusal }: Refusal): void {

@@ -18,6 +18,8 @@ export interface PartsPorts {
   readonly layouts: Layouts;
   readonly codec: BatchCodec;
   readonly random: () => number;
+  /** A number that nobody who has not read it can tell. */
+  readonly drawMark: () => number;
 }
 
 /** While partitions are added they are asked again this often, and so many times. */

@@ -253,10 +253,11 @@ export class WholeQueue implements QueueApi {
     let response: Response | null = null;
     const opened = await this.parts.under(async (layout): Promise<Result<null>> => {
       if (layout.partitions > 1) {
-        const { codec, random, layouts, name } = this.ports;
+        const { codec, random, drawMark, layouts, name } = this.ports;
         const sockets = await PartSockets.open({
           codec,
           random,
+          drawMark,
           subject: subjectOf(request),
           open,
           layout: () => layouts.of(name),

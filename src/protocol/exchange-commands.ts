@@ -145,6 +145,27 @@ export interface ReplayAnswer {
   /** Last values, then missed events; each batch at most LIMITS.batchBytesMax. */
   readonly snapshot: readonly EventBatch[];
   readonly events: readonly EventBatch[];
+  /** Where a page was asked for: what it has no room for. */
+  readonly rest?: ReplayRest;
+}
+
+/** What of the past is still to be told, by offsets. */
+export interface ReplayRest {
+  readonly epoch: string;
+  /** Where the exchange stood when the past was asked for: what is later comes live. */
+  readonly offset: number;
+  /** Last values behind this one; absent: they have been told. */
+  readonly snapshotAfter?: number;
+  /** Events behind `after`, up to `until`. */
+  readonly after: number;
+  readonly until: number;
+}
+
+/** The next page of it. */
+export interface ReplayPage extends Pick<ReplayAnswer, "snapshot" | "events"> {
+  readonly rest?: ReplayRest;
+  /** Some of what was to come is gone: nothing is told after that. */
+  readonly isLost?: boolean;
 }
 
 /**

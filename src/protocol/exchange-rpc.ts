@@ -12,6 +12,8 @@ import type {
   PresenceDelta,
   ReplayAnswer,
   ReplayCommand,
+  ReplayPage,
+  ReplayRest,
   ReplyCommand,
   RouteConfirm,
   RoutePublishCommand,
@@ -59,7 +61,9 @@ export interface ExchangeApi {
    */
   attach(hub: string): Promise<Result<Attachment>>;
   detach(hub: string): Promise<Result<void>>;
-  replay(command: ReplayCommand): Promise<Result<ReplayAnswer>>;
+  /** `pageBytes`: about so much of it, and at least one event; the rest is had page by page. Absent: all. */
+  replay(command: ReplayCommand, pageBytes?: number): Promise<Result<ReplayAnswer>>;
+  replayPage(pattern: string, rest: ReplayRest, pageBytes: number): Promise<Result<ReplayPage>>;
   /** Asks all hubs with subscribers whose pattern overlaps. */
   presence(pattern: string): Promise<Result<PresenceAnswer>>;
   /** From a hub with changes, for the other hubs' watchers. */

@@ -13,6 +13,7 @@ import {
   messages,
   Name,
   parseFrame,
+  ReachedFrame,
   ref,
   shortText,
   stamp,
@@ -172,6 +173,7 @@ const SessionFrame = z.discriminatedUnion("type", [
     watch: z.boolean().optional(),
   }),
   z.strictObject({ type: z.literal("unwatch"), ref, exchange, pattern: shortText }),
+  ReachedFrame,
   z.strictObject({ type: z.literal("ping"), ref }),
 ]);
 

@@ -49,10 +49,12 @@ export type ClientFrame =
   | { readonly type: "drain" }
   /** Stops consuming: what is unsettled goes back to its place, not counted as failed. `cancelled` follows. */
   | { readonly type: "cancel" }
+  /** It has read all that came before that mark. */
+  | { readonly type: "reached"; readonly mark: number }
   | { readonly type: "ping"; readonly ref?: number };
 
 export type CancelReason =
-  "asked" | "queue_deleted" | "heartbeat_lost" | "token_expired" | "token_revoked" | "once";
+  "asked" | "queue_deleted" | "heartbeat_lost" | "token_expired" | "token_revoked" | "too_slow" | "once";
 
 export type ServerFrame =
   | { readonly type: "hello"; readonly queue: string; readonly origin: number }
@@ -69,6 +71,8 @@ export type ServerFrame =
   | { readonly type: "settled"; readonly ref: number | null; readonly results: readonly SettlementResult[] }
   | { readonly type: "drained" }
   | { readonly type: "cancelled"; readonly consumer: string; readonly reason: CancelReason }
+  /** Much is unread, as far as the broker can tell: answered by `reached`. */
+  | { readonly type: "mark"; readonly mark: number }
   | { readonly type: "pong"; readonly ref: number | null }
   | ({ readonly type: "error"; readonly ref: number | null } & Omit<Refusal, "ok">);
 

@@ -39,6 +39,15 @@ export const LIMITS = {
   creditDefault: 20,
   /** Deliveries of one queue unsettled at one time, over all consumers. */
   leasedMax: 100_000,
+  /** Bytes of frames that a peer may leave unread: beyond them a consumer gets no delivery. */
+  unreadBytesMax: 4 * 1024 ** 2,
+  /** The same of answers to what it sends: beyond them its socket is closed. */
+  unreadAnswersMax: 4 * 1024 ** 2,
+  /** Of all consumers of one queue; beyond them each may leave only `unreadShareMax` unread. */
+  unreadQueueBytesMax: 48 * 1024 ** 2,
+  unreadShareMax: 64 * 1024,
+  /** How long a consumer whose leases have run out unread is kept. */
+  deafMs: 30_000,
   /** Consumers' sockets on one queue. */
   consumersMax: 1_000,
   /** Labels of one queue, the bytes of each one's text, and of all names and texts together. */

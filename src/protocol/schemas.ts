@@ -252,6 +252,8 @@ const ConsumeFrame = z.strictObject({
   attemptId: key.optional(),
 });
 
+export const ReachedFrame = z.strictObject({ type: z.literal("reached"), mark: sequence });
+
 const Frame = z.discriminatedUnion("type", [
   ConsumeFrame,
   z.strictObject({ type: z.literal("credit"), credit: whole(0, LIMITS.creditMax) }),
@@ -265,6 +267,7 @@ const Frame = z.discriminatedUnion("type", [
     .refine(isWholeStamp, STAMP_MESSAGE),
   z.strictObject({ type: z.literal("drain") }),
   z.strictObject({ type: z.literal("cancel") }),
+  ReachedFrame,
   z.strictObject({ type: z.literal("ping"), ref }),
 ]);
 

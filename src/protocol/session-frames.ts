@@ -105,6 +105,8 @@ export type SessionClientFrame =
       readonly watch?: boolean;
     }
   | { readonly type: "unwatch"; readonly ref?: number; readonly exchange: string; readonly pattern: string }
+  /** As on a queue's socket. */
+  | { readonly type: "reached"; readonly mark: number }
   | { readonly type: "ping"; readonly ref?: number };
 
 /** An event as JSON: a message with its place. `routingKey` is its topic. */
@@ -211,5 +213,7 @@ export type SessionServerFrame =
       readonly pattern: string;
       readonly reason: UnwatchReason;
     }
+  /** As on a queue's socket. */
+  | { readonly type: "mark"; readonly mark: number }
   | { readonly type: "pong"; readonly ref: number | null }
   | ({ readonly type: "error"; readonly ref: number | null } & Omit<Refusal, "ok">);

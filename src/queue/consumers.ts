@@ -27,6 +27,8 @@ export interface Consumer {
   isDraining: boolean;
   /** Whether its token still holds is being asked: it gets nothing until that is known. */
   isUnjudged?: boolean;
+  /** Bytes that it may be sent before it must have read some; at least one message while there are any. Absent: no bound. */
+  roomBytes?: number;
 }
 
 export interface Dispatched {
@@ -138,7 +140,8 @@ export class Consumers {
       consumer.credit - queue.leases.openBy(consumer.id),
       LIMITS.leasedMax - queue.leases.openCount,
     );
-    const picks = new Picker(queue, Math.min(room, share), DELIVERY_BYTES_MAX, nowMs).run();
+    const bytesMax = Math.min(DELIVERY_BYTES_MAX, consumer.roomBytes ?? DELIVERY_BYTES_MAX);
+    const picks = new Picker(queue, Math.min(room, share), bytesMax, nowMs).run();
     if (picks.length === 0) return null;
     this.lastServed = consumer.id;
     const wantedMs = consumer.leaseMs ?? configOf(queue).leaseMs;
@@ -146,18 +149,11 @@ export class Consumers {
     const leaseMs = consumer.isOnce ? wantedMs : Math.max(wantedMs, LIMITS.leaseMsMin);
     const consumerId = consumer.isOnce ? 0 : consumer.id;
     if (consumer.isOnce) this.detach(consumer.id);
-    return grant(
-      queue,
-      picks,
-      {
-        consumer: consumer.name,
-        subject: consumer.subject,
-        consumerId,
-        attemptId: consumer.attemptId,
-        leaseMs,
-      },
-      nowMs,
-    );
+    const { name, subject, attemptId } = consumer;
+    const holder = { consumer: name, subject, consumerId, attemptId, leaseMs };
+    const delivery = grant(queue, picks, holder, nowMs);
+    if (consumer.roomBytes !== undefined) consumer.roomBytes -= delivery.payload.byteLength;
+    return delivery;
   }
 
   /** Consumers that may take more: the highest priority first, and within one those after the last one served. */
@@ -182,7 +178,8 @@ export class Consumers {
 }
 
 function isHungry(queue: QueueContext, consumer: Consumer): boolean {
-  return !consumer.isDraining && queue.leases.openBy(consumer.id) < consumer.credit;
+  const hasRoom = consumer.roomBytes === undefined || consumer.roomBytes > 0;
+  return !consumer.isDraining && hasRoom && queue.leases.openBy(consumer.id) < consumer.credit;
 }
 
 function fairShare(queue: QueueContext, consumers: number): number {

@@ -199,10 +199,10 @@ export class Queue {
     return this.consumers.get(id);
   }
 
-  /** Whether a consumer may get something: not before it is known that its token holds. */
-  judge(id: number, isJudged: boolean): void {
+  /** Whether a consumer may get something: not before it is known that its token holds, and no more than it has room for. */
+  judge(id: number, isJudged: boolean, roomBytes: number): void {
     const consumer = this.consumers.get(id);
-    if (consumer !== null) consumer.isUnjudged = !isJudged;
+    if (consumer !== null) Object.assign(consumer, { isUnjudged: !isJudged, roomBytes });
   }
 
   isActive(consumer: Consumer): boolean {

@@ -55,6 +55,11 @@ export class TestSocket {
   private readonly waiting: ((frame: ReceivedFrame) => void)[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   readonly socket: WebSocket;
+  /** It does not say that it has reached the marks, which are gathered then. */
+  isDeaf = false;
+  readonly marks: number[] = [];
+  /** Of payloads. */
+  bytes = 0;
 
   constructor(socket: WebSocket) {
     this.socket = socket;
@@ -62,6 +67,12 @@ export class TestSocket {
     socket.addEventListener("message", (event) => {
       if (event.data === "pong") return;
       const frame = must(decodeFrame(event.data as string | ArrayBuffer)) as ReceivedFrame;
+      this.bytes += frame.payload.byteLength;
+      if (frame.head.type === "mark") {
+        if (!this.isDeaf) this.send({ type: "reached", mark: frame.head.mark });
+        else this.marks.push(frame.head.mark);
+        return;
+      }
       const wake = this.waiting.shift();
       if (wake) wake(frame);
       else this.frames.push(frame);

@@ -66,6 +66,11 @@ export class TestSession {
   readonly closed: Promise<{ code: number; reason: string }>;
   /** Set by the first frame. */
   inbox = "";
+  /** It does not say that it has reached the marks, which are gathered then. */
+  isDeaf = false;
+  readonly marks: number[] = [];
+  /** Of payloads. */
+  bytes = 0;
   private readonly frames: Received[] = [];
   private readonly waiting: ((frame: Received) => void)[] = [];
   private readonly socket: WebSocket;
@@ -75,6 +80,12 @@ export class TestSession {
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", (event) => {
       const frame = must(decodeFrame(event.data as string | ArrayBuffer)) as Received;
+      this.bytes += frame.payload.byteLength;
+      if (frame.head.type === "mark") {
+        if (!this.isDeaf) this.send({ type: "reached", mark: frame.head.mark });
+        else this.marks.push(frame.head.mark);
+        return;
+      }
       const wake = this.waiting.shift();
       if (wake) wake(frame);
       else this.frames.push(frame);

@@ -70,6 +70,7 @@ const OF_AN_EXCHANGE: Record<Exclude<keyof ExchangeApi, "declare">, (it: Exchang
   attach: (it) => it.attach("0"),
   detach: (it) => it.detach("0"),
   replay: (it) => it.replay({ after: null } as never),
+  replayPage: (it) => it.replayPage("#", { epoch: "1", offset: 1, after: 0, until: 1 }, 1),
   presence: (it) => it.presence("#"),
   reportPresence: (it) => it.reportPresence({ hub: "0", changes: [] }),
 };

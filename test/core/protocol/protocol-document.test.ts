@@ -75,6 +75,7 @@ const SESSION_CLIENT_FRAMES: Record<SessionClientFrame["type"], true> = {
   cancel: true,
   presence: true,
   unwatch: true,
+  reached: true,
   ping: true,
 };
 const SESSION_SERVER_FRAMES: Record<SessionServerFrame["type"], true> = {
@@ -95,6 +96,7 @@ const SESSION_SERVER_FRAMES: Record<SessionServerFrame["type"], true> = {
   presence: true,
   presence_changed: true,
   unwatched: true,
+  mark: true,
   pong: true,
   error: true,
 };
@@ -192,7 +194,7 @@ describe("PROTOCOL.md", () => {
 
   it("tells of every frame that a client may send, and of no other", () => {
     const told = [...section("6.3").matchAll(/^\*\*`(\w+)`\*\*/gm)].map((match) => match[1]!);
-    expect(told).toEqual(["publish", "consume", "credit", "settle", "drain", "cancel", "ping"]);
+    expect(told).toEqual(["publish", "consume", "credit", "settle", "drain", "cancel", "reached", "ping"]);
     for (const type of told) {
       const parsed = parseClientFrame({ type });
       expect(parsed.ok ? "" : parsed.detail, type).not.toContain("is not a type of frame");

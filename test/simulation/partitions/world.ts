@@ -167,6 +167,7 @@ export class PartitionsWorld {
       layouts: this.layouts[caller]!,
       codec: this.codec,
       random: () => this.random.next(),
+      drawMark: () => 1 + Math.floor(this.random.next() * 2 ** 50),
     });
   }
 
