@@ -43,7 +43,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly where: RegExp; readon
   { name: /^cloudflare:/, where: /^src\/objects\//, instead: "only objects know the platform" },
   {
     name: /^@noble\/hashes\//,
-    where: /^src\/(queue\/(completion|publishers)\.ts|gateways\/)/,
+    where: /^src\/(queue\/(completion|publishers)\.ts|hub\/seals\.ts|gateways\/)/,
     instead: "use crypto.subtle; only the core must not wait for a digest",
   },
   {

@@ -121,11 +121,9 @@ export class Client {
       publisher: { timeoutMs: this.timeoutMs, ...options.publisher },
       clock: this.clock,
       timeoutMs: this.timeoutMs,
-      connect: (owner, inbox) => {
-        const address = `${this.baseUrl.replace(/^http/, "ws")}${SESSION_PATH}`;
-        const url = (): string =>
-          address + (inbox() === null ? "" : `?inbox=${encodeURIComponent(inbox()!)}`);
-        return this.socket(url, owner, [SESSION_PATH]);
+      connect: (owner, resume) => {
+        const url = `${this.baseUrl.replace(/^http/, "ws")}${SESSION_PATH}`;
+        return this.socket(url, owner, [SESSION_PATH], resume);
       },
       stateChanged: this.reporter({ role: "session" }),
     });
@@ -281,14 +279,15 @@ export class Client {
   private queueSocket(queue: string, owner: SocketOwner): BrokerSocket {
     const path = `/v1/queues/${encodeURIComponent(queue)}`;
     const url = `${this.baseUrl.replace(/^http/, "ws")}${path}/socket`;
-    return this.socket(() => url, owner, [`${path}/socket`, path]);
+    return this.socket(url, owner, [`${path}/socket`, path]);
   }
 
   /** @param paths what `explain` asks when the handshake fails */
   private socket<F extends Frame>(
-    url: () => string,
+    url: string,
     owner: SocketOwner<F>,
     paths: readonly string[],
+    resume: () => string | null = () => null,
   ): BrokerSocket<F> {
     const WebSocket =
       this.options.WebSocket ?? (globalThis as unknown as { WebSocket?: WebSocketConstructor }).WebSocket;
@@ -297,6 +296,7 @@ export class Client {
     return new BrokerSocket(
       {
         url,
+        resume,
         WebSocket,
         token: () => resolveToken(this.options.token),
         explain: () => this.explain(paths),

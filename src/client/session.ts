@@ -1,8 +1,8 @@
 /**
  * One WebSocket for all that a client does beside queues: events, publishing to exchanges, calls, replies, presence.
  * It is opened when it is first needed. What each of these remembers is theirs (SessionPart); here are the connection,
- * the requests that wait for an answer, and the inbox: the address at which replies reach this client, which it
- * presents when it comes back, so that what arrived meanwhile is not lost.
+ * the requests that wait for an answer, and the inbox: the address at which replies reach this client. It opens the same
+ * session again when it comes back, so that what arrived meanwhile is not lost.
  */
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import type { SessionClientFrame, SessionServerFrame } from "../protocol/session-frames.ts";
@@ -28,10 +28,10 @@ export interface SessionPart {
 export interface SessionPorts {
   readonly clock: Clock;
   readonly timeoutMs: number;
-  /** A socket to `/v1/socket`; `inbox` is asked anew for each connection, and null before the first. */
+  /** A socket to `/v1/socket`; `resume` is asked anew for each connection, and null before the first. */
   readonly connect: (
     owner: SocketOwner<SessionServerFrame>,
-    inbox: () => string | null,
+    resume: () => string | null,
   ) => BrokerSocket<SessionServerFrame>;
   readonly stateChanged: SocketOwner["stateChanged"];
 }
@@ -51,6 +51,7 @@ export class Session implements SocketOwner<SessionServerFrame> {
   private readonly asks: Asks;
   private readonly parts = new Set<SessionPart>();
   private inbox: string | null = null;
+  private resume: string | null = null;
   /** The application may hear that the socket is open a moment before we do. */
   private isGreeted = false;
   private closedBy: MillraceError | null = null;
@@ -60,7 +61,7 @@ export class Session implements SocketOwner<SessionServerFrame> {
     this.clock = ports.clock;
     this.timeoutMs = ports.timeoutMs;
     this.asks = new Asks(ports.clock, this);
-    this.socket = ports.connect(this, () => this.inbox);
+    this.socket = ports.connect(this, () => this.resume);
   }
 
   add(part: SessionPart): void {
@@ -134,6 +135,7 @@ export class Session implements SocketOwner<SessionServerFrame> {
   opened(hello: ServerHello): void {
     const isSameInbox = hello.inbox === this.inbox;
     this.inbox = hello.inbox;
+    this.resume = hello.resume;
     this.isGreeted = true;
     this.asks.connected();
     // Subscriptions before requests, whose events they may be waiting for.

@@ -11,6 +11,7 @@
  * The backoff ends early when a sibling has reached the broker, and is short while someone waits for an answer.
  */
 import { BEARER_PREFIX, decodeFrame, SUBPROTOCOL, type ServerFrame } from "../protocol/frames.ts";
+import { RESUME_PREFIX } from "../protocol/inbox.ts";
 import type { SessionServerFrame } from "../protocol/session-frames.ts";
 import { Backoff, type BackoffOptions } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
@@ -39,8 +40,9 @@ export type WebSocketConstructor = new (url: string, protocols: string[]) => Web
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
 
 export interface SocketOptions {
-  /** Asked anew for each connection: a session presents its inbox when it comes back. */
-  readonly url: () => string;
+  readonly url: string;
+  /** Asked anew for each connection: what a session that comes back is opened again with. */
+  readonly resume: () => string | null;
   readonly WebSocket: WebSocketConstructor;
   /** Asked anew for each connection, so that a token that ran out is replaced. */
   readonly token: () => Promise<string | undefined>;
@@ -188,8 +190,13 @@ export class BrokerSocket<F extends Frame = ServerFrame> implements Reacher {
   private attach(generation: number, token: string | undefined): void {
     let socket: WebSocketLike;
     try {
-      const protocols = token === undefined ? [SUBPROTOCOL] : [SUBPROTOCOL, BEARER_PREFIX + token];
-      socket = new this.options.WebSocket(this.options.url(), protocols);
+      const resume = this.options.resume();
+      const protocols = [
+        SUBPROTOCOL,
+        ...(token === undefined ? [] : [BEARER_PREFIX + token]),
+        ...(resume === null ? [] : [RESUME_PREFIX + resume]),
+      ];
+      socket = new this.options.WebSocket(this.options.url, protocols);
     } catch (error) {
       // Only a malformed address, or a token with characters that no header may hold, throws here.
       this.fail(new MillraceError("bad_request", "the url or the token is malformed", { cause: error }));

@@ -1,5 +1,6 @@
 // Who asks. With a key, every request under /v1 needs a token; without one, only loopback is served.
 import { BEARER_PREFIX, SUBPROTOCOL } from "../protocol/frames.ts";
+import { RESUME_PREFIX } from "../protocol/inbox.ts";
 import { parseName } from "../protocol/names.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
@@ -47,8 +48,7 @@ function tokenOf(request: Request): string | null {
   const authorization = request.headers.get("Authorization");
   if (authorization !== null) return /^Bearer +([^ ]+) *$/i.exec(authorization)?.[1] ?? null;
   if (!isUpgrade(request)) return isEventRequest(request) ? cookieOf(request, TOKEN_COOKIE) : null;
-  const offer = offeredProtocols(request).find((protocol) => protocol.startsWith(BEARER_PREFIX));
-  return offer === undefined ? null : offer.slice(BEARER_PREFIX.length);
+  return offeredBehind(request, BEARER_PREFIX);
 }
 
 /** The one address that takes a cookie: it only reads, so that no page elsewhere can do anything by it. */
@@ -63,6 +63,16 @@ function cookieOf(request: Request, name: string): string | null {
 
 export function isUpgrade(request: Request): boolean {
   return request.headers.get("Upgrade")?.toLowerCase() === "websocket";
+}
+
+/** What a session that was cut off is opened again with. */
+export function offeredResumeKey(request: Request): string | null {
+  return offeredBehind(request, RESUME_PREFIX);
+}
+
+function offeredBehind(request: Request, prefix: string): string | null {
+  const offer = offeredProtocols(request).find((protocol) => protocol.startsWith(prefix));
+  return offer === undefined ? null : offer.slice(prefix.length);
 }
 
 export function offersSubprotocol(request: Request): boolean {

@@ -1,13 +1,13 @@
 // Sessions: which hub takes one, its socket, and a look at a hub.
 import { createRoute, z } from "@hono/zod-openapi";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
-import { INBOX_HEADER, parseInbox } from "../protocol/inbox.ts";
+import { parseResumeKey, RESUME_HEADER } from "../protocol/inbox.ts";
 import { refuse, type Result } from "../protocol/result.ts";
 import { answers, PROBLEMS } from "./answers.ts";
-import { isUpgrade, needsNamespace, offersSubprotocol } from "./auth.ts";
+import { isUpgrade, needsNamespace, offeredResumeKey, offersSubprotocol } from "./auth.ts";
 import { call } from "./call.ts";
 import { HubDetails } from "./exchange-answers.ts";
-import { HubName, InboxQuery } from "./parameters.ts";
+import { HubName } from "./parameters.ts";
 import { answer, problem } from "./refuse.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 import { passOn, socketOf, socketRequest, type SocketOptions } from "./socket.ts";
@@ -15,7 +15,7 @@ import { passOn, socketOf, socketRequest, type SocketOptions } from "./socket.ts
 export interface SessionOptions {
   readonly offersProtocol?: boolean;
   /** Of a session whose connection broke: its hub is tried first, and is told. */
-  readonly inbox?: string;
+  readonly resume?: string;
 }
 
 /** Opens a session at the first hub that has room. */
@@ -23,10 +23,10 @@ export async function openSession(
   context: EdgeContext,
   options: SessionOptions = {},
 ): Promise<Result<WebSocket>> {
-  const { offersProtocol = false, inbox } = options;
-  const back = inbox === undefined ? null : parseInbox(inbox);
-  if (back !== null && inbox !== undefined) {
-    const opened = await openAt(context, back.hub, { offersProtocol, headers: { [INBOX_HEADER]: inbox } });
+  const { offersProtocol = false, resume } = options;
+  const back = resume === undefined ? null : parseResumeKey(resume);
+  if (back !== null && resume !== undefined) {
+    const opened = await openAt(context, back.hub, { offersProtocol, headers: { [RESUME_HEADER]: resume } });
     if (opened.ok || opened.code !== "hub_full") return opened;
   }
   const { namespace } = context.get("claims");
@@ -59,17 +59,16 @@ function addSession(app: EdgeApp): void {
     path: "/v1/socket",
     tags: ["Sessions"],
     summary: "Open a session",
-    description: `One WebSocket for exchanges, queues, calls and replies; each frame needs its own grant. A browser offers the subprotocols \`${SUBPROTOCOL}\` and \`bearer.<token>\`; only the first is echoed. A session whose connection broke gives the \`inbox\` that it was told, so that replies on their way reach it.`,
-    request: { query: InboxQuery },
+    description: `One WebSocket for exchanges, queues, calls and replies; each frame needs its own grant. A browser offers the subprotocols \`${SUBPROTOCOL}\` and \`bearer.<token>\`; only the first is echoed. A session whose connection broke offers \`resume.<key>\` too, with the key that its \`hello\` told, so that replies on their way reach it.`,
     responses: { 101: { description: "The socket is open." }, ...PROBLEMS },
   });
   app.openapi(route, async (context): Promise<Response> => {
     if (!isUpgrade(context.req.raw)) {
       return problem(context, refuse("upgrade_required", "Upgrade: must be websocket"));
     }
-    const { inbox } = context.req.valid("query");
+    const resume = offeredResumeKey(context.req.raw);
     const offersProtocol = offersSubprotocol(context.req.raw);
-    const opened = await openSession(context, { offersProtocol, ...(inbox !== undefined && { inbox }) });
+    const opened = await openSession(context, { offersProtocol, ...(resume !== null && { resume }) });
     return opened.ok ? passOn(opened.value, offersProtocol) : problem(context, opened);
   });
 }

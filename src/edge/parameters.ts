@@ -1,7 +1,6 @@
 // What the edge reads that is not JSON, as schemas: queries, paths, headers, and a token's payload.
 import { z } from "zod";
 import { ReplayFields } from "../protocol/exchange-schemas.ts";
-import { parseInbox } from "../protocol/inbox.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import {
   key,
@@ -94,12 +93,6 @@ export const EventsQuery = z
 
 /** What an EventSource sends when it connects again. */
 export const EventsHeaders = z.looseObject({ "Last-Event-ID": ReplayFields.since });
-
-export const InboxQuery = z.strictObject({
-  inbox: shortText
-    .refine((inbox) => parseInbox(inbox) !== null, { message: "must be an inbox, as a session was told" })
-    .optional(),
-});
 
 export const HubName = z
   .string()

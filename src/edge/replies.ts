@@ -1,4 +1,4 @@
-// Answering a request over plain HTTP. Whoever was sent the address of an inbox may answer to it.
+// Answering a request over plain HTTP. Whoever may consume the queue of a call, and was given it, may answer it.
 import { UNSTAMPED } from "../protocol/batch.ts";
 import { createRoute } from "@hono/zod-openapi";
 import type { z } from "zod";
@@ -8,6 +8,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { present, type Present } from "../protocol/schemas.ts";
+import { lacksAnswer } from "../routing/grants.ts";
 import { PROBLEMS } from "./answers.ts";
 import { lacks } from "./auth.ts";
 import { bodyTooLarge } from "./bodies.ts";
@@ -31,7 +32,7 @@ export function addReplyRoutes(app: EdgeApp): void {
     tags: ["Requests and replies"],
     summary: "Reply to a request",
     description:
-      "The request's body is the reply, its Content-Type and `Millrace-Header-<name>` too. `Millrace-Reply-To` and `Millrace-Correlation-Id` are as the request had them; `Millrace-Error` says that the responder failed. Grant: none for an inbox, since its address is the right to answer; publish for a queue.",
+      "The request's body is the reply, its Content-Type and `Millrace-Header-<name>` too. `Millrace-Reply-To` and `Millrace-Correlation-Id` are as the request had them; `Millrace-Error` says that the responder failed. Grant: consume on the call's queue for an inbox; publish for a queue.",
     request: { headers: ReplyHeaders, body: { content: { "*/*": { schema: bytesSchema } } } },
     responses: { 204: { description: "The requester has it, or the queue." }, ...PROBLEMS },
   });
@@ -58,6 +59,9 @@ async function replyToInbox(
   const inbox = parseInbox(to);
   if (inbox === null)
     return refuse("bad_request", "Millrace-Reply-To: is neither an inbox nor a queue's name");
+  const correlationId = headings["Millrace-Correlation-Id"];
+  const lacking = lacksAnswer(context.get("claims"), correlationId, context.env.now());
+  if (lacking !== null) return lacking;
   const stamp = { ...UNSTAMPED, timeMs: context.env.now() };
   const batch = context.env.codec.encode([recordOf(context, headings, body)], stamp, "client");
   if (!batch.ok) return batch;
@@ -66,7 +70,7 @@ async function replyToInbox(
   return call(context, { method: "reply", hub: inbox.hub, repeatable: true }, () =>
     context.env.hub(namespace, inbox.hub).reply({
       to,
-      correlationId: headings["Millrace-Correlation-Id"],
+      correlationId,
       batch: batch.value,
       ...(error !== undefined && { error }),
     }),

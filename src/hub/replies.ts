@@ -1,12 +1,13 @@
 // What becomes of a reply: it goes to its requester, waits for one whose connection broke, or has come too late.
-import type { ReplyCommand } from "../protocol/exchange-commands.ts";
+import { parseCorrelation, type Correlation } from "../protocol/correlation.ts";
+import type { InboxAddress, ReplyCommand } from "../protocol/exchange-commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
-import { parseCorrelation, type Correlation } from "./correlation.ts";
+import type { Seals } from "./seals.ts";
 
 export interface AwaySession {
   readonly session: number;
-  readonly secret: string;
+  readonly tag: string;
   readonly untilMs: number;
 }
 
@@ -16,13 +17,14 @@ export interface HeldReply {
   readonly batch: Uint8Array;
 }
 
+/** A reply that is forged answers nothing that was asked here, whoever it is for. */
 export type ReplyVerdict =
   | { readonly kind: "deliver"; readonly correlation: Correlation }
   | { readonly kind: "hold" }
-  | { readonly kind: "late" | "orphaned"; readonly refusal: Refusal };
+  | { readonly kind: "late" | "orphaned" | "forged"; readonly refusal: Refusal };
 
 export interface Requester {
-  /** The secret of the session that is connected, or null. */
+  /** The tag of the session that is connected, or null. */
   readonly connected: string | null;
   readonly away: AwaySession | null;
   readonly heldBytes: number;
@@ -30,17 +32,19 @@ export interface Requester {
 
 export function judgeReply(
   command: ReplyCommand,
-  secret: string,
+  inbox: InboxAddress,
   { connected, away, heldBytes }: Requester,
+  seals: Pick<Seals, "isProven">,
   nowMs: number,
 ): ReplyVerdict {
   const correlation = parseCorrelation(command.correlationId);
   const gone = (detail: string): Refusal => refuse("requester_gone", detail);
-  if (correlation === null) return { kind: "orphaned", refusal: gone("correlationId: is not one of a call") };
-  const isThere = connected === secret;
-  const mayReturn = away !== null && away.secret === secret && away.untilMs > nowMs;
+  if (correlation === null || !seals.isProven(correlation, inbox)) {
+    return { kind: "forged", refusal: gone("correlationId: is not one of a call from this inbox") };
+  }
+  const isThere = connected === inbox.tag;
+  const mayReturn = away !== null && away.tag === inbox.tag && away.untilMs > nowMs;
   const orphaned = { kind: "orphaned", refusal: gone("to: the session is gone") } as const;
-  // Anybody can send an old correlation id: only to whom might have asked is it late.
   if (!isThere && !mayReturn) return orphaned;
   if (correlation.deadlineMs < nowMs) return { kind: "late", refusal: gone("the call's time was over") };
   if (isThere) return { kind: "deliver", correlation };

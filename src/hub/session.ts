@@ -42,9 +42,9 @@ export interface Watch {
 }
 
 export interface Session {
-  /** With the secret, its inbox. Never used again on this hub, but by the same client that comes back. */
+  /** With the tag, its inbox. Never used again on this hub, but by the same client that comes back. */
   readonly id: number;
-  readonly secret: string;
+  readonly tag: string;
   readonly claims: SessionClaims;
   readonly subscriptions: readonly Subscription[];
   readonly queues: readonly ConsumedQueue[];
@@ -58,10 +58,10 @@ export interface Session {
   readonly unread?: UnreadState;
 }
 
-export function newSession(id: number, secret: string, claims: SessionClaims): Session {
+export function newSession(id: number, tag: string, claims: SessionClaims): Session {
   return {
     id,
-    secret,
+    tag,
     claims,
     subscriptions: [],
     queues: [],

@@ -3,12 +3,12 @@
  * reply comes back to the hub, and the correlation id says to whom and whether in time.
  */
 import type { Env } from "../env.ts";
-import { formatCorrelation, parseCorrelation } from "../hub/correlation.ts";
 import { awayUntilMs, judgeReply } from "../hub/replies.ts";
 import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
 import { readBatchHeader, UNSTAMPED } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
+import { formatCorrelation, parseCorrelation, type Call } from "../protocol/correlation.ts";
 import type { ReplyCommand, RouteConfirm, RoutePublishCommand } from "../protocol/exchange-commands.ts";
 import { formatInbox, isInbox, parseInbox, REPLY_ERROR_HEADER } from "../protocol/inbox.ts";
 import { eventToJson } from "../protocol/message-json.ts";
@@ -18,6 +18,7 @@ import { readRecord, readText } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
 import {
+  lacksAnswer,
   lacksGrant,
   lacksTopicGrant,
   publisherOf,
@@ -29,6 +30,7 @@ import type { HubStore } from "../storage/hub-store.ts";
 import { CallLanes } from "./call-lane.ts";
 import type { LiveSession } from "./live-session.ts";
 import { exchangeOf, hubOf, queueOf } from "./peers.ts";
+import type { SessionNames } from "./session-names.ts";
 
 type PublishFrame = Extract<SessionClientFrame, { type: "publish" }>;
 type CallFrame = Extract<SessionClientFrame, { type: "call" }>;
@@ -40,6 +42,7 @@ export interface HubCallsPorts {
   readonly hub: string;
   readonly codec: BatchCodec;
   readonly store: HubStore;
+  readonly names: Pick<SessionNames, "seals" | "sealsIfAny">;
   live(session: number): LiveSession | null;
 }
 
@@ -153,14 +156,15 @@ export class HubCalls {
       return refuse("bad_request", `${misplaced}: is not for a call, which decides it`);
     const refused = judgeQueue(live, queue);
     if (refused) return refused;
-    const { id, secret, callsUntilMs } = live.session;
+    const { id, tag, callsUntilMs } = live.session;
     const deadlineMs = Date.now() + timeoutMs;
     if (deadlineMs > callsUntilMs) live.save({ ...live.session, callsUntilMs: deadlineMs + CALLS_SLACK_MS });
-    const format = payload.byteLength > 0 ? "binary" : "json";
+    const asked: Call = { format: payload.byteLength > 0 ? "binary" : "json", ref, deadlineMs, queue };
+    const proof = this.ports.names.seals.proofOf(asked, { session: id, tag });
     const request: MessageRecord = {
       ...record.value,
-      replyTo: formatInbox({ hub: this.ports.hub, session: id, secret }),
-      correlationId: formatCorrelation({ format, ref, deadlineMs }),
+      replyTo: formatInbox({ hub: this.ports.hub, session: id, tag }),
+      correlationId: formatCorrelation({ ...asked, proof }),
       // Dead work is dropped by the queue, and the responder can tell what time is left.
       ttlMs: timeoutMs,
     };
@@ -189,15 +193,19 @@ export class HubCalls {
     const batch = this.ports.codec.encode([answer], { ...UNSTAMPED, timeMs: Date.now() }, "client");
     if (!batch.ok) return batch;
     const command = { to, correlationId, batch: batch.value, ...(error === undefined ? {} : { error }) };
-    const sent = isInbox(to) ? await this.replyToInbox(command) : await this.replyToQueue(live, command);
+    const sent = isInbox(to)
+      ? await this.replyToInbox(live, command)
+      : await this.replyToQueue(live, command);
     if (sent) return sent;
     live.send({ type: "replied", ref });
     return null;
   }
 
-  private async replyToInbox(command: ReplyCommand): Promise<Refusal | null> {
+  private async replyToInbox(live: LiveSession, command: ReplyCommand): Promise<Refusal | null> {
     const address = parseInbox(command.to);
     if (address === null) return refuse("bad_request", "to: is neither an inbox nor a queue's name");
+    const lacking = lacksAnswer(live.session.claims, command.correlationId, Date.now());
+    if (lacking) return lacking;
     const { env, namespace, hub } = this.ports;
     const answer =
       address.hub === hub
@@ -232,13 +240,16 @@ export class HubCalls {
     if (address === null) return refuse("bad_request", "to: is not an inbox");
     const { store } = this.ports;
     const live = this.ports.live(address.session);
-    const connected = live?.session.secret ?? null;
+    const connected = live?.session.tag ?? null;
     const away = live === null ? store.away(address.session) : null;
     const heldBytes = away === null ? 0 : store.heldBytes();
-    const verdict = judgeReply(command, address.secret, { connected, away, heldBytes }, nowMs);
+    const requester = { connected, away, heldBytes };
+    const seals = this.ports.names.sealsIfAny;
+    if (seals === null) return refuse("requester_gone", "to: the session is gone");
+    const verdict = judgeReply(command, address, requester, seals, nowMs);
     if (verdict.kind === "late") this.late++;
     if (verdict.kind === "orphaned") this.orphaned++;
-    if (verdict.kind === "late" || verdict.kind === "orphaned") return verdict.refusal;
+    if (verdict.kind !== "deliver" && verdict.kind !== "hold") return verdict.refusal;
     const { correlationId, error = null, batch } = command;
     if (verdict.kind === "hold") store.hold(address.session, { correlationId, error, batch });
     else this.give(live!, correlationId, error, batch);
@@ -261,9 +272,9 @@ export class HubCalls {
   }
 
   /** The connection is gone while replies are due: they wait for a while. */
-  noteAway({ session: { id, secret, callsUntilMs } }: LiveSession, nowMs: number): void {
+  noteAway({ session: { id, tag, callsUntilMs } }: LiveSession, nowMs: number): void {
     const untilMs = awayUntilMs(callsUntilMs, nowMs);
-    if (untilMs !== null) this.ports.store.putAway({ session: id, secret, untilMs });
+    if (untilMs !== null) this.ports.store.putAway({ session: id, tag, untilMs });
   }
 
   /** The session is back: what came meanwhile. */

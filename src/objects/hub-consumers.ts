@@ -6,8 +6,8 @@ import type { Settlement } from "../protocol/commands.ts";
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
-import { refuse, type Refusal } from "../protocol/result.ts";
-import type { QueueApi, RemoteConsumer, RemoteDelivery } from "../protocol/rpc.ts";
+import { refuse, type Refusal, type Result } from "../protocol/result.ts";
+import type { HeldRemote, QueueApi, RemoteConsumer, RemoteDelivery } from "../protocol/rpc.ts";
 import type { SessionConsumeFrame } from "../protocol/session-frames.ts";
 import { allowsName, lacksGrant } from "../routing/grants.ts";
 import type { LiveSession } from "./live-session.ts";
@@ -21,11 +21,18 @@ export interface HubConsumersPorts {
   live(session: number): LiveSession | null;
 }
 
+/** A consumer as it was when its lease was renewed. */
+interface Held extends Pick<ConsumedQueue, "queue" | "ids"> {
+  readonly live: LiveSession;
+}
+
 export class HubConsumers {
   private readonly ports: HubConsumersPorts;
   /** Deliveries may overtake the answer that tells a new consumer's id: they wait here for it. */
   private early: RemoteDelivery[] = [];
   private attaching = 0;
+  /** Detached here, and their queue has not said so yet. */
+  private readonly leaving = new Set<HeldRemote & { readonly queue: string }>();
   /** By session and queue: the end of what is under way. */
   private readonly tails = new Map<string, Promise<unknown>>();
 
@@ -79,13 +86,13 @@ export class HubConsumers {
       const { ids } = attached.value;
       if (this.ports.live(live.id) !== live) {
         // The session ended meanwhile, and took along only what it knew of.
-        await this.queue(queue).detachRemote(ids, "lost");
+        await this.detach(live.id, { queue, ids }, "lost");
         return null;
       }
       // Others of this session may have been taken while this one waited for its queue.
       const tooMuch = refuseSize(withQueue(live.session, { ...consumer, ids }));
       if (tooMuch) {
-        await this.queue(queue).detachRemote(ids, "released");
+        await this.detach(live.id, { queue, ids }, "released");
         return tooMuch;
       }
       live.save(withQueue(live.session, { ...consumer, ids }));
@@ -150,7 +157,7 @@ export class HubConsumers {
     const consumer = queueOfSession(live, queue);
     if (consumer === null) return notConsuming(queue);
     live.save(withoutQueue(live.session, queue));
-    const detached = await this.queue(queue).detachRemote(consumer.ids, "released");
+    const detached = await this.detach(live.id, consumer, "released");
     if (!detached.ok && detached.code !== "not_consuming") return detached;
     live.send({ type: "cancelled", queue, consumer: consumer.name, reason: "asked" });
     return null;
@@ -164,14 +171,12 @@ export class HubConsumers {
       live.save(withoutQueue(live.session, queue));
       live.send({ type: "cancelled", queue, consumer: name, reason: "token_expired" });
     }
-    await Promise.allSettled(ended.map(({ queue, ids }) => this.queue(queue).detachRemote(ids, "released")));
+    await Promise.allSettled(ended.map((consumer) => this.detach(live.id, consumer, "released")));
   }
 
   /** The session is over. */
   async drop(live: LiveSession, how: "released" | "lost"): Promise<void> {
-    await Promise.allSettled(
-      live.session.queues.map(({ queue, ids }) => this.queue(queue).detachRemote(ids, how)),
-    );
+    await Promise.allSettled(live.session.queues.map((consumer) => this.detach(live.id, consumer, how)));
   }
 
   /** From a queue. The ids whose session is not here. */
@@ -195,7 +200,7 @@ export class HubConsumers {
   private send(live: LiveSession, consumer: ConsumedQueue, told: RemoteDelivery): void {
     const { delivery, ended, isSpread = false } = told;
     const { queue, name, format } = consumer;
-    if (isSpread) void this.renewAll([{ live, consumer }]);
+    if (isSpread) void this.attachAgain([{ live, queue }]);
     if (delivery !== undefined) {
       const { lease, key, untilMs, runs, payload } = delivery;
       const head = { type: "deliver", queue, lease, ...(key && { key }), untilMs } as const;
@@ -206,7 +211,7 @@ export class HubConsumers {
     if (ended === undefined) return;
     live.save(withoutQueue(live.session, queue));
     // What one partition has lost is to be lost by the others.
-    if (consumer.ids.length > 1) void this.detachAll(consumer);
+    if (consumer.ids.length > 1) void this.detachAll(live.id, consumer);
     live.send({
       type: "cancelled",
       queue,
@@ -215,28 +220,77 @@ export class HubConsumers {
     });
   }
 
-  private async detachAll({ queue, ids }: ConsumedQueue): Promise<void> {
-    await Promise.allSettled([this.queue(queue).detachRemote(ids, "released")]);
+  private async detachAll(session: number, consumer: ConsumedQueue): Promise<void> {
+    await Promise.allSettled([this.detach(session, consumer, "released")]);
   }
 
-  /** Renews the leases of all consumers here. One that its queue has lost meanwhile is told so. */
+  /** Renews this hub's lease at every queue that is consumed here. What a queue has lost meanwhile is told so. */
   async renew(sessions: Iterable<LiveSession>): Promise<void> {
-    await this.renewAll(
-      [...sessions].flatMap((live) => live.session.queues.map((consumer) => ({ live, consumer }))),
+    const all = [...sessions].flatMap((live) =>
+      live.session.queues.map(({ queue, ids }) => ({ live, queue, ids })),
     );
+    const byQueue = Map.groupBy(all, ({ queue }) => queue);
+    await Promise.allSettled([...byQueue].map(([queue, held]) => this.renewAt(queue, held)));
+  }
+
+  private async renewAt(queue: string, consumers: readonly Held[]): Promise<void> {
+    const held = consumers.map(({ live, ids }) => ({ session: live.id, ids }));
+    const renewed = await this.queue(queue).renewRemotes(this.ports.hub, [
+      ...held,
+      ...this.leavingFrom(queue),
+    ]);
+    if (!renewed.ok) {
+      if (renewed.code === "queue_not_found") this.endAll(consumers, "queue_deleted");
+      return;
+    }
+    const gone = new Set(renewed.value.gone);
+    this.endAll(
+      consumers.filter(({ ids }) => ids.some((id) => gone.has(id))),
+      "lease_lost",
+    );
+    const { partitions } = renewed.value;
+    await this.attachAgain(consumers.filter(({ ids }) => ids.length < partitions));
+  }
+
+  /** Those that are what they were: it may have been consumed anew meanwhile. */
+  private endAll(consumers: readonly Held[], ended: "queue_deleted" | "lease_lost"): void {
+    for (const { live, queue, ids } of consumers) {
+      const consumer = queueOfSession(live, queue);
+      if (consumer === null || consumer.ids[0] !== ids[0]) continue;
+      this.send(live, consumer, { id: ids[0]!, session: live.id, ended });
+    }
+  }
+
+  /** Tells a queue to forget a consumer. Until it has answered the consumer is one of this hub's, and no lost one. */
+  private async detach(
+    session: number,
+    { queue, ids }: Pick<ConsumedQueue, "queue" | "ids">,
+    how: "released" | "lost",
+  ): Promise<Result<void>> {
+    const leaving = { queue, session, ids };
+    this.leaving.add(leaving);
+    try {
+      return await this.queue(queue).detachRemote(ids, how);
+    } finally {
+      this.leaving.delete(leaving);
+    }
+  }
+
+  private leavingFrom(queue: string): HeldRemote[] {
+    return [...this.leaving].filter((one) => one.queue === queue);
   }
 
   /** A queue that has more partitions now attaches the consumer there, too. */
-  private async renewAll(all: readonly { live: LiveSession; consumer: ConsumedQueue }[]): Promise<void> {
+  private async attachAgain(consumers: readonly Pick<Held, "live" | "queue">[]): Promise<void> {
     this.attaching++;
-    const renewed = all.map(({ live, consumer: { queue } }) =>
+    const attached = consumers.map(({ live, queue }) =>
       // Each partition tells of more: one call after the other finds out which of them are new.
       this.inOrder(live, queue, async () => {
         const consumer = queueOfSession(live, queue);
         if (consumer !== null) await this.renewOne(live, consumer);
       }),
     );
-    await Promise.allSettled(renewed);
+    await Promise.allSettled(attached);
     if (--this.attaching === 0) this.early = [];
   }
 
@@ -254,7 +308,7 @@ export class HubConsumers {
         return this.giveEarly(consumer.queue, live.id, added);
       }
       // It has stopped meanwhile, or its session has no room for it.
-      await this.queue(consumer.queue).detachRemote(ids, "released");
+      await this.detach(live.id, { queue: consumer.queue, ids }, "released");
     }
     const isGone = renewed.ok || renewed.code === "not_consuming" || renewed.code === "queue_not_found";
     if (!isGone || !isSame) return;

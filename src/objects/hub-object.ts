@@ -16,7 +16,7 @@ import type {
   ReplyCommand,
 } from "../protocol/exchange-commands.ts";
 import type { HubApi, SessionClaims } from "../protocol/exchange-rpc.ts";
-import { INBOX_HEADER, formatInbox, parseInbox } from "../protocol/inbox.ts";
+import { RESUME_HEADER } from "../protocol/inbox.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { splitObjectName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -37,6 +37,7 @@ import { HubSubscriptions } from "./hub-subscriptions.ts";
 import { LiveSession } from "./live-session.ts";
 import { exchangeOf, namespaceOf } from "./peers.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
+import { SessionNames } from "./session-names.ts";
 import { SessionTokens } from "./session-tokens.ts";
 
 /** Stateless, so all objects of the isolate share it. */
@@ -66,7 +67,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private readonly calls: HubCalls;
   private readonly frames: HubFrames;
   private readonly tokens: SessionTokens;
-  private lastId = 0;
+  private readonly names: SessionNames;
   /** Until then the namespace tells of revocations. */
   private registeredUntilMs = 0;
 
@@ -75,6 +76,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     this.store = new HubStore(new Sql(ctx.storage.sql, [], HUB_MIGRATIONS));
     this.alarmClock = new Alarm(ctx.storage);
     const { namespace, name: hub } = this.place;
+    this.names = new SessionNames(hub, this.store);
     const subscribers = new Subscribers(() => new GrowingMatcher(() => new WasmMatcher(kernels)));
     const live = (id: number): LiveSession | null => this.sessions.get(id) ?? null;
     const interrupt = (exchange: string, attachment?: number): void =>
@@ -112,7 +114,15 @@ export class HubObject extends DurableObject<Env> implements HubApi {
       waitUntil: (work) => ctx.waitUntil(work),
     });
     this.consumers = new HubConsumers({ env, namespace, hub, codec, live });
-    this.calls = new HubCalls({ env, namespace, hub, codec, store: this.store, live });
+    this.calls = new HubCalls({
+      env,
+      namespace,
+      hub,
+      codec,
+      store: this.store,
+      names: this.names,
+      live,
+    });
     this.frames = new HubFrames({
       codec,
       events: this.events,
@@ -152,31 +162,29 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     if (claims.jti !== undefined && (this.revoked.get(claims.jti) ?? 0) > nowMs) {
       return Response.json(refuse("unauthenticated", "token: has been revoked"), { status: 401 });
     }
-    const back = this.sessionBack(request.headers.get(INBOX_HEADER), claims);
+    const back = this.sessionBack(request.headers.get(RESUME_HEADER), claims);
     if (back === null && this.sessions.size >= LIMITS.sessionsMax) {
       return Response.json(refuse("hub_full", `hub: has its ${LIMITS.sessionsMax} sessions`), {
         status: 503,
       });
     }
-    return this.accept(back ?? newSession(this.nextId(nowMs), drawSecret(), claims));
+    return this.accept(back ?? this.names.make(claims, nowMs));
   }
 
   /** A session whose connection broke, come back: the same inbox, nothing else. */
-  private sessionBack(inbox: string | null, claims: SessionClaims): Session | null {
-    const address = inbox === null ? null : parseInbox(inbox);
-    if (address === null || address.hub !== this.place.name) return null;
-    const { session: id, secret } = address;
+  private sessionBack(key: string | null, claims: SessionClaims): Session | null {
+    const id = this.names.opened(key, claims);
+    if (id === null) return null;
     const old = this.sessions.get(id);
     if (old !== undefined) {
-      if (old.session.secret !== secret || old.session.claims.subject !== claims.subject) return null;
       this.drop(old, "lost");
       old.close(CLOSE.goingAway, "replaced");
-      return { ...newSession(id, secret, claims), callsUntilMs: old.session.callsUntilMs };
+      return { ...newSession(id, old.session.tag, claims), callsUntilMs: old.session.callsUntilMs };
     }
     const away = this.store.away(id);
-    if (away?.secret !== secret) return null;
+    if (away === null) return null;
     // Its replies may still come, should the connection break once more.
-    return { ...newSession(id, secret, claims), callsUntilMs: away.untilMs };
+    return { ...newSession(id, away.tag, claims), callsUntilMs: away.untilMs };
   }
 
   private accept(session: Session): Response {
@@ -184,26 +192,19 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     this.ctx.acceptWebSocket(server);
     const live = this.enter(server, session);
     live.save(session);
-    const { id, secret, claims } = session;
-    const hub = this.place.name;
-    live.send({ type: "hello", hub, inbox: formatInbox({ hub, session: id, secret }) });
+    const { claims } = session;
+    live.send(this.names.hello(session));
     this.calls.deliverHeld(live);
     if (claims.jti !== undefined && this.registeredUntilMs <= Date.now()) this.ctx.waitUntil(this.register());
     this.keepAlarm(live);
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** Later than every id given before, in this life of the object or an earlier one. */
-  private nextId(nowMs: number): number {
-    this.lastId = Math.max(this.lastId + 1, nowMs);
-    return this.lastId;
-  }
-
   private takeUp(socket: WebSocket): void {
     const session = socket.deserializeAttachment() as Session | null;
     if (session === null || this.sessions.has(session.id)) return;
     const live = this.enter(socket, session);
-    this.lastId = Math.max(this.lastId, session.id);
+    this.names.note(session.id);
     this.subscriptions.takeUp(live);
   }
 
@@ -348,6 +349,7 @@ export class HubObject extends DurableObject<Env> implements HubApi {
   private async wipe(): Promise<void> {
     await this.ctx.storage.deleteAll();
     this.store.forget();
+    this.names.forget();
   }
 
   private lookAt(live: LiveSession, nowMs: number): void {
@@ -388,10 +390,4 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const lookMs = this.sessions.size > 0 ? nowMs + LOOK_MS : null;
     this.alarmClock.keep([lookMs, this.store.nextLapseMs(), ...ends], nowMs);
   }
-}
-
-/** 60 bits in base 36, at least 11 characters. */
-function drawSecret(): string {
-  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return `${high.toString(36).padStart(7, "0")}${low.toString(36).padStart(7, "0")}`;
 }

@@ -25,6 +25,7 @@ import { ok, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
   PARTITIONS_HEADER,
+  type HeldRemote,
   type PartitionApi,
   type DeclareOptions,
   type PartitionSetup,
@@ -204,6 +205,16 @@ export class QueueObject extends QueueTurns implements PartitionApi {
   ): Promise<Result<{ ids: readonly number[]; active: boolean; leaseMs: number }>> {
     const attach = (queue: Queue, nowMs: number) => queue.attachRemote(consumer, this.ids.next(nowMs), nowMs);
     return this.whenDeclared(attach, known);
+  }
+
+  async renewRemotes(
+    hub: string,
+    held: readonly HeldRemote[],
+    known = 1,
+  ): Promise<Result<{ gone: readonly number[]; partitions: number }>> {
+    const renew = (queue: Queue, nowMs: number) =>
+      ok({ gone: queue.renewRemotes(hub, held, nowMs), partitions: known });
+    return this.whenDeclared(renew, known);
   }
 
   async changeRemote(

@@ -30,19 +30,20 @@ import {
   CLAIMS_HEADER,
   type DeclareOptions,
   PARTITIONS_HEADER,
+  type HeldRemote,
   type QueueApi,
   type QueueLayout,
   type RemoteConsumer,
   type SocketClaims,
 } from "../protocol/rpc.ts";
-import { creditOf, mergeInfos, mergeRedriveLists, mergeRedrives, sumMessages } from "./merge.ts";
+import { mergeInfos, mergeRedriveLists, mergeRedrives, sumMessages } from "./merge.ts";
 import { acceptMoves } from "./moving.ts";
 import { PartSockets } from "./part-sockets.ts";
 import { Parts, type PartsPorts } from "./parts.ts";
 import { redriveAll } from "./redriving.ts";
-import { isStale, Publishing, type PublishPart } from "./publishing.ts";
+import { Publishing, type PublishPart } from "./publishing.ts";
+import { WholeRemotes, type Attached, type Renewed } from "./whole-remotes.ts";
 
-type Attached = { ids: readonly number[]; active: boolean; leaseMs: number };
 type Affected = Result<{ messages: number }>;
 
 /** A consumer's name may be made of it. */
@@ -54,10 +55,12 @@ function subjectOf(request: Request): string {
 export class WholeQueue implements QueueApi {
   private readonly parts: Parts;
   private readonly ports: PartsPorts;
+  private readonly remotes: WholeRemotes;
 
   constructor(ports: PartsPorts) {
     this.ports = ports;
     this.parts = new Parts(ports);
+    this.remotes = new WholeRemotes(this.parts, ports);
   }
 
   // The queue as a whole
@@ -195,53 +198,19 @@ export class WholeQueue implements QueueApi {
   }
 
   attachRemote(consumer: RemoteConsumer): Promise<Result<Attached>> {
-    return this.parts.under(async ({ partitions }) => {
-      const { ids: before = [], credit, ...rest } = consumer;
-      const ids: number[] = [];
-      let last: Attached | null = null;
-      let active = false;
-      // One after the other, so that of two that want the queue for themselves one gets all of it.
-      for (let i = 0; i < partitions; i++) {
-        const known = before[i];
-        const wish = { ...rest, ...(known === undefined ? {} : { ids: [known] }) };
-        const attached = await this.ports
-          .part(i)
-          .attachRemote({ ...wish, credit: creditOf(credit, i, partitions) }, partitions);
-        if (!attached.ok) {
-          // Where it is refused for the layout it is tried again: only what is new is taken back.
-          await this.detachFrom(isStale(attached) ? before.length : 0, ids, partitions);
-          return attached;
-        }
-        last = attached.value;
-        ids.push(...attached.value.ids);
-        active ||= attached.value.active;
-      }
-      return ok({ ids, active, leaseMs: last!.leaseMs });
-    });
+    return this.remotes.attach(consumer);
   }
 
-  private async detachFrom(first: number, ids: readonly number[], partitions: number): Promise<void> {
-    const added = [...ids.entries()].filter(([i]) => i >= first);
-    await Promise.all(added.map(([i, id]) => this.ports.part(i).detachRemote([id], "released", partitions)));
+  renewRemotes(hub: string, held: readonly HeldRemote[]): Promise<Result<Renewed>> {
+    return this.remotes.renew(hub, held);
   }
 
-  /** Where a consumer is not attached yet, it will be with the credit that it has then. */
   changeRemote(ids: readonly number[], { credit }: { credit: number }): Promise<Result<void>> {
-    return this.parts.under(async ({ partitions }) => {
-      const asked = ids.map((id, i) =>
-        this.ports.part(i).changeRemote([id], { credit: creditOf(credit, i, partitions) }, partitions),
-      );
-      const answers = await Promise.all(asked);
-      return answers.find((answer) => !answer.ok) ?? ok(undefined);
-    });
+    return this.remotes.change(ids, credit);
   }
 
   detachRemote(ids: readonly number[], how: "released" | "lost"): Promise<Result<void>> {
-    return this.parts.under(async ({ partitions }) => {
-      const asked = ids.map((id, i) => this.ports.part(i).detachRemote([id], how, partitions));
-      const answers = await Promise.all(asked);
-      return answers.find((answer) => !answer.ok) ?? ok(undefined);
-    });
+    return this.remotes.detach(ids, how);
   }
 
   async fetch(request: Request): Promise<Response> {

@@ -212,11 +212,11 @@ export interface PresenceDelta {
 
 // Request and reply
 
-/** A requester's address, `~<hub>.<session>.<secret>`: whoever has it may answer. Never a queue's name. */
+/** A requester's address, `~<hub>.<session>.<tag>`: where replies go, and no key to anything. Never a queue's name. */
 export interface InboxAddress {
   readonly hub: string;
   readonly session: number;
-  readonly secret: string;
+  readonly tag: string;
 }
 
 export interface ReplyCommand {

@@ -94,13 +94,23 @@ export interface QueueApi {
 
   /**
    * Deliveries go to the hub (HubApi.deliver) while the lease runs; the first may come before this call's answer.
-   * Attaching again with the same ids renews the lease and sets everything anew; `not_consuming` when it is gone.
+   * Attaching again with the same ids sets everything anew; `not_consuming` when it is gone.
    * A consumer has an id at each partition.
    */
   attachRemote(
     consumer: RemoteConsumer,
     known?: number,
   ): Promise<Result<{ ids: readonly number[]; active: boolean; leaseMs: number }>>;
+  /**
+   * A hub renews its lease here, which is that of all its consumers, and tells which they are: what it holds no more is
+   * lost. The ids that it has here no more; `partitions`: where there are more than a consumer has ids, it is to be
+   * attached again.
+   */
+  renewRemotes(
+    hub: string,
+    held: readonly HeldRemote[],
+    known?: number,
+  ): Promise<Result<{ gone: readonly number[]; partitions: number }>>;
   changeRemote(ids: readonly number[], change: { credit: number }, known?: number): Promise<Result<void>>;
   /** released: asked to, what it held goes back to its place. lost: counts as a socket that broke. */
   detachRemote(ids: readonly number[], how: "released" | "lost", known?: number): Promise<Result<void>>;
@@ -159,6 +169,12 @@ export interface RemoteConsumer {
   readonly leaseMs?: number;
   readonly priority?: number;
   readonly exclusive?: boolean;
+}
+
+/** A consumer as its hub knows it. */
+export interface HeldRemote {
+  readonly session: number;
+  readonly ids: readonly number[];
 }
 
 export interface RemoteDelivery {

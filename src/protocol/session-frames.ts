@@ -123,8 +123,11 @@ export type UnwatchReason = "asked" | "exchange_deleted" | "grant_ended";
 export type UnsubscribeReason = "asked" | "exchange_deleted" | "interrupted" | "grant_ended";
 
 export type SessionServerFrame =
-  /** `inbox` is where replies to this session's calls arrive. */
-  | { readonly type: "hello"; readonly hub: string; readonly inbox: string }
+  /**
+   * `inbox` is where replies to this session's calls arrive. `resume` opens the session again after a lost connection; it
+   * is told to nobody else.
+   */
+  | { readonly type: "hello"; readonly hub: string; readonly inbox: string; readonly resume: string }
   | {
       readonly type: "subscribed";
       readonly ref: number | null;

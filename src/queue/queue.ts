@@ -32,7 +32,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { moveSender, type Move, type MoveBatch, type MovesTaken } from "../protocol/move-target.ts";
 import { ok, type Refusal, type Result } from "../protocol/result.ts";
-import type { PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
+import type { HeldRemote, PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
 import { forgetIds } from "./carried-ids.ts";
@@ -56,7 +56,7 @@ import {
 } from "./partition.ts";
 import { purge } from "./purge.ts";
 import { receive } from "./receive.ts";
-import { Remotes } from "./remotes.ts";
+import { Remotes, type AttachedRemote } from "./remotes.ts";
 import { redirectDead } from "./redirect.ts";
 import { cancelRedrive, lastRedrives, redriveStatus, startRedrive } from "./redrive.ts";
 import { holdersOf, releaseConsumer, releaseLeases, type Departure } from "./release.ts";
@@ -254,15 +254,16 @@ export class Queue {
   // Consumers whose socket is on a hub
 
   /** `newId` is given to a new one; it must never have been a consumer's before. */
-  attachRemote(
-    wanted: RemoteConsumer,
-    newId: number,
-    nowMs: number,
-  ): Result<{ ids: readonly number[]; active: boolean; leaseMs: number }> {
+  attachRemote(wanted: RemoteConsumer, newId: number, nowMs: number): Result<AttachedRemote> {
     const attached = this.remotes.attach(wanted, newId, this.context.ledger.tickClock(nowMs));
     if (!attached.ok) return attached;
     const { id } = attached.value;
     return ok({ ids: [id], active: this.isActive(this.consumers.get(id)!), leaseMs: LIMITS.hubLeaseMs });
+  }
+
+  /** The ids of those that the hub has here no more. */
+  renewRemotes(hub: string, held: readonly HeldRemote[], nowMs: number): number[] {
+    return this.remotes.renew(hub, held, this.context.ledger.tickClock(nowMs));
   }
 
   changeRemote(id: number, credit: number): Result<void> {

@@ -328,7 +328,7 @@ export interface RemoteRow {
   readonly leaseMs: number | null;
   readonly priority: number;
   readonly isExclusive: boolean;
-  /** When it is gone unless its hub renews it. */
+  /** When it is gone unless its hub renews, or the row of another consumer of the hub lasts longer. */
   readonly untilMs: number;
 }
 

@@ -6,6 +6,7 @@
  * exchange and over no name at all. A grant may end before its token does, so every question has a time.
  */
 import type { Publisher, RateCharge } from "../protocol/commands.ts";
+import { parseCorrelation } from "../protocol/correlation.ts";
 import type { Binding } from "../protocol/exchange-commands.ts";
 import type { ExchangeKind } from "../protocol/exchange-config.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
@@ -72,6 +73,16 @@ export function lacksGrant(
 ): Refusal | null {
   if (allowsName(claims.grants, verbs, name, nowMs)) return null;
   return refuse("forbidden", `token: has no grant to ${verbs.join(" or ")} "${name}"`);
+}
+
+/**
+ * Why the token may not answer the call with this correlation id: it must be one that a consumer of the call's queue was
+ * given. That the id was not made up is for the caller's hub to say.
+ */
+export function lacksAnswer(claims: Claims, correlationId: string, nowMs: number): Refusal | null {
+  const call = parseCorrelation(correlationId);
+  if (call === null) return refuse("requester_gone", "correlationId: is not one of a call");
+  return lacksGrant(claims, ["consume"], call.queue, nowMs);
 }
 
 export function lacksTopicGrant(

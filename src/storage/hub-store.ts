@@ -21,10 +21,20 @@ export const HUB_MIGRATIONS: readonly Migration[] = [
       ) STRICT`,
     ],
   },
+  {
+    number: 2,
+    sql: [
+      "ALTER TABLE away RENAME COLUMN secret TO tag",
+      // One row, when the hub first needs it.
+      "CREATE TABLE seal (key BLOB NOT NULL) STRICT",
+    ],
+  },
 ];
 
-const PUT_AWAY = "INSERT OR REPLACE INTO away (session, secret, until_ms) VALUES (?, ?, ?)";
-const AWAY = "SELECT session, secret, until_ms AS untilMs FROM away WHERE session = ?";
+const SEAL_KEY = "SELECT key FROM seal";
+const PUT_SEAL_KEY = "INSERT INTO seal (key) VALUES (?)";
+const PUT_AWAY = "INSERT OR REPLACE INTO away (session, tag, until_ms) VALUES (?, ?, ?)";
+const AWAY = "SELECT session, tag, until_ms AS untilMs FROM away WHERE session = ?";
 const REMOVE_AWAY = "DELETE FROM away WHERE session = ?";
 const LAPSED = "SELECT session FROM away WHERE until_ms <= ?";
 const NEXT_LAPSE = "SELECT min(until_ms) AS value FROM away";
@@ -45,8 +55,21 @@ export class HubStore {
     this.sql.forget();
   }
 
-  putAway({ session, secret, untilMs }: AwaySession): void {
-    this.sql.run(PUT_AWAY, session, secret, untilMs);
+  hasSealKey(): boolean {
+    return this.sql.first(SEAL_KEY) !== null;
+  }
+
+  /** The key under which the hub seals what it tells; `draw` makes it when there is none yet. */
+  sealKey(draw: () => Uint8Array): Uint8Array {
+    const row = this.sql.first<{ key: ArrayBuffer }>(SEAL_KEY);
+    if (row !== null) return bytesOf(row.key);
+    const key = draw();
+    this.sql.run(PUT_SEAL_KEY, key);
+    return key;
+  }
+
+  putAway({ session, tag, untilMs }: AwaySession): void {
+    this.sql.run(PUT_AWAY, session, tag, untilMs);
   }
 
   away(session: number): AwaySession | null {

@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import type { HubObject } from "../../src/objects/hub-object.ts";
 import type { SessionClaims } from "../../src/protocol/exchange-rpc.ts";
 import { decodeFrame, encodeBinaryFrame } from "../../src/protocol/frames.ts";
-import { INBOX_HEADER } from "../../src/protocol/inbox.ts";
+import { RESUME_HEADER } from "../../src/protocol/inbox.ts";
 import { readRecord, readText } from "../../src/protocol/record.ts";
 import { CLAIMS_HEADER, type Grant } from "../../src/protocol/rpc.ts";
 import { indexesOf } from "../../src/protocol/runs.ts";
@@ -39,7 +39,7 @@ export interface SessionOptions {
   readonly hub?: number;
   readonly claims?: Partial<SessionClaims>;
   /** Of a session that was cut off. */
-  readonly inbox?: string;
+  readonly resume?: string;
 }
 
 type FrameOf<T extends SessionServerFrame["type"]> = Extract<SessionServerFrame, { type: T }>;
@@ -66,6 +66,7 @@ export class TestSession {
   readonly closed: Promise<{ code: number; reason: string }>;
   /** Set by the first frame. */
   inbox = "";
+  resume = "";
   /** It does not say that it has reached the marks, which are gathered then. */
   isDeaf = false;
   readonly marks: number[] = [];
@@ -97,10 +98,10 @@ export class TestSession {
   }
 
   /** What the hub answers to the request for a socket. */
-  static async request({ hub = 0, claims = {}, inbox }: SessionOptions = {}): Promise<Response> {
+  static async request({ hub = 0, claims = {}, resume }: SessionOptions = {}): Promise<Response> {
     const whole: SessionClaims = { namespace: "test", subject: "tester", grants: FULL, ...claims };
     const headers = new Headers({ Upgrade: "websocket", [CLAIMS_HEADER]: JSON.stringify(whole) });
-    if (inbox !== undefined) headers.set(INBOX_HEADER, inbox);
+    if (resume !== undefined) headers.set(RESUME_HEADER, resume);
     return hubStub(hub).fetch("https://hub/", { headers });
   }
 
@@ -108,7 +109,8 @@ export class TestSession {
     const response = await TestSession.request(options);
     if (!response.webSocket) throw new Error(`no socket: ${response.status}`);
     const session = new TestSession(response.webSocket);
-    session.inbox = (await session.next("hello")).head.inbox;
+    const { inbox, resume } = (await session.next("hello")).head;
+    Object.assign(session, { inbox, resume });
     return session;
   }
 

@@ -1,12 +1,15 @@
 // Consuming and calling through sessions, over the real queues.
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { QueueObject } from "../../src/objects/queue-object.ts";
+import { LIMITS } from "../../src/protocol/limits.ts";
 import { bodiesIn, declareExchange, taken } from "../support/exchange-client.ts";
 import { batchOf, declare, must, type QueueStub } from "../support/queue-client.ts";
 import { hubStub, runHubAlarm, TestSession } from "../support/session-client.ts";
 
 afterEach(async () => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   await reset();
 });
 
@@ -77,6 +80,36 @@ describe("a session that consumes", () => {
     await session.next("cancelled");
     expect(must(await stub.inspect()).consumers).toEqual([]);
     expect(await session.restTypes()).toEqual([]);
+  });
+
+  it("is renewed with all others of its hub at a queue: one call, a row at most, and what was lost is told", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const stub = await declare("q");
+    const sessions = [await consumer("q"), await consumer("q"), await consumer("q")];
+    const rows = (): Promise<number> =>
+      runInDurableObject(stub, (object: QueueObject) => object.rows().written);
+    const calls = await runInDurableObject(stub, (object: QueueObject) => {
+      const methods = Object.getPrototypeOf(object) as QueueObject;
+      return { renew: vi.spyOn(methods, "renewRemotes"), attach: vi.spyOn(methods, "attachRemote") };
+    });
+    const before = await rows();
+    for (let minute = 1; minute <= 10; minute++) {
+      vi.setSystemTime(Date.now() + 60_000);
+      await runHubAlarm(hubStub());
+    }
+    expect([calls.renew.mock.calls.length, calls.attach.mock.calls.length]).toEqual([10, 0]);
+    expect((await rows()) - before).toBe(3);
+    expect(must(await stub.inspect()).consumers).toHaveLength(3);
+    await runInDurableObject(stub, (object: QueueObject) => {
+      const ids = object
+        .open()!
+        .allRemotes()
+        .map(({ id }) => id);
+      return object.detachRemote([ids[1]!], "lost");
+    });
+    await runHubAlarm(hubStub());
+    expect((await sessions[1]!.next("cancelled")).head).toMatchObject({ reason: "heartbeat_lost" });
+    for (const session of [sessions[0]!, sessions[2]!]) expect(await session.restTypes()).toEqual([]);
   });
 
   it("that is gone before it is attached leaves no consumer behind", async () => {
@@ -291,23 +324,84 @@ describe("a call", () => {
     expect(await caller.restTypes()).toEqual([]);
   });
 
-  it("can't be answered by who does not know the inbox's secret", async () => {
+  it("can't be answered by who was given another call, nor by who makes one up", async () => {
     const { responder, caller } = await calling();
+    await declare("other");
     call(caller, 1);
-    const asked = await request(responder);
-    const forged = { ...asked, replyTo: `${asked.replyTo.slice(0, -11)}00000000000` };
-    expect(await responder.ask(answerTo(forged, "forged"), "error")).toMatchObject({
-      code: "requester_gone",
-    });
+    call(caller, 2);
+    const [asked, own] = (await requests(responder, 2)) as [Request, Request];
+    const proof = own.correlationId.split(".")[2]!;
+    const forged = [
+      { ...own, correlationId: own.correlationId.replace(/^j2/, "j1") },
+      { ...own, correlationId: own.correlationId.replace(/q$/, "other") },
+      { ...asked, correlationId: asked.correlationId.replace(/[^.]{24}/, proof) },
+      { ...asked, replyTo: `${asked.replyTo.slice(0, -11)}00000000000` },
+      { ...asked, correlationId: `j1.${(Date.now() + 60_000).toString(36)}` },
+    ];
+    for (const one of forged) {
+      expect(await responder.ask(answerTo(one, "forged"), "error")).toMatchObject({ code: "requester_gone" });
+    }
     expect(await responder.ask(answerTo({ ...asked, replyTo: "~0" }, "x"), "error")).toMatchObject({
       code: "bad_request",
     });
-    expect(must(await hubStub().inspect())).toMatchObject({ orphanedReplies: 1 });
+    expect(must(await hubStub().inspect())).toMatchObject({ orphanedReplies: 0, lateReplies: 0 });
     await responder.ask(answerTo(asked, "true"), "replied");
-    expect((await caller.next("reply")).head).toMatchObject({ messages: [{ body: "true" }] });
+    expect((await caller.next("reply")).head).toMatchObject({ ref: 1, messages: [{ body: "true" }] });
+    expect(await caller.restTypes()).toEqual([]);
   });
 
-  it("of a session that broke waits for it, and goes to who comes back with its inbox, even twice", async () => {
+  it("can't be answered by who may not consume its queue, however it came by the request", async () => {
+    const { responder, caller } = await calling();
+    call(caller, 1);
+    const asked = await request(responder);
+    const grants = [
+      { verb: "consume", pattern: "other" },
+      { verb: "publish", pattern: "#" },
+    ] as const;
+    const stranger = await TestSession.open({ hub: 1, claims: { grants } });
+    expect(await stranger.ask(answerTo(asked, "x"), "error")).toMatchObject({ code: "forbidden" });
+    expect(await caller.restTypes()).toEqual([]);
+  });
+
+  it("gives nobody its session: what travels with a request opens none, and the key only for its owner", async () => {
+    const { responder, caller } = await calling();
+    call(caller, 1);
+    const { replyTo, correlationId } = await request(responder);
+    const { inbox, resume } = caller;
+    const [hub, session] = resume.split(".");
+    const tag = replyTo.split(".")[2]!;
+    const guesses = [
+      replyTo,
+      `${hub}.${session}.${tag}`,
+      `${hub}.${session}.${tag.padEnd(32, "0")}`,
+      `${hub}.${session}.${correlationId.split(".")[2]!.padEnd(32, "0")}`,
+      `${resume.slice(0, -1)}${resume.endsWith("0") ? "1" : "0"}`,
+    ];
+    const attack = async (): Promise<void> => {
+      for (const guess of guesses) {
+        for (const subject of ["tester", "mallory"]) {
+          const other = await TestSession.open({ resume: guess, claims: { subject } });
+          expect(other.inbox).not.toBe(inbox);
+          expect(await other.restTypes()).toEqual([]);
+          other.close();
+        }
+      }
+      const thief = await TestSession.open({ resume, claims: { subject: "mallory" } });
+      expect(thief.inbox).not.toBe(inbox);
+      thief.close();
+    };
+    await attack();
+    expect(await caller.restTypes()).toEqual([]);
+    caller.close(4_000);
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
+    await responder.ask(answerTo({ body: "", replyTo, correlationId }, "mine"), "replied");
+    await attack();
+    const back = await TestSession.open({ resume });
+    expect(back.inbox).toBe(inbox);
+    expect((await back.next("reply")).head).toMatchObject({ messages: [{ body: "mine" }] });
+  });
+
+  it("of a session that broke waits for it, and goes to who comes back with its key, even twice", async () => {
     const { responder, caller } = await calling();
     call(caller, 1);
     call(caller, 2);
@@ -317,32 +411,30 @@ describe("a call", () => {
     await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
     await responder.ask(answerTo(asked[0]!, "one"), "replied");
     await evictDurableObject(hubStub());
-    const { inbox } = caller;
-    const stranger = await TestSession.open({ inbox: `${inbox.slice(0, -11)}00000000000` });
-    expect(stranger.inbox).not.toBe(inbox);
-    const back = await TestSession.open({ inbox });
+    const { inbox, resume } = caller;
+    const back = await TestSession.open({ resume });
     expect(back.inbox).toBe(inbox);
     expect((await back.next("reply")).head).toMatchObject({ ref: 1, messages: [{ body: "one" }] });
     await responder.ask(answerTo(asked[1]!, "two"), "replied");
     expect((await back.next("reply")).head).toMatchObject({ ref: 2 });
     back.close(4_000);
-    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(1);
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
     await responder.ask(answerTo(asked[2]!, "three"), "replied");
-    const again = await TestSession.open({ inbox });
+    const again = await TestSession.open({ resume });
     expect((await again.next("reply")).head).toMatchObject({ ref: 3, messages: [{ body: "three" }] });
     expect(await again.restTypes()).toEqual([]);
   });
 
   it("of a session that is gone for good is an orphan", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
     const { responder, caller } = await calling();
-    const asked = {
-      body: "",
-      replyTo: caller.inbox,
-      correlationId: `j1.${(Date.now() + 60_000).toString(36)}`,
-    };
-    // It has no call under way, so nobody waits for it.
+    call(caller, 1);
+    const asked = await request(responder);
+    await TestSession.open();
     caller.close();
-    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(0);
+    await expect.poll(async () => must(await hubStub().inspect()).sessions).toBe(1);
+    vi.setSystemTime(Date.now() + LIMITS.replyGraceMs + 1);
+    await runHubAlarm(hubStub());
     expect(await responder.ask(answerTo(asked, "x"), "error")).toMatchObject({ code: "requester_gone" });
     expect(must(await hubStub().inspect())).toMatchObject({ orphanedReplies: 1 });
   });

@@ -361,7 +361,7 @@ describe("a session's limits", () => {
     const refused = await TestSession.request();
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ code: "hub_full" });
-    const back = await TestSession.open({ inbox: session.inbox });
+    const back = await TestSession.open({ resume: session.resume });
     expect(back.inbox).toBe(session.inbox);
   });
 

@@ -103,7 +103,8 @@ describe("a call", () => {
     await settle();
     hub.last.lose();
     await clock.advance(1_000);
-    expect(hub.last.url).toBe("ws://broker.test/v1/socket?inbox=~h1.1.secret");
+    expect(hub.last.url).toBe("ws://broker.test/v1/socket");
+    expect(hub.last.protocols).toEqual(["millrace.v1", "resume.h1.1.secret"]);
     expect(calls()).toHaveLength(1);
     reply(1, "after all");
     expect((await called).text()).toBe("after all");

@@ -76,9 +76,9 @@ export class FakeHub {
   private greet(socket: HubSocket): void {
     if (this.handshake === "refuse") return socket.lose();
     socket.emit("open");
-    const before = new URL(socket.url).searchParams.get("inbox");
-    const inbox = before !== null && this.keepsInbox ? before : `~h1.${this.sockets.length}.secret`;
-    socket.tell({ type: "hello", hub: "h1", inbox });
+    const before = socket.protocols.find((one) => one.startsWith("resume."))?.slice("resume.".length);
+    const resume = before !== undefined && this.keepsInbox ? before : `h1.${this.sockets.length}.secret`;
+    socket.tell({ type: "hello", hub: "h1", inbox: `~${resume}`.replace("secret", "tag"), resume });
   }
 
   take(socket: HubSocket, frame: SessionClientFrame, payload: Uint8Array): void {

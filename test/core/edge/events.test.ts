@@ -50,7 +50,7 @@ class Follower {
   /** Waits for the subscription and confirms it. */
   async subscribed(facts: object = {}): Promise<Response> {
     await this.socket.sends(1);
-    this.socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a" });
+    this.socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a", resume: "" });
     this.socket.receive({ ...subscribed, ...facts });
     const response = await this.response;
     this.reader = response.body!.getReader();

@@ -50,7 +50,7 @@ describe("a call", () => {
       body: text.encode("2+2"),
     });
     expect(broker.calls).toMatchObject([{ object: "default/0", method: "fetch" }]);
-    socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a" });
+    socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a", resume: "" });
     const reply = { body: text.encode("4"), contentType: "text/x-sum", headers: { exact: true, digits: 1 } };
     socket.receive({ type: "reply", ref: 1 }, batchOf(reply));
     const answer = await response;
@@ -142,7 +142,7 @@ describe("a call", () => {
     let isOver = false;
     void response.then(() => (isOver = true));
     await vi.advanceTimersByTimeAsync(400);
-    socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a" });
+    socket.receive({ type: "hello", hub: "0", inbox: "~0.1.0123456789a", resume: "" });
     await vi.advanceTimersByTimeAsync(299);
     expect(isOver).toBe(false);
     await vi.advanceTimersByTimeAsync(1);
@@ -199,36 +199,50 @@ describe("a call", () => {
 
 describe("a reply", () => {
   const inbox = "~4.9.0123456789a";
+  const correlationId = `j1.1.${"0".repeat(24)}.sums`;
   const reply = (broker: FakeBroker, to: string, headers: Record<string, string> = {}, body = "4") =>
     broker.request("POST", "/v1/replies", {
       body,
-      headers: { "Millrace-Reply-To": to, "Millrace-Correlation-Id": "c1", ...headers },
+      headers: { "Millrace-Reply-To": to, "Millrace-Correlation-Id": correlationId, ...headers },
     });
 
-  it("to an inbox goes to its hub, and takes no grant", async () => {
+  it("to an inbox goes to its hub, from who may consume the queue of the call", async () => {
     const nowMs = Date.now();
     const hub = { reply: async () => ok(undefined) };
     const broker = new FakeBroker({ secret: SECRET, hub, nowMs: () => nowMs });
     const headers = {
       "Content-Type": "text/plain",
       "Millrace-Header-Exact": "yes",
-      ...(await authorization([])),
+      ...(await authorization([{ verb: "consume", pattern: "sums" }])),
     };
     const response = await reply(broker, inbox, headers);
     expect([response.status, await response.text()]).toEqual([204, ""]);
     expect(broker.calls).toMatchObject([{ object: "acme/4", method: "reply" }]);
     const [command] = broker.inputs("reply")[0] as [ReplyCommand];
     const { batch, ...rest } = command;
-    expect(rest).toEqual({ to: inbox, correlationId: "c1" });
+    expect(rest).toEqual({ to: inbox, correlationId });
     expect(readBatchHeader(batch).timeMs).toBe(nowMs);
     expect(recordIn(batch)).toEqual({
-      correlationId: "c1",
+      correlationId,
       contentType: "text/plain",
       headers: { exact: "yes" },
       body: text.encode("4"),
     });
     await reply(broker, inbox, { "Millrace-Error": "no such sum", ...headers });
     expect(broker.inputs("reply")[1]).toMatchObject([{ error: "no such sum" }]);
+  });
+
+  it("to an inbox is refused to who may not consume the queue of the call, and to no call", async () => {
+    const broker = new FakeBroker({ secret: SECRET });
+    const other = await authorization([
+      { verb: "consume", pattern: "other" },
+      { verb: "publish", pattern: "sums" },
+    ]);
+    expect(await problemOf(await reply(broker, inbox, other))).toMatchObject({ code: "forbidden" });
+    const all = await authorization([{ verb: "consume", pattern: "#" }]);
+    const madeUp = { ...all, "Millrace-Correlation-Id": "c1" };
+    expect(await problemOf(await reply(broker, inbox, madeUp))).toMatchObject({ code: "requester_gone" });
+    expect(broker.calls).toEqual([]);
   });
 
   it("to a queue is a message in it", async () => {
@@ -238,7 +252,7 @@ describe("a reply", () => {
     expect(broker.calls).toMatchObject([{ object: "default/answers", method: "publish" }]);
     expect(broker.published()).toEqual([
       {
-        correlationId: "c1",
+        correlationId,
         headers: { x: "y" },
         contentType: "text/plain;charset=UTF-8",
         body: text.encode("4"),
@@ -248,7 +262,7 @@ describe("a reply", () => {
     await reply(failed, "answers", { "Millrace-Error": "no", "Content-Type": "a/b" });
     expect(failed.published()).toEqual([
       {
-        correlationId: "c1",
+        correlationId,
         headers: { "millrace-error": "no" },
         contentType: "a/b",
         body: text.encode("4"),

@@ -1,14 +1,14 @@
 // Which hub takes a session, and what it is told.
 import { describe, expect, it } from "vitest";
 import { CLAIMS_HEADER } from "../../../src/protocol/rpc.ts";
-import { INBOX_HEADER } from "../../../src/protocol/inbox.ts";
+import { RESUME_HEADER } from "../../../src/protocol/inbox.ts";
 import { LIMITS } from "../../../src/protocol/limits.ts";
 import { FakeBroker, problemOf } from "../../support/fake-broker.ts";
 import { opensNone } from "../../support/fake-socket.ts";
 import { authorization, SECRET, tokenWith } from "../../support/token.ts";
 
 const UPGRADE = { Upgrade: "websocket" };
-const inbox = "~2.5.0123456789a";
+const resume = `2.5.${"0".repeat(32)}`;
 
 /** Hubs that refuse: the first so many because they are full, the others for a reason of their own. */
 class Hubs {
@@ -52,7 +52,11 @@ class Hubs {
 describe("a session", () => {
   it("is opened with the caller's rights, and nothing else of the request", async () => {
     const hubs = new Hubs(() => false);
-    const headers = { "Sec-WebSocket-Protocol": "millrace.v1", [CLAIMS_HEADER]: "{}", [INBOX_HEADER]: inbox };
+    const headers = {
+      "Sec-WebSocket-Protocol": "millrace.v1",
+      [CLAIMS_HEADER]: "{}",
+      [RESUME_HEADER]: resume,
+    };
     expect(await hubs.open("", headers)).toBe("unauthenticated");
     expect(hubs.tried()).toEqual(["acme/0"]);
     const [request] = hubs.requests;
@@ -63,7 +67,7 @@ describe("a session", () => {
       grants: [],
     });
     expect(request!.headers.get("Authorization")).toBe(null);
-    expect(request!.headers.get(INBOX_HEADER)).toBe(null);
+    expect(request!.headers.get(RESUME_HEADER)).toBe(null);
     expect(request!.headers.get("Sec-WebSocket-Protocol")).toBe("millrace.v1");
   });
 
@@ -97,22 +101,27 @@ describe("a session", () => {
     expect(hubs.tried()).toHaveLength(LIMITS.hubsMax);
   });
 
-  it("that comes back asks for its hub and its inbox, and takes another when that is full", async () => {
+  it("that comes back goes to its hub with its key, and to another when that is full", async () => {
+    const offer = { "Sec-WebSocket-Protocol": `millrace.v1, resume.${resume}` };
     const back = new Hubs(() => false);
-    await back.open(`?inbox=${inbox}`);
+    await back.open("", offer);
     expect(back.tried()).toEqual(["acme/2"]);
-    expect(back.requests[0]!.headers.get(INBOX_HEADER)).toBe(inbox);
+    expect(back.requests[0]!.headers.get(RESUME_HEADER)).toBe(resume);
     const full = new Hubs((hub) => hub === "2");
-    await full.open(`?inbox=${inbox}`);
+    await full.open("", offer);
     expect(full.tried()).toEqual(["acme/2", "acme/0"]);
-    expect(full.requests[1]!.headers.get(INBOX_HEADER)).toBe(null);
+    expect(full.requests[1]!.headers.get(RESUME_HEADER)).toBe(null);
   });
 
-  it.each(["orders", "~64.5.0123456789a", "~2.5.short", ""])("takes no inbox %j", async (text) => {
-    const hubs = new Hubs(() => false);
-    expect(await hubs.open(`?inbox=${encodeURIComponent(text)}`)).toBe("bad_request");
-    expect(hubs.tried()).toEqual([]);
-  });
+  it.each(["~2.5.0123456789a", `64.5.${"0".repeat(32)}`, `2.5.${"0".repeat(31)}`, ""])(
+    "that offers %j, which is no key, is a new one",
+    async (text) => {
+      const hubs = new Hubs(() => false);
+      await hubs.open(`?inbox=${encodeURIComponent(text)}`, { "Sec-WebSocket-Protocol": `resume.${text}` });
+      expect(hubs.tried()).toEqual(["acme/0"]);
+      expect(hubs.requests[0]!.headers.get(RESUME_HEADER)).toBe(null);
+    },
+  );
 
   it("is WebSocket only, and takes a browser's token beside its subprotocol", async () => {
     const hubs = new Hubs(() => false);

@@ -129,22 +129,28 @@ describe("a hub's tables", () => {
   it("hold replies in their order, for those who are away", () => {
     const store = make();
     expect([store.away(1), store.nextLapseMs(), store.heldBytes()]).toEqual([null, null, 0]);
-    store.putAway({ session: 1, secret: "s", untilMs: 20 });
-    store.putAway({ session: 2, secret: "t", untilMs: 10 });
+    store.putAway({ session: 1, tag: "s", untilMs: 20 });
+    store.putAway({ session: 2, tag: "t", untilMs: 10 });
     for (const one of [reply("b"), reply("a", "ü")]) store.hold(1, one);
     store.hold(2, reply("c"));
     expect(store.held(1)).toEqual([reply("b"), reply("a", "ü")]);
     expect([store.away(1), store.nextLapseMs(), store.heldBytes()]).toEqual([
-      { session: 1, secret: "s", untilMs: 20 },
+      { session: 1, tag: "s", untilMs: 20 },
       10,
       6,
     ]);
   });
 
+  it("hold one key to seal with, drawn when it is first asked for", () => {
+    const store = make();
+    expect(store.sealKey(() => Uint8Array.of(1, 2))).toEqual(Uint8Array.of(1, 2));
+    expect(store.sealKey(() => Uint8Array.of(3))).toEqual(Uint8Array.of(1, 2));
+  });
+
   it("give up those whose time is over, with their replies", () => {
     const store = make();
     for (const session of [1, 2]) {
-      store.putAway({ session, secret: "s", untilMs: session * 10 });
+      store.putAway({ session, tag: "s", untilMs: session * 10 });
       store.hold(session, reply("a"));
     }
     store.removeLapsed(9);

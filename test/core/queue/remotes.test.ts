@@ -23,6 +23,12 @@ function renew(q: QueueHarness, id: number, wish: Wish = {}): Result<Attached> {
   return tryAttach(q, 9_999, { ids: [id], session: id * 10, name: `remote-${id}`, ...wish });
 }
 
+/** The ids that the queue has lost. */
+function renewHub(q: QueueHarness, ids: readonly number[], hub = "h1"): number[] {
+  const held = ids.map((id) => ({ session: id * 10, ids: [id] }));
+  return q.run((queue, nowMs) => queue.renewRemotes(hub, held, nowMs));
+}
+
 function dispatched(q: QueueHarness): Record<number, (string | undefined)[]> {
   return Object.fromEntries(
     q.dispatch().map(({ consumer, delivery }) => [consumer.id, bodies(decode(q, delivery))]),
@@ -151,10 +157,10 @@ describe("a remote consumer", () => {
     attach(q, 50, { leaseMs: LIMITS.leaseMsMax });
     const startMs = q.nowMs;
     q.dispatch();
-    attach(q, 51);
+    attach(q, 51, { hub: "h2" });
     expect(q.wakeMs()).toBe(startMs + LIMITS.hubLeaseMs);
     q.advance(LIMITS.hubLeaseMs - 1);
-    must(renew(q, 51));
+    must(renew(q, 51, { hub: "h2" }));
     expect(q.info().consumers).toHaveLength(2);
     q.advance(1);
     expect(q.info().consumers).toMatchObject([{ consumer: "remote-51" }]);
@@ -184,6 +190,63 @@ describe("a remote consumer", () => {
     expect(lapsed).toMatchObject([{ id: 50, hub: "h1", session: 500 }]);
     expect(q.run((queue) => queue.takeLapsedRemotes())).toEqual([]);
   });
+
+  inBothLives("is renewed with all others of its hub, which costs one row now and then", (make) => {
+    const q = make();
+    const ids = Array.from({ length: 100 }, (_, i) => i + 50);
+    for (const id of ids) attach(q, id);
+    const startMs = q.nowMs;
+    const before = q.counted.rowsWritten;
+    for (let minute = 1; minute <= 60; minute++) {
+      q.advance(60_000);
+      expect(renewHub(q, ids)).toEqual([]);
+      expect(q.wakeMs()).toBeGreaterThan(q.nowMs);
+    }
+    expect(q.info().consumers).toHaveLength(ids.length);
+    expect(q.counted.rowsWritten - before).toBeLessThan(25);
+    expect(q.nowMs - startMs).toBe(60 * 60_000);
+  });
+
+  inBothLives("keeps its hub's lease when the consumer goes in whose row it stood", (make) => {
+    const q = make();
+    for (const id of [50, 51, 52]) attach(q, id);
+    for (const id of [50, 51]) {
+      q.advance(LIMITS.hubLeaseMs - 1);
+      expect(
+        renewHub(
+          q,
+          [50, 51, 52].filter((one) => one >= id),
+        ),
+      ).toEqual([]);
+      q.run((queue, nowMs) => queue.detachRemote(id, "released", nowMs));
+    }
+    q.advance(LIMITS.hubLeaseMs - 1);
+    expect(q.info().consumers).toMatchObject([{ consumer: "remote-52" }]);
+    q.advance(1);
+    expect(q.info().consumers).toEqual([]);
+  });
+
+  inBothLives(
+    "that its hub holds no more is lost at a renewal, unless the hub may not know of it yet",
+    (make) => {
+      const q = make({ config: { retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 } } });
+      must(q.publish("1"));
+      attach(q, 50);
+      q.dispatch();
+      attach(q, 51);
+      attach(q, 52, { hub: "h2" });
+      q.advance(LIMITS.hubLeaseMs / 5);
+      attach(q, 53);
+      expect(renewHub(q, [51, 99])).toEqual([99]);
+      expect(q.info().consumers.map(({ consumer }) => consumer)).toEqual([
+        "remote-51",
+        "remote-52",
+        "remote-53",
+      ]);
+      expect(q.take(9)).toMatchObject([{ body: "1", failures: 1 }]);
+      expect(renewHub(q, [52])).toEqual([52]);
+    },
+  );
 
   inBothLives("counts to the most that a queue takes", (make) => {
     const q = make();

@@ -47,7 +47,7 @@ const changeRemote: Act = ({ remotes }, _, random) => {
   const remote = remotes.any(random);
   if (remote === null) return null;
   return random.weighted<() => [string, Promise<void>]>([
-    [2, () => ["renew", remotes.renew(remote)]],
+    [2, () => ["renew", remotes.renewHub(remote).then(() => remotes.renew(remote))]],
     [1, () => ["credit", remotes.setCredit(remote, random.between(1, 6))]],
     [1, () => ["detach", remotes.detach(remote, random.pick(["released", "lost"] as const))]],
   ])();

@@ -62,6 +62,23 @@ export class RemoteConsumers {
     } else if (answer !== null || ids.length === 0) await this.detach(remote, "lost");
   }
 
+  /** As a hub does by its alarm. Who attaches or detaches just now may or may not be among them. */
+  async renewHub({ hub, queue, caller }: Remote): Promise<void> {
+    const own = this.all().filter((one) => one.hub === hub && one.queue === queue && one.ids.length > 0);
+    const held = own.map(({ session, ids }) => ({ session, ids }));
+    const answer = await this.world.ask(`renew ${hub} at ${queue}`, () =>
+      this.world.queue(caller, queue).renewRemotes(hub, held),
+    );
+    if (answer?.ok !== true) return;
+    const gone = new Set(answer.value.gone);
+    for (const [i, remote] of own.entries()) {
+      const { ids } = held[i]!;
+      if (this.remotes.get(remote.session) !== remote) continue;
+      if (ids.some((id) => gone.has(id))) await this.detach(remote, "released");
+      else if (ids.length < answer.value.partitions) await this.renew(remote);
+    }
+  }
+
   async detach(remote: Remote, how: "released" | "lost"): Promise<void> {
     this.remotes.delete(remote.session);
     const { queue, caller, ids } = remote;

@@ -1,5 +1,5 @@
 // All objects of one namespace, as they are shipped, each in a host; and the network that clients come over.
-import { INBOX_HEADER, parseInbox } from "../../../src/protocol/inbox.ts";
+import { parseResumeKey, RESUME_HEADER, RESUME_PREFIX } from "../../../src/protocol/inbox.ts";
 import type { ExchangeApi, HubApi, SessionClaims } from "../../../src/protocol/exchange-rpc.ts";
 import { CLAIMS_HEADER, type NamespaceApi, type QueueApi } from "../../../src/protocol/rpc.ts";
 import type { Random } from "../random.ts";
@@ -117,18 +117,18 @@ export class Cluster implements Network {
     this.claims.set(subject, { namespace: "sim", subject, grants });
   }
 
-  /** `wss://<subject>/v1/socket?inbox=…`: the same hub again, or any. */
-  async open(url: string): Promise<ServerSocket | null> {
-    const { hostname, searchParams } = new URL(url);
-    const inbox = searchParams.get("inbox");
-    const address = inbox === null ? null : parseInbox(inbox);
+  /** `wss://<subject>/v1/socket`, offering `resume.…`: the same hub again, or any. */
+  async open(url: string, protocols: readonly string[]): Promise<ServerSocket | null> {
+    const { hostname } = new URL(url);
+    const resume = protocols.find((one) => one.startsWith(RESUME_PREFIX))?.slice(RESUME_PREFIX.length);
+    const address = resume === undefined ? null : parseResumeKey(resume);
     const { random, hubs } = this.ports;
     const any = String(random.between(0, hubs - 1));
     const host = this.host("hub", address === null || random.chance(0.3) ? any : address.hub);
     await new Promise<void>((resolve) => void this.loop.later(this.latency(), resolve));
     const headers = {
       [CLAIMS_HEADER]: JSON.stringify(this.claims.get(hostname)),
-      ...(inbox === null ? {} : { [INBOX_HEADER]: inbox }),
+      ...(resume === undefined ? {} : { [RESUME_HEADER]: resume }),
     };
     return host.open(headers);
   }

@@ -56,7 +56,7 @@ export interface Network {
   readonly loop: Loop;
   latency(): number;
   /** Opens a socket at the hub; null when it is refused or can't be reached. */
-  open(url: string): Promise<ServerSocket | null>;
+  open(url: string, protocols: readonly string[]): Promise<ServerSocket | null>;
   toServer(server: ServerSocket, data: string | ArrayBuffer): void;
   closed(server: ServerSocket, code: number): void;
 }
@@ -75,9 +75,9 @@ export class ClientSocket implements WebSocketLike {
   /** No event is heard any more. */
   private isOver = false;
 
-  constructor(network: Network, url: string) {
+  constructor(network: Network, url: string, protocols: readonly string[]) {
     this.network = network;
-    void network.open(url).then((server) => {
+    void network.open(url, protocols).then((server) => {
       network.loop.later(network.latency(), () => this.opened(server));
     });
   }

@@ -159,13 +159,13 @@ export class RoutingWorld {
   }
 
   private socketConstructor(name: string): WebSocketConstructor {
-    const make = (url: string): ClientSocket => {
-      const socket = new ClientSocket(this.cluster, url);
+    const make = (url: string, protocols: readonly string[]): ClientSocket => {
+      const socket = new ClientSocket(this.cluster, url, protocols);
       this.sockets.set(name, socket);
       return socket;
     };
-    return function (url: string) {
-      return make(url);
+    return function (url: string, protocols: readonly string[]) {
+      return make(url, protocols);
     } as unknown as WebSocketConstructor;
   }
 
