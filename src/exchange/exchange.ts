@@ -187,7 +187,7 @@ export class Exchange {
     if (delayed.length > 0) {
       const refused = lacksRoom(context, batch.length);
       if (refused) return refused;
-      hold(context, batch, table, delayed, nowMs);
+      hold(context, batch, table, delayed, nowMs, command.publisher);
     }
     if (others.length === 0) {
       return ok({ now: null, places: [], delayed, step: { queues: [], exchanges: [] } });

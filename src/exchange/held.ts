@@ -2,11 +2,12 @@
  * Messages that the exchange holds itself: those on a delay until they are due, and those on their way to a queue
  * through the outbox, where each is carried until the queue has it.
  */
-import { FIELD, type RecordTable, UNSTAMPED } from "../protocol/batch.ts";
+import { FIELD, type MessageRecord, type RecordTable, UNSTAMPED } from "../protocol/batch.ts";
 import { assert } from "../protocol/assert.ts";
-import type { SequenceRun } from "../protocol/commands.ts";
+import type { Publisher, SequenceRun } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { readRecord } from "../protocol/record.ts";
+import { heldDedupNames } from "../queue/publishers.ts";
 import { refuse, type Refusal } from "../protocol/result.ts";
 import type { ExchangeContext } from "./context.ts";
 import { countOf, indexesOf, runsOf } from "../protocol/runs.ts";
@@ -24,14 +25,19 @@ export function hasDelays(table: RecordTable): boolean {
   return (table.allFlags() & FIELD.delayMs) !== 0;
 }
 
-/** Messages due at the same time lie together; the delay is over when they are read again. */
+/**
+ * Messages due at the same time lie together; the delay is over when they are read again. Nobody knows then who has
+ * published them: their dedup ids tell.
+ */
 export function hold(
   exchange: ExchangeContext,
   batch: Uint8Array,
   table: RecordTable,
   runs: readonly SequenceRun[],
   nowMs: number,
+  publisher?: Publisher,
 ): void {
+  const nameOf = heldDedupNames(publisher);
   // One row for each moment, in the order of the messages.
   const byDue = new Map<number, number[]>();
   for (const index of indexesOf(runs)) {
@@ -42,13 +48,21 @@ export function hold(
   }
   for (const [dueMs, indexes] of byDue) {
     const undelayed = indexes.map((index) => {
-      const { delayMs: _delay, ...record } = readRecord(batch, table.offset(index));
-      return record;
+      const { delayMs: _delay, dedupId, ...record } = readRecord(batch, table.offset(index));
+      return dedupId === undefined ? record : { ...record, dedupId: nameOf(dedupId) };
     });
-    const encoded = exchange.codec.encode(undelayed, UNSTAMPED, "broker");
-    assert(encoded.ok, "delayed messages can't be encoded");
-    put(exchange, dueMs, encoded.value, indexes.length, false);
+    putAll(exchange, dueMs, undelayed);
   }
+}
+
+/** With what was added to them they may be more than one batch. */
+function putAll(exchange: ExchangeContext, dueMs: number, records: readonly MessageRecord[]): void {
+  const encoded = exchange.codec.encode(records, UNSTAMPED, "broker");
+  if (encoded.ok) return put(exchange, dueMs, encoded.value, records.length, false);
+  assert(records.length > 1, "a delayed message can't be encoded");
+  const half = records.length >> 1;
+  putAll(exchange, dueMs, records.slice(0, half));
+  putAll(exchange, dueMs, records.slice(half));
 }
 
 /** Dead letters that lead nowhere now are tried again this much later. */

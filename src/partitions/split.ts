@@ -64,5 +64,5 @@ function ownerAt(
   if ((flags & (FIELD.dedupId | FIELD.cancelKey)) === 0) return null;
   const { dedupId, cancelKey = "" } = readRecord(batch, table.offset(index));
   // What came through an exchange has its publisher in front already.
-  return ownerOf(hashText(dedupId ?? bareKey(cancelKey)), partitions);
+  return ownerOf(hashText(bareKey(dedupId ?? cancelKey)), partitions);
 }

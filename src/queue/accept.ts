@@ -25,7 +25,7 @@ import { laneOf } from "./lane.ts";
 import type { ProducerState } from "./ledger.ts";
 import { makeRoom, roomFor, type Load } from "./overflow.ts";
 import { cut, LaneBuilder, type Entry, type Place } from "./plan.ts";
-import { producerName, withOwnKeys } from "./publishers.ts";
+import { producerName, withBareDedupIds, withOwnKeys } from "./publishers.ts";
 import { cancelAt, locateWaiting } from "./remove.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { Segment } from "./segments.ts";
@@ -108,11 +108,19 @@ export class Acceptance {
     if (tooLarge) return tooLarge;
     const whole = this.complete(given, scanned.value, source);
     if (!whole.ok) return whole;
-    const { batch, table } = whole.value;
+    const flags = whole.value.table.allFlags();
+    const hasIds = (flags & FIELD.dedupId) !== 0;
+    const known = hasIds
+      ? this.dedups.find(whole.value.batch, whole.value.table, given.publisher, isMoved)
+      : null;
+    const bare =
+      isMoved && known !== null && known.ids.size > 0
+        ? withBareDedupIds(this.queue.codec, whole.value)
+        : whole;
+    if (!bare.ok) return bare;
+    const { batch, table } = bare.value;
     const command = { ...given, batch };
-    const flags = table.allFlags();
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
-    const known = (flags & FIELD.dedupId) !== 0 ? this.dedups.find(batch, table, given.publisher) : null;
     const fresh = freshSize(table, known);
     const room = roomFor(this.queue, this.load, fresh);
     if (!room.ok)

@@ -3,10 +3,11 @@ import { FIELD, type RecordTable } from "../protocol/batch.ts";
 import type { Publisher } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
+import { bareKey } from "../protocol/own-keys.ts";
 import { readRecord } from "../protocol/record.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import type { Place } from "./plan.ts";
-import { dedupNames } from "./publishers.ts";
+import { dedupNames, heldDedupName } from "./publishers.ts";
 
 /** A batch's dedup ids, by the indexes of its records. */
 export interface DedupIds {
@@ -41,8 +42,10 @@ export class Dedups {
     this.replaced = replaced;
   }
 
-  find(batch: Uint8Array, table: RecordTable, publisher: Publisher | undefined): DedupIds {
-    const nameOf = dedupNames(configOf(this.queue), publisher);
+  /** `isHeld`: an exchange held the messages, and their ids tell whose they are. */
+  find(batch: Uint8Array, table: RecordTable, publisher: Publisher | undefined, isHeld: boolean): DedupIds {
+    const config = configOf(this.queue);
+    const ownOf = dedupNames(config, publisher);
     const scope = configOf(this.queue).dedupScope;
     const before = this.scopeBefore();
     const ids = new Map<number, string>();
@@ -50,7 +53,9 @@ export class Dedups {
     const own = new Set<string>();
     for (let i = 0; i < table.count; i++) {
       if (!isDeduplicated(table.flags(i))) continue;
-      const { dedupId = "", orderingKey = "" } = readRecord(batch, table.offset(i));
+      const { dedupId: given = "", orderingKey = "" } = readRecord(batch, table.offset(i));
+      const dedupId = isHeld ? bareKey(given) : given;
+      const nameOf = isHeld ? (name: string) => heldDedupName(config, given, name) : ownOf;
       const shared = inScope(scope, dedupId, orderingKey);
       const id = nameOf(shared);
       ids.set(i, id);

@@ -6,10 +6,16 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { assert } from "../protocol/assert.ts";
-import { FIELD, UNSTAMPED, type BatchCodec, type RecordTable } from "../protocol/batch.ts";
+import {
+  FIELD,
+  UNSTAMPED,
+  type BatchCodec,
+  type MessageRecord,
+  type RecordTable,
+} from "../protocol/batch.ts";
 import type { Publisher } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
-import { isOwnKey } from "../protocol/own-keys.ts";
+import { bareKey, isOwnKey, ownerIn } from "../protocol/own-keys.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { readCancelKey, readRecord } from "../protocol/record.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -25,14 +31,14 @@ function digest(text: string): string {
 
 /** Makes names a subject's own: texts that are nobody else's, and no longer than texts may be. */
 function ownNames(subject: string): (name: string) => string {
-  const scope = `own:${digest(subject).slice(0, SCOPE_DIGITS)}`;
-  return (name) => {
-    const whole = `${scope}:${name}`;
-    // Three bytes is what a unit of UTF-16 takes at the most.
-    const fits =
-      whole.length * 3 <= LIMITS.textBytesMax || encoder.encode(whole).length <= LIMITS.textBytesMax;
-    return fits ? whole : `${scope}#${digest(name)}`;
-  };
+  const owner = `own:${digest(subject).slice(0, SCOPE_DIGITS)}:`;
+  return (name) => owned(owner, name);
+}
+function owned(owner: string, name: string): string {
+  const whole = `${owner}${name}`;
+  // Three bytes is what a unit of UTF-16 takes at the most.
+  const fits = whole.length * 3 <= LIMITS.textBytesMax || encoder.encode(whole).length <= LIMITS.textBytesMax;
+  return fits ? whole : `${owner.slice(0, -1)}#${digest(name)}`;
 }
 
 const asItIs = (name: string): string => name;
@@ -42,6 +48,30 @@ type Sharing = Pick<QueueConfig, "dedupAcrossSubjects">;
 /** How this publisher's dedup ids are stored. What is stored as it is counts for everyone. */
 export function dedupNames({ dedupAcrossSubjects }: Sharing, publisher?: Publisher): (id: string) => string {
   return publisher === undefined || dedupAcrossSubjects ? asItIs : ownNames(publisher.subject);
+}
+
+/** A dedup id as an exchange keeps it in a message that it holds. */
+export function heldDedupNames(publisher?: Publisher): (id: string) => string {
+  return publisher === undefined ? asItIs : ownNames(publisher.subject);
+}
+
+/** How this one is stored where it comes from an exchange that held it: the same as if it had come at once. */
+export function heldDedupName({ dedupAcrossSubjects }: Sharing, held: string, inScope: string): string {
+  const owner = ownerIn(held);
+  return dedupAcrossSubjects || owner === "" ? inScope : owned(owner, inScope);
+}
+
+/** The batch with its dedup ids as its publishers gave them. */
+export function withBareDedupIds(
+  codec: BatchCodec,
+  given: { readonly batch: Uint8Array; readonly table: RecordTable },
+): Result<{ batch: Uint8Array; table: RecordTable }> {
+  const records = Array.from({ length: given.table.count }, (_, i) => {
+    const record = readRecord(given.batch, given.table.offset(i));
+    const { id, dedupId } = record;
+    return id !== undefined || dedupId === undefined ? record : { ...record, dedupId: bareKey(dedupId) };
+  });
+  return encodedAnew(codec, records);
 }
 
 /** How a producer of this publisher is stored. No name has an `@`. */
@@ -68,7 +98,14 @@ export function withOwnKeys(
     const record = readRecord(batch, table.offset(i));
     return record.cancelKey === undefined ? record : { ...record, cancelKey: own(record.cancelKey) };
   });
-  // What only the broker may set was looked at when the batch came.
+  return encodedAnew(codec, records);
+}
+
+/** What only the broker may set was looked at when the batch came. Refused where it is too large with what was added. */
+function encodedAnew(
+  codec: BatchCodec,
+  records: readonly MessageRecord[],
+): Result<{ batch: Uint8Array; table: RecordTable }> {
   const encoded = codec.encode(records, UNSTAMPED, "broker");
   if (!encoded.ok) return encoded;
   const scanned = codec.scan(encoded.value, "broker");

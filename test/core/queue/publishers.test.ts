@@ -4,6 +4,8 @@ import type { ProducerStamp, PublishConfirm, Publisher } from "../../../src/prot
 import { bareKey, isOwnKey } from "../../../src/protocol/own-keys.ts";
 import type { Result } from "../../../src/protocol/result.ts";
 import { cancelKeyOf, dedupNames } from "../../../src/queue/publishers.ts";
+import { LIMITS } from "../../../src/protocol/limits.ts";
+import { ExchangeHarness } from "../../support/exchange-harness.ts";
 import { QueueHarness } from "../../support/queue-harness.ts";
 import { bodies, drain, inBothLives, must } from "../../support/queue-lives.ts";
 
@@ -137,5 +139,59 @@ describe("a cancel key under a grant that says own", () => {
     }
     must(publish(q, own(mallory), [{ text: "b", cancelKey: stored }]));
     expect(q.take()[0]!.cancelKey).not.toBe(stored);
+  });
+});
+
+describe("a dedup id of a message that an exchange held", () => {
+  function arrive(q: QueueHarness, number: number, publisher: Publisher, message: Told): string | undefined {
+    const e = new ExchangeHarness();
+    e.bind({ destination: { queue: "q" }, key: "#" });
+    const batch = q.batch({ ...(message as object), delayMs: 5 });
+    must(e.run((exchange, nowMs) => exchange.publish({ batch, publisher }, nowMs)));
+    e.advance(5);
+    const [move] = e.carried();
+    const taken = must(
+      q.run((queue, nowMs) => queue.acceptMoves("e", [{ number, batch: move!.batch }], nowMs)),
+    );
+    return taken.accepted === 0 ? undefined : q.take().at(-1)?.dedupId;
+  }
+
+  inBothLives(
+    "is its publisher's own, the same as if it had come at once, and reads as it was given",
+    (make) => {
+      const q = make();
+      const told = { text: "x", dedupId: "order-17", orderingKey: "k" };
+      expect(arrive(q, 1, mallory, told)).toBe("order-17");
+      expect(must(publish(q, mallory, [told])).duplicates).toEqual([0]);
+      expect(must(publish(q, alice, [told])).duplicates).toEqual([]);
+      expect(arrive(q, 2, alice, told)).toBeUndefined();
+      const long = { text: "x", dedupId: "y".repeat(250) };
+      expect(arrive(q, 3, mallory, long)).toBeDefined();
+      expect(must(publish(q, mallory, [long])).duplicates).toEqual([0]);
+      expect(must(publish(q, alice, [long])).duplicates).toEqual([]);
+    },
+  );
+
+  inBothLives("is everyone's where the queue says so", (make) => {
+    const q = make({ config: { dedupAcrossSubjects: true, dedupScope: "key" } });
+    const told = { text: "x", dedupId: "order-17", orderingKey: "k" };
+    arrive(q, 1, mallory, told);
+    expect(must(publish(q, alice, [told])).duplicates).toEqual([0]);
+  });
+
+  it("takes room in no batch that was full", () => {
+    const e = new ExchangeHarness();
+    e.bind({ destination: { queue: "q" }, key: "#" });
+    const text = "z".repeat(400);
+    const records = Array.from({ length: 4_096 }, (_, i) => ({ text, dedupId: `${i}`, delayMs: 5 }));
+    const q = new QueueHarness();
+    const spare = LIMITS.batchBytesMax - q.batch(...records).byteLength;
+    const full = q.batch(
+      ...records.map((one) => ({ ...one, text: text + "z".repeat(Math.floor(spare / 4_096)) })),
+    );
+    must(e.run((exchange, nowMs) => exchange.publish({ batch: full, publisher: alice }, nowMs)));
+    e.advance(5);
+    const counts = e.carried().map(({ batch }) => must(q.codec.scan(batch, "broker")).count);
+    expect([counts.length, counts.reduce((a, b) => a + b, 0)]).toEqual([2, 4_096]);
   });
 });
