@@ -143,8 +143,10 @@ function makeOld(q: QueueHarness): void {
   ] as const)
     delete config[name];
   storage.exec("UPDATE queue SET stored = ?", JSON.stringify({ ...stored, config }));
-  storage.exec("ALTER TABLE lease DROP COLUMN untils");
-  storage.exec("DELETE FROM migration WHERE number = 3");
+  for (const column of ["untils", "subject", "key"]) storage.exec(`ALTER TABLE lease DROP COLUMN ${column}`);
+  storage.exec("ALTER TABLE remote DROP COLUMN subject");
+  storage.exec("DROP TABLE id_run");
+  storage.exec("DELETE FROM migration WHERE number >= 3");
   storage.exec("UPDATE task SET row = json_remove(row, '$.startedMs', '$.total')");
   q.evict();
 }
