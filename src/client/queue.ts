@@ -12,7 +12,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import type { Consumer } from "./consumer.ts";
 import { messageOfJson } from "./delivery.ts";
-import { errorOfRefusal, MillraceError } from "./errors.ts";
+import { errorOfProblem, errorOfRefusal, MillraceError } from "./errors.ts";
 import type { ConsumeOptions, Handler } from "./handler.ts";
 import { NO_OPTIONS, refuseUnknown, type Known } from "./known-options.ts";
 import type { Http } from "./http.ts";
@@ -167,7 +167,7 @@ export class Queue {
   /** Takes messages over HTTP, without a socket. Settle each by its own methods. */
   async receive(options: ReceiveOptions = {}): Promise<Message[]> {
     refuseUnknown(options, RECEIVE_OPTIONS);
-    const { messages } = await this.ports.http.json<{ messages: DeliveredJson[] }>(
+    const { messages, problem } = await this.ports.http.json<{ messages: DeliveredJson[]; problem?: object }>(
       "POST",
       `${this.path}/receive`,
       {
@@ -177,6 +177,8 @@ export class Queue {
         repeatable: options.attemptId !== undefined,
       },
     );
+    // A refusal during a wait whose answer had begun.
+    if (problem !== undefined) throw errorOfProblem(200, problem);
     return messages.map((message) => messageOfJson(message, this.settler));
   }
 

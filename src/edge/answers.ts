@@ -109,7 +109,15 @@ export const Delivered = z
   })
   .meta({ id: "Delivered" });
 
-export const Received = z.object({ messages: z.array(Delivered) }).meta({ id: "Received" });
+export const Received = z
+  .object({
+    messages: z.array(Delivered),
+    problem: z
+      .looseObject({ code: z.string(), detail: z.string() })
+      .optional()
+      .meta({ description: "A refusal during a wait that had lasted over a second." }),
+  })
+  .meta({ id: "Received" });
 
 export const View = z
   .object({

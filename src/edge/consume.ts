@@ -3,16 +3,17 @@ import { createRoute } from "@hono/zod-openapi";
 import type { Delivery } from "../protocol/commands.ts";
 import { encodeBinaryFrame } from "../protocol/frames.ts";
 import { deliveryToJson } from "../protocol/message-json.ts";
-import { ok, refuse } from "../protocol/result.ts";
+import { ok, refuse, type Result } from "../protocol/result.ts";
 import { present, ReceiveRequest, SettleRequest } from "../protocol/schemas.ts";
 import { answers, Received, Settled } from "./answers.ts";
 import { needs } from "./auth.ts";
 import { inlineBodies } from "./bodies.ts";
+import { holdAnswer } from "./held-answer.ts";
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { receive } from "./receive.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
-import type { EdgeApp } from "./services.ts";
+import type { EdgeApp, EdgeContext } from "./services.ts";
 import { groupSettlements, outcomes } from "./settlements.ts";
 
 export const DELIVERY_TYPE = "application/vnd.millrace.delivery";
@@ -36,16 +37,32 @@ function addReceive(app: EdgeApp): void {
   app.openapi(route, async (context) => {
     const request = present(context.req.valid("json"));
     const { waitMs, ...command } = request;
-    const delivery = await receive(context, pathQueue(context), command, waitMs, context.req.raw.signal);
-    if (!delivery.ok) return problem(context, delivery);
-    if (context.req.header("Accept")?.includes(DELIVERY_TYPE)) return binaryAnswer(delivery.value);
-    const messages = deliveryToJson(delivery.value, context.env.codec);
-    return answer(context, ok({ messages: await inlineBodies(context, messages) }));
+    const gone = new AbortController();
+    const signal = AbortSignal.any([context.req.raw.signal, gone.signal]);
+    const delivery = receive(context, pathQueue(context), command, waitMs, signal);
+    // Nothing may stand in front of a frame: there the platform alone tells that a client has gone.
+    if (context.req.header("Accept")?.includes(DELIVERY_TYPE)) return binaryAnswer(context, await delivery);
+    return holdAnswer(
+      delivery.then((result) => jsonAnswer(context, result)),
+      { nothing: () => context.json({ messages: [] }), late: withProblem, onGone: () => gone.abort() },
+    );
   });
 }
 
-function binaryAnswer(delivery: Delivery): Response {
-  const { lease, key, untilMs, runs, payload } = delivery;
+async function jsonAnswer(context: EdgeContext, delivery: Result<Delivery>): Promise<Response> {
+  if (!delivery.ok) return problem(context, delivery);
+  const messages = deliveryToJson(delivery.value, context.env.codec);
+  return answer(context, ok({ messages: await inlineBodies(context, messages) }));
+}
+
+/** An answer that was begun as a success carries the refusal. */
+async function withProblem(refusal: Response): Promise<string> {
+  return JSON.stringify({ messages: [], problem: await refusal.json() });
+}
+
+function binaryAnswer(context: EdgeContext, delivery: Result<Delivery>): Response {
+  if (!delivery.ok) return problem(context, delivery);
+  const { lease, key, untilMs, runs, payload } = delivery.value;
   const frame = encodeBinaryFrame({ type: "deliver", lease, key, untilMs, runs }, payload);
   return new Response(frame, { headers: { "Content-Type": DELIVERY_TYPE } });
 }

@@ -6,6 +6,7 @@ import type { Claims, GrantVerb } from "../protocol/rpc.ts";
 import { queueRate } from "../routing/grants.ts";
 import { lacks } from "./auth.ts";
 import { fetchInline } from "./bodies.ts";
+import { holdAnswer } from "./held-answer.ts";
 import { openClaims } from "./open-mode.ts";
 import { callQueue, listQueues } from "./queue-calls.ts";
 import { lacksRate } from "./rates.ts";
@@ -32,6 +33,7 @@ function hostOf(context: EdgeContext): GatewayHost {
       ),
     openClaims: () => openClaims(context.req.raw),
     accessKey: (id) => accessKey(context, id),
+    hold: holdAnswer,
     broker: (claims) => brokerOf(context, claims),
     codec,
     now,

@@ -25,10 +25,24 @@ export interface GatewayHost {
   accessKey(id: string): Promise<Result<AccessKey>>;
   /** What the caller may do. */
   broker(claims: Claims): Broker;
+  /** The answer to who waits for it. See Held. */
+  hold(answer: Promise<Response>, held: Held): Promise<Response>;
   readonly codec: BatchCodec;
   /** Milliseconds since 1970. */
   now(): number;
   readonly log: Log;
+}
+
+/**
+ * An answer that may take long is begun with spaces, which JSON and XML allow in front of a document: only so is it known
+ * that a client has gone.
+ */
+export interface Held {
+  /** An answer that has nothing to tell. Its headers are those of every answer that is begun early. */
+  readonly nothing: () => Response;
+  /** The document where the answer would be a refusal, but was begun as a success. Absent: that of `nothing`. */
+  readonly late?: (refusal: Response) => Promise<string>;
+  readonly onGone: () => void;
 }
 
 /** One line of the log; `facts` never have a body or a token. */

@@ -14,7 +14,6 @@ import { settleActions } from "./actions/settle.ts";
 import { authenticate, refuseUnasked } from "./authentication.ts";
 import type { Action, Actions, Caller } from "./caller.ts";
 import { answered, sqsRefusal, type Answer, type SqsRefusal } from "./errors.ts";
-import { holdAnswer } from "./held-answer.ts";
 import type { AttributeValue } from "./message-attributes.ts";
 import { sqsRefusalOf } from "./refusals.ts";
 import type { ActionName, Call } from "./shapes.ts";
@@ -162,10 +161,12 @@ function hold(call: Call, caller: Caller, exchange: Exchange): Promise<Response>
   const gone = new AbortController();
   const signal = AbortSignal.any([caller.signal, gone.signal]);
   const answer = perform(call, { ...caller, signal }, exchange);
-  return holdAnswer(
+  return exchange.host.hold(
     answer.catch((error: unknown) => failed(error, exchange)),
-    () => exchange.wire.answer("ReceiveMessage", {}, exchange.requestId),
-    () => gone.abort(),
+    {
+      nothing: () => exchange.wire.answer("ReceiveMessage", {}, exchange.requestId),
+      onGone: () => gone.abort(),
+    },
   );
 }
 

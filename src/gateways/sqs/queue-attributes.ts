@@ -29,6 +29,7 @@ const STANDARD: QueueConfig = {
   retry: { kind: "fixed", baseMs: 0, maxMs: 0, jitter: 0 },
   nackDelayMs: 0,
   lateChanges: "follow",
+  dedupAcrossSubjects: true,
   fairLanes: FAIR_LANES,
   onExpiry: "drop",
   ttlMs: 4 * DAY_SECONDS * 1_000,

@@ -1,5 +1,5 @@
 // Managing a queue and receiving from it over HTTP: what a request becomes, and what an answer looks like.
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { QUEUE_DEFAULTS } from "../../../src/protocol/queue-config.ts";
 import { ok, refuse } from "../../../src/protocol/result.ts";
 import { FakeBroker, problemOf } from "../../support/fake-broker.ts";
@@ -49,6 +49,51 @@ describe("a receive that finds nothing", () => {
     const response = await broker.json("POST", `${PATH}/receive`, wish);
     expect(await response.json()).toEqual({ messages: [] });
     expect([broker.inputs("fetch"), socket.sent]).toEqual([[], []]);
+  });
+});
+
+describe("a receive that waits over a second", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  /** Its answer has begun. */
+  async function begun(
+    headers: Record<string, string> = {},
+  ): Promise<{ answer: Promise<Response>; socket: FakeSocket }> {
+    const socket = new FakeSocket();
+    const queue = { receive: async () => ok(nothing), fetch: async () => opens(socket) };
+    const broker = new FakeBroker({ queue });
+    const answer = broker.json("POST", `${PATH}/receive`, { waitMs: 60_000 }, headers);
+    await socket.sends(1);
+    await vi.advanceTimersByTimeAsync(1_000);
+    return { answer, socket };
+  }
+
+  it("is begun with a space, and a client that has gone ends the wait", async () => {
+    const { answer, socket } = await begun();
+    const reader = (await answer).body!.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe(" ");
+    expect(socket.closed).toBeNull();
+    await reader.cancel();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(socket.closed).toBe(1000);
+  });
+
+  it("has its refusal in the answer", async () => {
+    const { answer, socket } = await begun();
+    socket.receive({ type: "cancelled", consumer: "w", reason: "queue_deleted" });
+    const response = await answer;
+    expect([response.status, response.headers.get("content-type")]).toEqual([200, "application/json"]);
+    expect(await response.json()).toMatchObject({
+      messages: [],
+      problem: { code: "queue_not_found", status: 404 },
+    });
+  });
+
+  it("is not begun where the answer is a frame", async () => {
+    const { answer, socket } = await begun({ Accept: "application/vnd.millrace.delivery" });
+    socket.receive({ type: "cancelled", consumer: "w", reason: "queue_deleted" });
+    expect((await answer).status).toBe(404);
   });
 });
 

@@ -1,5 +1,6 @@
 /** One broker, two doors: what is published over its own HTTP interface and received through SQS, and the reverse. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { request } from "node:http";
 import { arnOf, bodiesOf, nameOf, SqsBroker } from "../../support/sqs-broker.ts";
 
 const broker = new SqsBroker();
@@ -197,5 +198,25 @@ describe("a queue", () => {
     await post("POST", `${exchanges}/bindings`, { destination: { queue: nameOf(queue) }, key: "orders.#" });
     await post("POST", `${exchanges}/messages`, { id: 1 }, { "Millrace-Routing-Key": "orders.eu" });
     expect((await broker.next(queue)).Body).toBe('{"id":1}');
+  });
+});
+
+describe("a native long poll", () => {
+  it("of one who has gone ends before its time, and takes no message", async () => {
+    const queue = await broker.queue();
+    const gone = request(`${broker.url}/v1/queues/${nameOf(queue)}/receive`, {
+      method: "POST",
+      headers: JSON_TYPE,
+    });
+    gone.on("error", () => undefined);
+    gone.end('{"waitMs": 60000}');
+    await expect.poll(() => broker.waiting(queue)).toBe(1);
+    gone.destroy();
+    await expect.poll(() => broker.waiting(queue), { timeout: 30_000 }).toBe(0);
+    await broker.send(queue, "for who comes");
+    const wish = { MessageSystemAttributeNames: ["ApproximateReceiveCount" as const] };
+    expect(await broker.receive(queue, wish)).toMatchObject([
+      { Body: "for who comes", Attributes: { ApproximateReceiveCount: "1" } },
+    ]);
   });
 });

@@ -82,9 +82,17 @@ describe("an open broker", () => {
 
   it("changes nothing for a GET, which any page can have a browser send", async () => {
     const broker = answering(purges);
-    const response = await broker.request("GET", "/?Action=PurgeQueue&QueueUrl=orders");
-    expect(response.status).toBe(403);
-    expect(await codeOf(response)).toBe("AccessDenied");
+    const path = "/?Action=PurgeQueue&QueueUrl=orders";
+    const signature = {
+      Authorization: "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/sqs/aws4_request",
+    };
+    for (const headers of [{}, signature]) {
+      const response = await broker.request("GET", path, { headers });
+      expect([response.status, response.headers.get("content-type")]).toEqual([403, "text/xml"]);
+      expect(await codeOf(response)).toBe("AccessDenied");
+    }
+    const inJson = await broker.request("GET", path, { headers: { Accept: "application/json" } });
+    expect(await inJson.json()).toMatchObject({ Error: { Code: "AccessDenied", Type: "Sender" } });
     expect(broker.calls).toEqual([]);
   });
 

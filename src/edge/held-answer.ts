@@ -4,6 +4,7 @@
  * nothing comes, which JSON and XML allow in front of a document, and who is gone is not given a message that then nobody
  * has.
  */
+import type { Held } from "../protocol/gateway.ts";
 
 /** Who is gone is known after one or two. */
 const BEAT_MS = 1_000;
@@ -14,14 +15,10 @@ const DECLARATION = /^<\?xml [^>]*>/;
 const encoder = new TextEncoder();
 const SPACE = encoder.encode(" ");
 
-/**
- * `answer` as it is when it comes soon. Later it is an answer already begun, which can't become a refusal: then it says
- * what `nothing` says, and the next request is told why.
- */
+/** `answer` as it is when it comes soon. Later it is an answer already begun, which can't become a refusal. */
 export async function holdAnswer(
   answer: Promise<Response>,
-  nothing: () => Response,
-  onGone: () => void,
+  { nothing, late = () => nothing().text(), onGone }: Held,
 ): Promise<Response> {
   const soon = await firstOf(answer);
   if (soon !== null) return soon;
@@ -31,12 +28,17 @@ export async function holdAnswer(
     start(controller) {
       controller.enqueue(SPACE);
       timer = setInterval(() => controller.enqueue(SPACE), BEAT_MS);
-      void answer.then(async (response) => {
-        const text = await (response.ok ? response : nothing()).text();
+      const end = async (): Promise<void> => {
+        const response = await answer;
+        const text = await (response.ok ? response.text() : late(response));
         clearInterval(timer);
         if (isGone) return;
         controller.enqueue(encoder.encode(text.replace(DECLARATION, "")));
         controller.close();
+      };
+      end().catch((error: unknown) => {
+        clearInterval(timer);
+        if (!isGone) controller.error(error);
       });
     },
     cancel() {

@@ -1,6 +1,6 @@
 // What a client that waits for a message gets, and how its going away is known.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { holdAnswer } from "../../../../src/gateways/sqs/held-answer.ts";
+import { holdAnswer } from "../../../src/edge/held-answer.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -13,14 +13,14 @@ class Waiting {
   readonly held: Promise<Response>;
   private reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
-  constructor(nothing = "{}") {
+  constructor(nothing = "{}", late?: (refusal: Response) => Promise<string>) {
     const { promise, resolve } = Promise.withResolvers<Response>();
     this.give = resolve;
-    this.held = holdAnswer(
-      promise,
-      () => new Response(nothing, { headers: { "x-amzn-RequestId": "r" } }),
-      () => void (this.isGone = true),
-    );
+    this.held = holdAnswer(promise, {
+      nothing: () => new Response(nothing, { headers: { "x-amzn-RequestId": "r" } }),
+      ...(late && { late }),
+      onGone: () => void (this.isGone = true),
+    });
   }
 
   /** Until it is clear that the answer takes longer. */
@@ -83,6 +83,15 @@ describe("an answer that takes long", () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(response.status).toBe(200);
     expect(waiting.heard).toBe(" <nothing/>");
+  });
+
+  it("may carry a refusal, as a success", async () => {
+    const waiting = new Waiting("{}", async (refusal) => `{"was":${refusal.status}}`);
+    const response = await waiting.begin();
+    waiting.give(new Response("no", { status: 404 }));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(response.status).toBe(200);
+    expect(waiting.heard).toBe(' {"was":404}');
   });
 
   it("tells when the client has gone, and then no more", async () => {
