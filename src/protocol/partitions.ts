@@ -27,6 +27,11 @@ export function leaseId(number: number, partition: number, random: number): numb
   return (number * LIMITS.partitionsMax + partition) * LEASE_NOISE + Math.floor(random * LEASE_NOISE);
 }
 
+/** Which of its partition's leases it is, counted from 1. */
+export function numberOfLease(lease: number): number {
+  return Math.floor(lease / (LEASE_NOISE * LIMITS.partitionsMax));
+}
+
 /** By the sequence in an id that `messageId` made; 0 for any other id. */
 export function partitionOfId(id: string): number {
   const sequence = /^[0-9a-z]+-([0-9a-z]{1,10})$/.exec(id)?.[1];

@@ -2,15 +2,16 @@
 import type { BatchCodec, MessageRecord } from "../protocol/batch.ts";
 import { FIELD, messageId } from "../protocol/batch.ts";
 import { readRecord, readText } from "../protocol/record.ts";
-import { firstSequenceIn } from "../protocol/partitions.ts";
+import { firstSequenceIn, numberOfLease } from "../protocol/partitions.ts";
 import type { QueueConfig } from "../protocol/queue-config.ts";
 import { KeyLines } from "./key-lines.ts";
+import { rowInPlace, type LeaseInPlace } from "./lease-in-place.ts";
 import { Leases } from "./leases.ts";
 import { Ledger } from "./ledger.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Retention } from "./retention.ts";
 import { Segments, type Segment } from "./segments.ts";
-import type { QueueStores, StoredQueue } from "./stores.ts";
+import type { LeaseRow, QueueStores, StoredQueue } from "./stores.ts";
 
 export interface QueueContext {
   readonly stores: QueueStores;
@@ -40,8 +41,8 @@ export function openContext(
   const ledger = new Ledger(firstSequenceIn(stored.partition?.index ?? 0));
   const leases = new Leases();
   const saved = stores.leases.readAll();
-  ledger.restore(saved.snapshot, stores.segments);
-  leases.restore(saved.leases, segments);
+  const unsaved = ledger.restore(saved.snapshot, stores.segments);
+  leases.restore([...saved.leases, ...inPlace(stores, ledger, unsaved)], ledger.now.endedInPlace, segments);
   const keys = new KeyLines();
   const outgoing = new Outgoing();
   const retention = new Retention();
@@ -61,6 +62,16 @@ export function openContext(
   if (stored.config.fifo) keys.restore(queue);
   retention.restore(queue);
   return queue;
+}
+
+/** Leases that lie in the rows of their segments: those that the snapshot knows, and those of later segments. */
+function inPlace(stores: QueueStores, ledger: Ledger, unsaved: readonly string[]): LeaseRow[] {
+  const saved = ledger.now.inPlace.map((id) => stores.segments.heads(id, id + 1, 1)[0]?.lease);
+  const leases = [...saved, ...unsaved].filter((lease) => typeof lease === "string");
+  const rows = leases.map((lease) => rowInPlace(JSON.parse(lease) as LeaseInPlace));
+  for (const { lease } of rows)
+    ledger.now.nextLease = Math.max(ledger.now.nextLease, numberOfLease(lease) + 1);
+  return rows;
 }
 
 export function configOf(queue: QueueContext): QueueConfig {

@@ -57,7 +57,7 @@ export function grant(
     runs,
   });
   ledger.now.totals.delivered += lease.outcomes.length;
-  ledger.isDirty = true;
+  ledger.hasHandedOut = true;
   return deliveryOf(queue, lease);
 }
 

@@ -6,7 +6,8 @@
 import { assert } from "../protocol/assert.ts";
 import type { SequenceRun } from "../protocol/commands.ts";
 import { hasBit } from "./bitmap.ts";
-import type { LeaseRow, LeaseStore } from "./stores.ts";
+import { endedInPlace, leaseInPlace, rowOfEnded, type EndedInPlace } from "./lease-in-place.ts";
+import type { LeaseRow, LeaseStore, SegmentStore } from "./stores.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Segments } from "./segments.ts";
 import { firstSequenceOf } from "./lane.ts";
@@ -50,6 +51,9 @@ export interface Lease {
 
 /** Ended leases that are remembered. */
 const ENDED_MAX = 256;
+/** Active leases in their segments' rows, and ended ones that a snapshot remembers: snapshots are written often. */
+const IN_PLACE_MAX = 64;
+const ENDED_IN_PLACE_MAX = 16;
 
 export class Leases {
   readonly active = new Map<number, Lease>();
@@ -62,12 +66,23 @@ export class Leases {
   private readonly openOf = new Map<number, number>();
   /** Active leases by the segments that they have messages of. */
   private readonly bySegment = new Map<number, Set<Lease>>();
+  /** Active leases that lie in their segments' rows. */
+  private readonly inPlace = new Set<Lease>();
+  private endedInPlace: EndedInPlace[] = [];
 
-  restore(rows: readonly LeaseRow[], segments: Segments): void {
+  /** `ended`: leases that lay in rows of segments that are gone. */
+  restore(rows: readonly LeaseRow[], ended: readonly EndedInPlace[], segments: Segments): void {
+    this.endedInPlace = [...ended];
+    this.take([...rows, ...ended.map(rowOfEnded)], segments);
+  }
+
+  private take(rows: readonly LeaseRow[], segments: Segments): void {
+    const runsOf = new Map(rows.map((row) => [row, JSON.parse(row.runs) as LeaseRun[]]));
+    const alive = segments.alive([...runsOf.values()].flat().map(({ segment }) => segment));
     // In the order in which they were granted, whatever slots they took: "the oldest" must survive an eviction.
     for (const row of [...rows].sort((a, b) => a.lease - b.lease)) {
       this.slots = Math.max(this.slots, row.slot);
-      const runs = JSON.parse(row.runs) as LeaseRun[];
+      const runs = runsOf.get(row)!;
       const count = runs.reduce((sum, run) => sum + run.count, 0);
       const outcomes = row.outcomes ?? new Uint8Array(count);
       const lease: Lease = {
@@ -81,7 +96,7 @@ export class Leases {
       };
       let at = 0;
       for (const run of runs) {
-        const settled = segments.progressOf(run.segment)?.settled ?? null;
+        const settled = alive.has(run.segment) ? (segments.progressOf(run.segment)?.settled ?? null) : null;
         for (let i = 0; i < run.count; i++, at++) {
           if (outcomes[at] !== OUTCOME.open) continue;
           if (settled === null || hasBit(settled, run.index + i)) outcomes[at] = OUTCOME.acked;
@@ -91,6 +106,7 @@ export class Leases {
       if (lease.open > 0) {
         this.activate(lease);
         this.count(lease.consumerId, lease.open);
+        if (lease.slot === 0) this.inPlace.add(lease);
       } else {
         this.ended.set(lease.id, lease);
       }
@@ -110,7 +126,8 @@ export class Leases {
     const count = lease.runs.reduce((sum, run) => sum + run.count, 0);
     const granted: Lease = {
       ...lease,
-      slot: this.takeSlot(),
+      // Where it is to be stored is known when the turn ends.
+      slot: 0,
       untils: new Map(),
       outcomes: new Uint8Array(count),
       open: count,
@@ -140,6 +157,8 @@ export class Leases {
       if (leases?.size === 0) this.bySegment.delete(segment);
     }
     this.ended.set(lease.id, lease);
+    if (!this.inPlace.delete(lease) || lease.deviates) return;
+    this.endedInPlace = [...this.endedInPlace, endedInPlace(lease)].slice(-ENDED_IN_PLACE_MAX);
   }
 
   private activate(lease: Lease): void {
@@ -211,6 +230,29 @@ export class Leases {
     return null;
   }
 
+  /** Puts leases into rows that the turn writes anyway; how many. The others get rows of their own. */
+  place(segments: SegmentStore): number {
+    let placed = 0;
+    for (const lease of this.changed) {
+      this.inPlace.delete(lease);
+      const place = this.inPlace.size < IN_PLACE_MAX ? leaseInPlace(lease) : null;
+      if (place !== null && segments.place(place.segment, JSON.stringify(place))) {
+        this.changed.delete(lease);
+        this.inPlace.add(lease);
+        placed++;
+      } else if (lease.slot === 0) {
+        lease.slot = this.takeSlot();
+      }
+    }
+    return placed;
+  }
+
+  /** What a snapshot tells of leases that have no row of their own. */
+  noteInPlace(ledger: Ledger): void {
+    ledger.now.inPlace = Array.from(this.inPlace, ({ runs }) => runs[0]!.segment);
+    ledger.now.endedInPlace = this.endedInPlace;
+  }
+
   /** Writes changed leases, the last one with the ledger's snapshot; tells whether it wrote one. */
   commit(store: LeaseStore, ledger: Ledger): boolean {
     if (this.changed.size === 0) {
@@ -233,7 +275,7 @@ export class Leases {
     for (const [id, { slot }] of this.ended) {
       if (this.ended.size <= ENDED_MAX) return;
       this.ended.delete(id);
-      this.freeSlots.push(slot);
+      if (slot > 0) this.freeSlots.push(slot);
     }
   }
 
@@ -256,7 +298,7 @@ export class Leases {
         // A lease that still waits to be written keeps its slot until it is.
         if (this.changed.has(lease)) continue;
         this.ended.delete(id);
-        return lease.slot;
+        if (lease.slot > 0) return lease.slot;
       }
     }
     return ++this.slots;

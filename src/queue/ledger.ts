@@ -8,7 +8,8 @@ import type { QueueTotals, SequenceRun } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { LANE_SPAN, segmentId } from "./lane.ts";
-import type { IdentityStore, SegmentHead, SegmentStore } from "./stores.ts";
+import type { EndedInPlace } from "./lease-in-place.ts";
+import type { IdentityStore, SegmentHead, SegmentNotes, SegmentStore } from "./stores.ts";
 
 /** A publish as a producer may repeat it: `[first producer sequence, count, sequences in the batch's order]`. */
 export type ProducerBatch = readonly [first: number, count: number, sequences: readonly SequenceRun[]];
@@ -63,6 +64,11 @@ interface Snapshot {
   totals: Mutable<QueueTotals>;
   cursors: Record<string, number>;
   producers: Record<string, ProducerState>;
+  /** Rows of segments that are gone: see SegmentStore. */
+  vacant: readonly number[];
+  /** Segments whose row tells of an active lease, and the newest such leases that have ended. */
+  inPlace: readonly number[];
+  endedInPlace: readonly EndedInPlace[];
 }
 
 /** When a segment dies that does not. */
@@ -74,7 +80,7 @@ export function diesMs({ timeMs, ttlMs }: Pick<SegmentHead, "timeMs" | "ttlMs">)
 }
 
 /** What snapshots of earlier versions do not tell: then what is written later has its time in a row, as before. */
-const UNTOLD: Partial<Snapshot> = { lastDeathMs: NEVER };
+const UNTOLD: Partial<Snapshot> = { lastDeathMs: NEVER, vacant: [], inPlace: [], endedInPlace: [] };
 
 function emptySnapshot(firstSequence: number): Snapshot {
   return {
@@ -112,6 +118,9 @@ function emptySnapshot(firstSequence: number): Snapshot {
     },
     cursors: {},
     producers: {},
+    vacant: [],
+    inPlace: [],
+    endedInPlace: [],
   };
 }
 
@@ -120,6 +129,8 @@ export class Ledger {
   readonly now: Snapshot;
   /** True when something changed that no segment row can tell. */
   isDirty = false;
+  /** True when messages were handed out, which a lease tells that lies in its segment's row. */
+  hasHandedOut = false;
   private unsavedSegments = 0;
   private readonly cache = new Map<string, ProducerState>();
 
@@ -128,8 +139,11 @@ export class Ledger {
     this.now = emptySnapshot(firstSequence);
   }
 
-  restore(snapshot: string | null, segments: SegmentStore): void {
+  /** The leases that lie in the rows of segments that no snapshot knows yet. */
+  restore(snapshot: string | null, segments: SegmentStore): string[] {
+    const leases: string[] = [];
     if (snapshot !== null) Object.assign(this.now, UNTOLD, JSON.parse(snapshot) as Snapshot);
+    segments.setVacant(this.now.vacant);
     for (const [id, producer] of Object.entries(this.now.producers)) this.cache.set(id, producer);
     const savedNext = this.now.nextSequence;
     for (const lane of this.lanes()) {
@@ -141,8 +155,18 @@ export class Ledger {
         this.now.clockMs = Math.max(this.now.clockMs, head.timeMs);
         this.now.lastDeathMs = Math.max(this.now.lastDeathMs, diesMs(head));
         if (head.producers !== null) this.foldProducers(head.producers);
+        if (head.lease === null) continue;
+        leases.push(head.lease);
+        this.passLeased(lane, head);
       }
     }
+    return leases;
+  }
+
+  /** It went out in the turn that wrote it, so all that stands before it in its lane had gone out. */
+  private passLeased(lane: number, head: SegmentHead & SegmentNotes): void {
+    this.now.cursors[lane] = Math.max(this.cursor(lane), (head.id % LANE_SPAN) + head.count);
+    this.now.totals.delivered += head.count;
   }
 
   /** Producers in memory. */
@@ -160,12 +184,14 @@ export class Ledger {
 
   moveCursor(lane: number, sequence: number): void {
     this.now.cursors[lane] = sequence;
-    this.isDirty = true;
+    this.hasHandedOut = true;
   }
 
   /** A lane that no snapshot knows would not be looked at when the object wakes. */
   openLane(lane: number): void {
-    if (this.now.cursors[lane] === undefined) this.moveCursor(lane, this.now.nextSequence);
+    if (this.now.cursors[lane] !== undefined) return;
+    this.moveCursor(lane, this.now.nextSequence);
+    this.isDirty = true;
   }
 
   /** Time never runs backwards in a queue, whatever the machine's clock does. */
@@ -248,6 +274,7 @@ export class Ledger {
     this.now.version++;
     this.unsavedSegments = 0;
     this.isDirty = false;
+    this.hasHandedOut = false;
     return { version: this.now.version, json: JSON.stringify(this.now) };
   }
 }

@@ -97,8 +97,11 @@ export class Picker {
     this.takeFresh(lane);
     const taken = given - this.room;
     this.room = before - taken;
-    // What is leased is stored, and this with it.
-    if (taken > 0) this.queue.ledger.now.lastServed = lane;
+    if (taken > 0) {
+      this.queue.ledger.now.lastServed = lane;
+      // No lease in its segment's row tells of it.
+      this.queue.ledger.isDirty = true;
+    }
     return taken === given;
   }
 

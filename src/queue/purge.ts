@@ -18,6 +18,7 @@ const PAGE = 500;
 export function purge(queue: QueueContext, options: PurgeOptions): { messages: number } {
   const { upToSequence = queue.ledger.now.nextSequence - 1, leased = false, dedup = false } = options;
   const before = queue.ledger.now.messages;
+  queue.segments.isClearing = true;
   if (leased) purgeLeased(queue, upToSequence);
   if (dedup) queue.stores.identities.removeDedups();
   const held = new Set<number>();

@@ -35,8 +35,8 @@ import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import type { HeldRemote, PartitionSetup, RemoteConsumer } from "../protocol/rpc.ts";
 import { acceptAll, replaceWaiting } from "./accept.ts";
 import { find, peek } from "./browse.ts";
-import { forgetIds } from "./carried-ids.ts";
 import { nextWakeMs, tick } from "./clock-work.ts";
+import { commit } from "./commit.ts";
 import { Consumers, type Consumer, type Dispatched } from "./consumers.ts";
 import { openContext, type QueueContext } from "./context.ts";
 import { takeBack } from "./failed-moves.ts";
@@ -384,17 +384,6 @@ export class Queue {
 
   /** Writes what the transitions since the last commit changed. Must be called before the transaction closes. */
   commit(nowMs: number): void {
-    const { context } = this;
-    context.outgoing.commit(context, nowMs);
-    context.segments.commit((segment) => {
-      if (segment.isDelayed) context.stores.timers.removeDelayed(segment.id);
-      if (segment.mayExpire) context.stores.timers.removeExpiry(segment.id);
-      forgetIds(context, segment);
-    });
-    context.ledger.spillProducers(context.stores.identities);
-    if (context.leases.commit(context.stores.leases, context.ledger)) return;
-    if (!context.ledger.isDirty) return;
-    const { version, json } = context.ledger.save();
-    context.stores.leases.writeSnapshot(version, json);
+    commit(this.context, nowMs);
   }
 }

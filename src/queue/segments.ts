@@ -10,6 +10,9 @@ import { firstSequenceOf, isDelayedLane, laneOfSegment } from "./lane.ts";
 import type { Progress, SegmentHead, SegmentStore } from "./stores.ts";
 
 const CACHE_BYTES_MAX = 16 * 1024 * 1024;
+/** Rows that stay when their segments are gone, and the most that one of them holds: together a megabyte. */
+const VACANT_MAX = 64;
+const VACANT_BYTES_MAX = 16_384;
 
 export class Segment implements SegmentHead {
   readonly id: number;
@@ -91,6 +94,8 @@ export class Segments {
   private readonly cache = new Map<number, Segment>();
   private readonly changed = new Map<number, Segment>();
   private cacheBytes = 0;
+  /** No row may outlive its segment in this turn: someone wants everything gone. */
+  isClearing = false;
 
   get bytesHeld(): number {
     return this.cacheBytes;
@@ -127,6 +132,11 @@ export class Segments {
     }
     this.keep(segment);
     return segment;
+  }
+
+  /** Which of these segments have something left. */
+  alive(ids: readonly number[]): ReadonlySet<number> {
+    return this.store.alive([...new Set(ids)]);
   }
 
   /** What is settled, without reading the segment's bytes; null when it is gone. */
@@ -169,11 +179,18 @@ export class Segments {
         continue;
       }
       ended(segment);
-      this.store.remove(segment.id);
+      const isKept =
+        !this.isClearing &&
+        segment.bytes.byteLength <= VACANT_BYTES_MAX &&
+        this.store.vacant.size < VACANT_MAX;
+      if (isKept) this.store.vacate(segment.id);
+      else this.store.remove(segment.id);
       this.store.removeProgress(segment.id);
       this.forget(segment.id);
     }
     this.changed.clear();
+    if (this.isClearing) this.store.removeVacant();
+    this.isClearing = false;
     for (const [id] of this.cache) {
       if (this.cacheBytes <= CACHE_BYTES_MAX) break;
       this.forget(id);

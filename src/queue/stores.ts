@@ -65,21 +65,44 @@ export interface SegmentRow extends SegmentHead {
   readonly producers: string | null;
 }
 
+/** What a segment's row tells beside its batch. */
+export interface SegmentNotes {
+  readonly producers: string | null;
+  /** The lease under which all of the segment went out in the turn that wrote it (JSON of LeaseInPlace). */
+  readonly lease: string | null;
+}
+
 export interface Progress {
   readonly settled: Uint8Array;
   readonly settledBytes: number;
 }
 
+/**
+ * Rows written are what a queue costs. So a row is written at the end of the transition, when it is known whether its
+ * segment goes out at once; and the row of a segment that is gone may stay, to be written over by a later one.
+ */
 export interface SegmentStore {
+  /** Found at once by all that read here, and stored by `write`. */
   insert(row: SegmentRow): void;
+  /** Puts the lease of a whole segment in its row, where that is not stored yet. False: it is. */
+  place(id: number, lease: string): boolean;
+  write(): void;
   read(id: number): (SegmentHead & { bytes: Uint8Array }) | null;
   /** The greatest id at or below `id` and at or above `floor`. */
   atOrBelow(id: number, floor: number): number | null;
   /** The least id at or above `id` and below `ceiling`. */
   atOrAbove(id: number, ceiling: number): number | null;
   /** Heads from `id` on, below `ceiling`. */
-  heads(id: number, ceiling: number, limit: number): (SegmentHead & { producers: string | null })[];
+  heads(id: number, ceiling: number, limit: number): (SegmentHead & SegmentNotes)[];
+  /** Those of the ids that are there: one query, however many. */
+  alive(ids: readonly number[]): Set<number>;
   remove(id: number): void;
+  /** As `remove`, but the row stays. True only for who stores `vacant` in the same transaction: the row still looks alive. */
+  vacate(id: number): void;
+  readonly vacant: ReadonlySet<number>;
+  removeVacant(): void;
+  /** After a wake: of these rows, those that have not been written over since. */
+  setVacant(ids: readonly number[]): void;
   progress(id: number): Progress | null;
   writeProgress(id: number, progress: Progress): void;
   removeProgress(id: number): void;

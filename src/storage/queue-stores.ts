@@ -40,6 +40,7 @@ export class SqlQueueStores implements QueueStores {
 
   forget(): void {
     this.sql.forget();
+    this.segments.forget();
     this.work.forget();
   }
 
@@ -56,6 +57,7 @@ export class SqlQueueStores implements QueueStores {
   }
 
   clear(): void {
+    this.segments.forget();
     // Bodies in a bucket are still to be deleted when the queue is gone.
     for (const table of QUEUE_TABLES) if (table !== "garbage") this.sql.run(`DELETE FROM ${table}`);
   }

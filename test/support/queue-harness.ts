@@ -162,6 +162,12 @@ export class QueueHarness {
     return this.run((queue, nowMs) => queue.inspect(nowMs));
   }
 
+  /** Rows of a table, but for those of segments that are gone, which wait to be written over. */
+  rowsIn(table: string): number {
+    const rows = this.counted.value(`SELECT count(*) AS value FROM ${table}`) ?? 0;
+    return table === "segment" ? rows - this.stores.segments.vacant.size : rows;
+  }
+
   wakeMs(): number | null {
     return this.run((queue, nowMs) => queue.nextWakeMs(nowMs));
   }

@@ -93,7 +93,7 @@ describe("cancelling", () => {
     settleMessage(q, q.take()[0]!, "ack");
     q.run((queue) => queue.purge({}));
     for (const table of ["handle", "segment", "progress"]) {
-      expect([table, q.counted.value(`SELECT count(*) AS value FROM ${table}`)]).toEqual([table, 0]);
+      expect([table, q.rowsIn(table)]).toEqual([table, 0]);
     }
   });
 });
