@@ -6,6 +6,7 @@
  * A page is known by headers that only the browser sets: `Origin`, which goes along with everything but a GET of the
  * page's own host, and `Sec-Fetch-Site`, which browsers send to loopback with everything, but not to a page's rebound name.
  */
+import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { Claims, GrantVerb } from "../protocol/rpc.ts";
@@ -27,7 +28,13 @@ export function openClaims(request: Request): Result<Claims> {
   if (refused !== null) return refused;
   const namespace = parseName(NAMESPACE_HEADER, request.headers.get(NAMESPACE_HEADER) ?? NAMESPACE_DEFAULT);
   if (!namespace.ok) return namespace;
-  const grants = EVERY_VERB.map((verb) => ({ verb, pattern: "#" }));
+  // Whoever comes is the same subject here.
+  const { consumersMax } = LIMITS;
+  const grants = EVERY_VERB.map((verb) => ({
+    verb,
+    pattern: "#",
+    ...(verb === "consume" && { consumersMax }),
+  }));
   return ok({ namespace: namespace.value, subject: "anonymous", grants });
 }
 

@@ -140,6 +140,11 @@ const Grant = z
     ratePerSecond: z.number().positive().max(RATE_PER_SECOND_MAX).optional(),
     exp: numericDate.optional(),
     own: z.boolean().optional(),
+    consumersMax: whole(1, LIMITS.consumersMax).optional(),
+  })
+  .refine(({ verb, consumersMax }) => consumersMax === undefined || verb === "consume", {
+    path: ["consumersMax"],
+    message: "goes with consume only",
   })
   .refine(({ verb, own }) => own === undefined || verb === "publish", {
     path: ["own"],

@@ -1,6 +1,6 @@
 // Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
-import { allowsName, publisherOf, queueRate, rightsEndMs } from "../routing/grants.ts";
+import { allowsName, consumersMaxOf, publisherOf, queueRate, rightsEndMs } from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -28,6 +28,7 @@ export function socketClaims(context: EdgeContext, queue: string): SocketClaims 
     ...(hasOwnKeys === true && { hasOwnKeys }),
     ...(rate && { publishRate: rate }),
     consume: allowsName(grants, ["consume"], queue, nowMs),
+    ...consumersMaxOf(context.get("claims"), queue, nowMs),
     expiresMs: ends.length === 0 ? null : Math.min(...ends),
   };
 }

@@ -9,7 +9,7 @@ import { deliveryToJson } from "../protocol/message-json.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { HeldRemote, QueueApi, RemoteConsumer, RemoteDelivery } from "../protocol/rpc.ts";
 import type { SessionConsumeFrame } from "../protocol/session-frames.ts";
-import { allowsName, lacksGrant } from "../routing/grants.ts";
+import { allowsName, consumersMaxOf, lacksGrant } from "../routing/grants.ts";
 import type { LiveSession } from "./live-session.ts";
 import { queueOf } from "./peers.ts";
 
@@ -113,13 +113,14 @@ export class HubConsumers {
 
   private remote(
     live: LiveSession,
-    { ids, name, credit, leaseMs, priority, isExclusive }: ConsumedQueue,
+    { queue, ids, name, credit, leaseMs, priority, isExclusive }: ConsumedQueue,
   ): RemoteConsumer {
     return {
       ...(ids.length === 0 ? {} : { ids }),
       hub: this.ports.hub,
       session: live.id,
       subject: live.session.claims.subject,
+      ...consumersMaxOf(live.session.claims, queue, Date.now()),
       name,
       credit,
       ...(leaseMs === null ? {} : { leaseMs }),

@@ -356,7 +356,10 @@ export class HubObject extends DurableObject<Env> implements HubApi {
     const { expiresMs } = live.session.claims;
     const pingMs = this.ctx.getWebSocketAutoResponseTimestamp(live.socket)?.getTime();
     if (expiresMs !== undefined && expiresMs <= nowMs) this.endToken(live, "it has expired");
-    else if (pingMs !== undefined && pingMs + SILENCE_MS <= nowMs) {
+    else if (live.isDeaf(nowMs)) {
+      live.close(CLOSE.policy, "too_slow");
+      this.drop(live, "lost");
+    } else if (pingMs !== undefined && pingMs + SILENCE_MS <= nowMs) {
       live.close(CLOSE.policy, "heartbeat_lost");
       this.drop(live, "lost");
     } else {

@@ -51,6 +51,7 @@ export class LiveSession {
   readonly pending = new Map<string, PendingReplay>();
   /** What its peer has not shown to have read; deliveries are their queues' to count. */
   private readonly unread: Unread;
+  private stalledMs: number | null = null;
   private current: Session;
   private isOver = false;
 
@@ -98,6 +99,12 @@ export class LiveSession {
     return true;
   }
 
+  /** Whether it has read nothing for so long that it is given up; asked now and then. */
+  isDeaf(nowMs: number): boolean {
+    this.stalledMs = this.isStalled ? (this.stalledMs ?? nowMs) : null;
+    return this.stalledMs !== null && this.stalledMs + LIMITS.deafMs <= nowMs;
+  }
+
   private isFlushed(): boolean {
     const { bufferedAmount } = this.socket as { readonly bufferedAmount?: number };
     if (bufferedAmount !== 0) return false;
@@ -130,12 +137,13 @@ export class LiveSession {
         unread.marked(mark);
     }
     if (unread.wantsSaving) this.save(this.current);
-    if (unread.isDeaf && !this.isFlushed()) this.close(CLOSE.policy, "too_slow");
+    const isOver = unread.isDeaf || unread.bytes >= LIMITS.unreadSessionBytesMax;
+    if (isOver && !this.isFlushed()) this.close(CLOSE.policy, "too_slow");
   }
 
   /** A delivery: its queue sees to it that not too much of them is unread. */
   sendDelivery(frame: string | Uint8Array): void {
-    this.trySend(frame);
+    this.transmit(frame, false);
   }
 
   private trySend(frame: string | Uint8Array): boolean {

@@ -126,7 +126,7 @@ export class QueueFrames {
       // Closed since it asked: nobody would ever detach it.
       if (!this.ports.isOpen(state.id)) return refuse("not_consuming", "consume: the socket is closed");
       const consumer = consumerFrom(frame, state, nowMs);
-      const attached = queue.attach(consumerOf({ ...state, consumer })!);
+      const attached = queue.attach(consumerOf({ ...state, consumer })!, state.claims.consumersMax);
       if (!attached.ok) return attached;
       const isActive = queue.isActive(queue.consumer(state.id)!);
       this.ports.save(socket, { ...state, consumer: { ...consumer, isActive } });

@@ -4,6 +4,7 @@
  */
 import type { BatchCodec } from "../protocol/batch.ts";
 import { decodeFrame, type CancelReason } from "../protocol/frames.ts";
+import { LIMITS } from "../protocol/limits.ts";
 import { splitPartitionName } from "../protocol/names.ts";
 import { takePart } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal } from "../protocol/result.ts";
@@ -84,7 +85,7 @@ export class QueueSockets {
       this.ids.note(state.id);
       const consumer = consumerOf(state);
       if (consumer === null) continue;
-      queue.attach(consumer);
+      queue.attach(consumer, LIMITS.consumersMax);
       this.consuming.set(state.id, socket);
       live.add(state.id);
     }

@@ -43,6 +43,9 @@ export const LIMITS = {
   unreadBytesMax: 4 * 1024 ** 2,
   /** The same of answers to what it sends: beyond them its socket is closed. */
   unreadAnswersMax: 4 * 1024 ** 2,
+  /** The same of one queue's deliveries to a session, and of all that a session is sent: beyond it the session ends. */
+  unreadRemoteBytesMax: 2 * 1024 ** 2,
+  unreadSessionBytesMax: 32 * 1024 ** 2,
   /** Of all consumers of one queue; beyond them each may leave only `unreadShareMax` unread. */
   unreadQueueBytesMax: 48 * 1024 ** 2,
   unreadShareMax: 64 * 1024,
@@ -50,6 +53,8 @@ export const LIMITS = {
   deafMs: 30_000,
   /** Consumers' sockets on one queue. */
   consumersMax: 1_000,
+  /** Of them, those of one subject, unless its token says otherwise: nobody takes all places. */
+  consumersOfOneMax: 250,
   /** Labels of one queue, the bytes of each one's text, and of all names and texts together. */
   labelsMax: 100,
   labelBytesMax: 16_384,

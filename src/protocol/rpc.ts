@@ -169,6 +169,8 @@ export interface RemoteConsumer {
   readonly leaseMs?: number;
   readonly priority?: number;
   readonly exclusive?: boolean;
+  /** How many consumers its subject may have there, where its token says so. */
+  readonly consumersMax?: number;
 }
 
 /** A consumer as its hub knows it. */
@@ -268,6 +270,8 @@ export interface Grant {
   readonly exchange?: string;
   /** Messages a second under this grant, at each queue and exchange. Absent: no limit. */
   readonly ratePerSecond?: number;
+  /** Of a consume grant: how many consumers of its subject a queue may have. Absent: LIMITS.consumersOfOneMax. */
+  readonly consumersMax?: number;
   /** When this grant ends before its token, in ms since 1970. */
   readonly expiresMs?: number;
   /** Of a publish grant: the cancel keys under it are the subject's own. */
@@ -285,5 +289,7 @@ export interface SocketClaims extends Publisher {
   /** What its publishes are charged to; absent: no limit. */
   readonly publishRate?: RateCharge;
   readonly consume: boolean;
+  /** How many consumers the subject may have on the queue, where the token says so. */
+  readonly consumersMax?: number;
   readonly expiresMs: number | null;
 }

@@ -2,9 +2,10 @@
  * Who gets the next delivery. Consumers of the highest priority that have credit, in turn; each gets a fair part
  * of what is ready, so that the first in line does not empty the queue before the second is asked.
  */
-import type { ConsumerView, Delivery } from "../protocol/commands.ts";
+import type { ConsumerView, Delivery, Settlement } from "../protocol/commands.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
+import { roomOf, type Unread } from "../protocol/unread.ts";
 import { configOf, type QueueContext } from "./context.ts";
 import { DELIVERY_BYTES_MAX, grant } from "./grant.ts";
 import { mayDeliver } from "./partition.ts";
@@ -29,6 +30,8 @@ export interface Consumer {
   isUnjudged?: boolean;
   /** Bytes that it may be sent before it must have read some; at least one message while there are any. Absent: no bound. */
   roomBytes?: number;
+  /** Where its socket is elsewhere: what is counted here, by what it settles. */
+  readonly unread?: Unread;
 }
 
 export interface Dispatched {
@@ -56,7 +59,8 @@ export class Consumers {
     return this.all.get(id) ?? null;
   }
 
-  attach(consumer: Consumer): Result<void> {
+  /** `ofOneMax`: how many consumers of its subject there may be, this one among them. */
+  attach(consumer: Consumer, ofOneMax: number = LIMITS.consumersOfOneMax): Result<void> {
     const others = [...this.all.values()].filter((other) => other.id !== consumer.id);
     const exclusive = others.find((other) => other.isExclusive);
     if (exclusive) return refuse("consumer_exclusive", `consumer ${exclusive.name} has the queue for itself`);
@@ -66,8 +70,26 @@ export class Consumers {
     if (others.length >= LIMITS.consumersMax) {
       return refuse("too_many_consumers", `the queue has ${others.length} consumers, the most it takes`);
     }
+    const isNew = !this.all.has(consumer.id);
+    if (isNew && others.filter(({ subject }) => subject === consumer.subject).length >= ofOneMax) {
+      return refuse(
+        "too_many_consumers",
+        `the subject has ${ofOneMax} consumers here, the most it may have`,
+        {
+          consumersMax: ofOneMax,
+        },
+      );
+    }
     this.all.set(consumer.id, consumer);
     return ok(undefined);
+  }
+
+  /** Who knows a lease has read its delivery, whatever becomes of it. */
+  noteRead({ leases }: QueueContext, settlements: readonly Settlement[]): void {
+    for (const { lease } of settlements) {
+      const holder = leases.find(lease)?.consumerId ?? 0;
+      this.all.get(holder)?.unread?.settled(lease);
+    }
   }
 
   detach(id: number): void {
@@ -140,7 +162,7 @@ export class Consumers {
       consumer.credit - queue.leases.openBy(consumer.id),
       LIMITS.leasedMax - queue.leases.openCount,
     );
-    const bytesMax = Math.min(DELIVERY_BYTES_MAX, consumer.roomBytes ?? DELIVERY_BYTES_MAX);
+    const bytesMax = Math.min(DELIVERY_BYTES_MAX, roomFor(consumer));
     const picks = new Picker(queue, Math.min(room, share), bytesMax, nowMs).run();
     if (picks.length === 0) return null;
     this.lastServed = consumer.id;
@@ -152,7 +174,9 @@ export class Consumers {
     const { name, subject, attemptId } = consumer;
     const holder = { consumer: name, subject, consumerId, attemptId, leaseMs };
     const delivery = grant(queue, picks, holder, nowMs);
-    if (consumer.roomBytes !== undefined) consumer.roomBytes -= delivery.payload.byteLength;
+    const { byteLength } = delivery.payload;
+    if (consumer.roomBytes !== undefined) consumer.roomBytes -= byteLength;
+    consumer.unread?.delivered(byteLength, delivery.lease);
     return delivery;
   }
 
@@ -177,9 +201,12 @@ export class Consumers {
   }
 }
 
+function roomFor({ unread, roomBytes = Infinity }: Consumer): number {
+  return unread === undefined ? roomBytes : roomOf(unread, 0);
+}
+
 function isHungry(queue: QueueContext, consumer: Consumer): boolean {
-  const hasRoom = consumer.roomBytes === undefined || consumer.roomBytes > 0;
-  return !consumer.isDraining && hasRoom && queue.leases.openBy(consumer.id) < consumer.credit;
+  return !consumer.isDraining && roomFor(consumer) > 0 && queue.leases.openBy(consumer.id) < consumer.credit;
 }
 
 function fairShare(queue: QueueContext, consumers: number): number {

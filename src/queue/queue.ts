@@ -188,11 +188,12 @@ export class Queue {
   }
 
   settle(settlements: readonly Settlement[], nowMs: number): SettlementResult[] {
+    this.consumers.noteRead(this.context, settlements);
     return settleAll(this.context, settlements, nowMs);
   }
 
-  attach(consumer: Consumer): Result<void> {
-    return this.consumers.attach(consumer);
+  attach(consumer: Consumer, ofOneMax?: number): Result<void> {
+    return this.consumers.attach(consumer, ofOneMax);
   }
 
   consumer(id: number): Consumer | null {
@@ -246,7 +247,6 @@ export class Queue {
     return this.consumers.dispatch(this.context, clockMs);
   }
 
-  /** Something waits until it is known whether a consumer's token still holds. */
   get waitsForJudgement(): boolean {
     return this.consumers.passedOver;
   }

@@ -10,6 +10,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { HeldRemote, RemoteConsumer } from "../protocol/rpc.ts";
 import type { Consumer, Consumers } from "./consumers.ts";
+import { Unread } from "../protocol/unread.ts";
 import type { QueueContext } from "./context.ts";
 import { releaseConsumer, type Departure } from "./release.ts";
 import type { RemoteRow } from "./stores.ts";
@@ -38,7 +39,7 @@ export class Remotes {
     this.queue = queue;
     this.consumers = consumers;
     for (const row of queue.stores.remotes.all()) {
-      const attached = consumers.attach(consumerOf(row));
+      const attached = consumers.attach(consumerOf(row), LIMITS.consumersMax);
       assert(attached.ok, `remote consumer ${row.id} was attached once and is refused now`);
       this.take(row);
     }
@@ -69,7 +70,8 @@ export class Remotes {
       isExclusive: wanted.exclusive ?? false,
       untilMs: nowMs + LIMITS.hubLeaseMs,
     };
-    const attached = this.consumers.attach(consumerOf(row));
+    const unread = this.consumers.get(row.id)?.unread;
+    const attached = this.consumers.attach(consumerOf(row, unread), wanted.consumersMax);
     if (!attached.ok) return attached;
     const known = this.rows.get(row.id);
     if (known !== undefined && isSame(known, row) && !this.isDue(row.hub, nowMs)) return ok(known);
@@ -180,9 +182,11 @@ export class Remotes {
   }
 }
 
-function consumerOf({ id, subject, name, credit, leaseMs, priority, isExclusive }: RemoteRow): Consumer {
+/** `unread`: of the same consumer before. */
+function consumerOf(row: RemoteRow, unread = new Unread(undefined, LIMITS.unreadRemoteBytesMax)): Consumer {
+  const { id, subject, name, credit, leaseMs, priority, isExclusive } = row;
   const fixed = { isOnce: false, isDraining: false, attemptId: null } as const;
-  return { id, subject: subject ?? "", name, credit, leaseMs, priority, isExclusive, ...fixed };
+  return { id, subject: subject ?? "", name, credit, leaseMs, priority, isExclusive, unread, ...fixed };
 }
 
 function unknown(id: number): Refusal {

@@ -249,6 +249,19 @@ export interface Use {
   readonly messages: number;
 }
 
+/** How many consumers of its subject the token allows on a queue, where it says so: the most of its live grants. */
+export function consumersMaxOf(
+  { grants }: Claims,
+  queue: string,
+  nowMs: number,
+): { readonly consumersMax?: number } {
+  const numbers = grants
+    .filter((grant) => isOverName(grant, "consume", queue, nowMs))
+    .map(({ consumersMax }) => consumersMax)
+    .filter((number) => number !== undefined);
+  return numbers.length === 0 ? {} : { consumersMax: Math.max(...numbers) };
+}
+
 /** The bucket of a token and a grant of it. A token that is issued anew without a `jti` has the same. */
 export function bucketOf({ subject, jti }: Claims, { expiresMs: _end, ...grant }: Grant): string {
   return JSON.stringify([jti ?? null, subject, grant]);

@@ -122,12 +122,33 @@ describe("a consumer", () => {
     ]);
   });
 
+  it("beyond the part that one subject may have is refused, unless its token says more", () => {
+    const q = new QueueHarness();
+    const consumer = { subject: "greedy", name: "c", credit: 1, leaseMs: null, priority: 0 } as const;
+    const flags = { isExclusive: false, isOnce: false, isDraining: false, attemptId: null } as const;
+    q.run((queue) => {
+      const { consumersOfOneMax } = LIMITS;
+      for (let id = 1; id <= consumersOfOneMax; id++) must(queue.attach({ ...consumer, ...flags, id }));
+      expect(queue.attach({ ...consumer, ...flags, id: 9_998 })).toMatchObject({
+        code: "too_many_consumers",
+        facts: { consumersMax: consumersOfOneMax },
+      });
+      must(queue.attach({ ...consumer, ...flags, id: 1, credit: 5 }));
+      must(queue.attach({ ...consumer, ...flags, id: 9_999, subject: "other" }));
+      must(queue.attach({ ...consumer, ...flags, id: 9_998 }, consumersOfOneMax + 1));
+      expect(queue.attach({ ...consumer, ...flags, id: 9_997, subject: "other" }, 1)).toMatchObject({
+        ok: false,
+      });
+    });
+  });
+
   it("beyond the most that a queue takes is refused", () => {
     const q = new QueueHarness();
     const consumer = { subject: "", name: "c", credit: 1, leaseMs: null, priority: 0 } as const;
     const flags = { isExclusive: false, isOnce: false, isDraining: false, attemptId: null } as const;
     q.run((queue) => {
-      for (let id = 1; id <= LIMITS.consumersMax; id++) must(queue.attach({ ...consumer, ...flags, id }));
+      for (let id = 1; id <= LIMITS.consumersMax; id++)
+        must(queue.attach({ ...consumer, ...flags, id, subject: `s${id % 4}` }));
       expect(queue.attach({ ...consumer, ...flags, id: 9_999 })).toMatchObject({ ok: false });
       must(queue.attach({ ...consumer, ...flags, id: 1, credit: 5 }));
     });

@@ -248,10 +248,25 @@ describe("a remote consumer", () => {
     },
   );
 
+  it("gets no more than a session may leave unread, until it settles, whatever becomes of its leases", () => {
+    const q = new QueueHarness({ config: { maxFailures: null } });
+    for (let i = 0; i < 8; i++) must(q.publish({ body: new Uint8Array(900_000) }));
+    attach(q, 50, { credit: 100, leaseMs: 1_000 });
+    const first = q.dispatch();
+    expect(first).toHaveLength(3);
+    q.advance(5_000);
+    expect(must(renew(q, 50, { credit: 100, leaseMs: 1_000 }))).toMatchObject({ ids: [50] });
+    expect(q.dispatch()).toEqual([]);
+    const { lease } = first[1]!.delivery;
+    q.run((queue, nowMs) => queue.settle([{ lease, subject: "", verdict: "ack" }], nowMs));
+    expect(q.dispatch()).toHaveLength(2);
+  });
+
   inBothLives("counts to the most that a queue takes", (make) => {
     const q = make();
     q.run((queue, nowMs) => {
-      const wish = { hub: "h1", session: 1, subject: "", name: "c", credit: 1 };
+      const consumersMax = LIMITS.consumersMax;
+      const wish = { hub: "h1", session: 1, subject: "", name: "c", credit: 1, consumersMax };
       for (let id = 1; id <= LIMITS.consumersMax; id++) must(queue.attachRemote(wish, id, nowMs));
     });
     expect(tryAttach(q, 5_000)).toMatchObject({ ok: false, code: "too_many_consumers" });
