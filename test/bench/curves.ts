@@ -7,6 +7,8 @@ import type { PatternPoint } from "./scaling-patterns.ts";
 import type { SpeedUp } from "./simulated-partitions.ts";
 import type { SubscriberPoint } from "./scaling-subscribers.ts";
 
+import type { DeafPoint } from "./deaf.ts";
+
 type Pair = readonly [number, number];
 
 function line<T>(points: readonly T[], x: (point: T) => number, y: (point: T) => number): Pair[] {
@@ -135,5 +137,22 @@ export function plotPartitions(points: readonly PartitionPoint[], speedUps: read
       })),
       { name: "ideal", dashed: true, points: partitions.map((count): Pair => [count, count]) },
     ],
+  });
+}
+
+export function plotDeaf(parts: Readonly<Record<string, readonly DeafPoint[]>>): void {
+  plot({
+    name: "deaf",
+    title: "Peers that do not read take a bounded part of memory",
+    x: { name: "sockets of which nothing is read", min: 0 },
+    y: { name: "MiB more than without them", min: 0 },
+    series: Object.entries(parts).map(([name, points]) => ({
+      name,
+      points: line(
+        points,
+        (point) => point.sockets,
+        (point) => point.bytes / 1024 ** 2,
+      ),
+    })),
   });
 }

@@ -39,8 +39,9 @@ async function subscriber(url: string, take: Take): Promise<Link> {
   let bytesUntold = 0;
   socket.on("message", (data: Buffer, isBinary) => {
     if (!isBinary) {
-      const frame = JSON.parse(data.toString()) as { type: string };
+      const frame = JSON.parse(data.toString()) as { type: string; mark?: number };
       if (frame.type === "subscribed") subscribed.resolve();
+      else if (frame.type === "mark") socket.send(`{"type":"reached","mark":${frame.mark}}`);
       else if (frame.type !== "hello") throw new Error(`unexpected: ${data.toString()}`);
       return;
     }

@@ -13,6 +13,7 @@ const PARTS: readonly (readonly [file: string, what: string])[] = [
   ["bounds.ts", "what workerd and SQLite allow"],
   ["cost.ts", "rows and list price"],
   ["scaling.ts", "how it scales"],
+  ["deaf.ts", "memory of peers that do not read"],
 ];
 
 const { wants } = readOptions({

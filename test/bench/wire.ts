@@ -91,6 +91,7 @@ export class Wire {
     if (!decoded.ok) return this.fail(new Error(decoded.detail));
     const frame = { head: decoded.value.head as Came, payload: decoded.value.payload } as Frame;
     const { type } = frame.head;
+    if (type === "mark") return this.send({ type: "reached", mark: (frame.head as OfType<"mark">).mark });
     if (type === "error") return this.fail(new Error(JSON.stringify(frame.head)));
     if (type === "events" && this.onEvents !== null) {
       const bytes = typeof data === "string" ? data.length : data.byteLength;
