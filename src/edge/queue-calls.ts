@@ -1,7 +1,7 @@
 // What every route of a queue needs: its path parameter, and calls to the object behind it.
 import { z } from "@hono/zod-openapi";
-import { ok, type Result } from "../protocol/result.ts";
-import { allowsName } from "../routing/grants.ts";
+import type { Result } from "../protocol/result.ts";
+import { namePatterns } from "../routing/grants.ts";
 import type { QueueApi, QueuePage } from "../protocol/rpc.ts";
 import { Name } from "../protocol/schemas.ts";
 import { call } from "./call.ts";
@@ -29,20 +29,15 @@ export function callQueue<T>(context: EdgeContext, command: QueueCall<T>): Promi
 }
 
 /** Only queues over which the caller has some grant. */
-export async function listQueues(
+export function listQueues(
   context: EdgeContext,
   wanted: QueuePage,
 ): Promise<Result<{ queues: string[]; after?: string }>> {
   const { namespace, grants } = context.get("claims");
-  const page = await call(context, { method: "listQueues", repeatable: true }, () =>
-    context.env.namespace(namespace).listQueues(wanted),
+  const patterns = namePatterns(grants, ["publish", "consume", "manage"], context.env.now());
+  return call(context, { method: "listQueues", repeatable: true }, () =>
+    context.env.namespace(namespace).listQueues({ ...wanted, patterns }),
   );
-  if (!page.ok) return page;
-  const nowMs = context.env.now();
-  const queues = page.value.queues.filter((queue) =>
-    allowsName(grants, ["publish", "consume", "manage"], queue, nowMs),
-  );
-  return ok({ ...page.value, queues });
 }
 
 /** The queue that the path names; `needs` has checked it. */

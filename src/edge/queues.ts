@@ -131,7 +131,7 @@ function addList(app: EdgeApp): void {
     tags: ["Queues"],
     summary: "List queues",
     description:
-      "In the order of their names; only those the token has some grant for, so a page may be shorter than its limit. `after` goes on from a page's own `after`. `deadLetter` names a queue: only those whose dead messages go there.",
+      "In the order of their names; only those the token has some grant for. `after` goes on from a page's own `after`. `deadLetter` names a queue: only those whose dead messages go there.",
     request: { query: QueueListQuery },
     responses: answers(
       200,

@@ -10,8 +10,12 @@ import { LIMITS } from "../protocol/limits.ts";
 import { parseName } from "../protocol/names.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import type { DeclareOptions, NamePage, NamespaceApi, NamespaceUsage, QueuePage } from "../protocol/rpc.ts";
+import { matches } from "../routing/topic.ts";
 import { NamespaceStore } from "../storage/namespace-store.ts";
 import { hubOf } from "./peers.ts";
+
+/** Names that are looked at in one go for those that a caller may know. */
+const SCAN_ROWS = 1_000;
 
 export class NamespaceObject extends DurableObject<Env> implements NamespaceApi {
   private readonly store: NamespaceStore;
@@ -92,15 +96,23 @@ export class NamespaceObject extends DurableObject<Env> implements NamespaceApi 
   }
 
   private page(kind: "queue" | "exchange", wanted: QueuePage): { names: string[]; after?: string } {
-    // One more than asked tells whether there is a next page.
-    const { prefix, after, limit, deadLetter } = wanted;
-    const found =
-      deadLetter === undefined
-        ? this.store.page(kind, prefix, after, limit + 1)
-        : this.store.pageOfSources(deadLetter, prefix, after, limit + 1);
-    const names = found.slice(0, limit);
-    const last = names.at(-1);
-    return found.length > limit && last !== undefined ? { names, after: last } : { names };
+    const { prefix, limit, deadLetter, patterns } = wanted;
+    const rowsMax = patterns === undefined ? limit + 1 : SCAN_ROWS;
+    const names: string[] = [];
+    let { after } = wanted;
+    // It ends with the last name there is at the latest. One more than asked tells whether there is a next page.
+    for (let isLast = false; !isLast && names.length <= limit;) {
+      const found =
+        deadLetter === undefined
+          ? this.store.page(kind, prefix, after, rowsMax)
+          : this.store.pageOfSources(deadLetter, prefix, after, rowsMax);
+      names.push(...found.filter((name) => patterns?.some((pattern) => matches(pattern, name)) ?? true));
+      isLast = found.length < rowsMax;
+      after = found.at(-1) ?? after;
+    }
+    const page = names.slice(0, limit);
+    const last = page.at(-1);
+    return names.length > limit && last !== undefined ? { names: page, after: last } : { names: page };
   }
 
   /** What goes off the catalogue asks who leads to it; nothing may come to lead there after that. */

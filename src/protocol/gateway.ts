@@ -77,7 +77,7 @@ export interface Broker {
     waitMs: number | undefined,
     signal: AbortSignal,
   ): Promise<Result<Delivery>>;
-  /** Only those over which the caller has some grant, so a page may be short. */
+  /** Only those over which the caller has some grant. */
   listQueues(page: QueuePage): Promise<Result<{ queues: string[]; after?: string }>>;
   /** A body that lies in a bucket; null when it is gone, or over `bytesMax`. */
   body(reference: string, bytesMax: number): Promise<Uint8Array | null>;

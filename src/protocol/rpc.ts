@@ -205,6 +205,8 @@ export interface NamePage {
   readonly prefix: string;
   readonly limit: number;
   readonly after: string;
+  /** Only names that one of these matches: what is not the caller's is not told, by the end of a page either. Absent: all. */
+  readonly patterns?: readonly string[];
 }
 
 export interface QueuePage extends NamePage {

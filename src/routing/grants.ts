@@ -41,6 +41,18 @@ export function allowsName(
   return grants.some((grant) => verbs.some((verb) => isOverName(grant, verb, name, nowMs)));
 }
 
+/** The patterns of the names over which one of these verbs is granted. */
+export function namePatterns(
+  grants: readonly Grant[],
+  verbs: readonly GrantVerb[],
+  nowMs: number,
+): readonly string[] {
+  const patterns = grants
+    .filter((grant) => verbs.includes(grant.verb) && grant.exchange === undefined && isLive(grant, nowMs))
+    .map(({ pattern }) => pattern);
+  return patterns.includes(ANY_WORDS) ? [ANY_WORDS] : [...new Set(patterns)];
+}
+
 /** Whether a verb is granted over one topic in an exchange. */
 export function allowsTopic(
   grants: readonly Grant[],

@@ -1,6 +1,7 @@
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { NamespaceObject } from "../../src/objects/namespace-object.ts";
 import { LIMITS } from "../../src/protocol/limits.ts";
 import { ok, refuse } from "../../src/protocol/result.ts";
 import { fakeHubs, restorePeers } from "../support/fake-peers.ts";
@@ -54,6 +55,22 @@ describe("the catalogue", () => {
       queues: ["a.3"],
     });
     expect(must(await stub.listQueues({ prefix: "a_", limit: 1, after: "" }))).toEqual({ queues: ["a_1"] });
+  });
+
+  it("pages through a caller's own names, and tells of no others", async () => {
+    const stub = open();
+    // Names of others lie before, between and behind, more than are looked at in one go.
+    await runInDurableObject(stub, async (object: NamespaceObject) => {
+      for (let i = 0; i < 1_100; i++) await object.registerQueue(`hidden.${i}`);
+      for (const queue of ["a.1", "a.2", "z.1", "b"]) await object.registerQueue(queue);
+    });
+    const wanted = { prefix: "", limit: 2, patterns: ["a.*", "z.#"] };
+    expect(must(await stub.listQueues({ ...wanted, after: "" }))).toEqual({
+      queues: ["a.1", "a.2"],
+      after: "a.2",
+    });
+    expect(must(await stub.listQueues({ ...wanted, after: "a.2" }))).toEqual({ queues: ["z.1"] });
+    expect(must(await stub.listQueues({ ...wanted, patterns: [], after: "" }))).toEqual({ queues: [] });
   });
 
   it("takes no name that breaks the rules", async () => {

@@ -113,18 +113,20 @@ it("deletes, when asked only if unused", async () => {
   expect((await broker.request("DELETE", `${PATH}?ifEmpty=true`)).status).toBe(400);
 });
 
-it("lists the exchanges whose names the token has a grant for", async () => {
-  const listExchanges = async () => ok({ exchanges: ["a", "b", "c", "d"], after: "d" });
+it("asks for the exchanges whose names the token has a grant for, and for no others", async () => {
+  const listExchanges = async () => ok({ exchanges: ["a", "b"], after: "b" });
   const broker = new FakeBroker({ secret: SECRET, namespace: { listExchanges } });
   const headers = await authorization([
     grant("publish", "a"),
     grant("subscribe", "b"),
+    grant("manage", "a"),
     grant("consume", "c"),
     grant("subscribe", "#", { exchange: "d" }),
   ]);
   const response = await broker.request("GET", "/v1/exchanges?prefix=p&limit=4&after=x", { headers });
-  expect(await response.json()).toEqual({ exchanges: ["a", "b"], after: "d" });
-  expect(broker.inputs("listExchanges")).toEqual([[{ prefix: "p", limit: 4, after: "x" }]]);
+  expect(await response.json()).toEqual({ exchanges: ["a", "b"], after: "b" });
+  const wanted = { prefix: "p", limit: 4, after: "x", patterns: ["a", "b"] };
+  expect(broker.inputs("listExchanges")).toEqual([[wanted]]);
 });
 
 describe("bindings", () => {

@@ -133,8 +133,8 @@ it("queues are listed by where their dead go", async () => {
   expect(await response.json()).toEqual(page);
   await broker.request("GET", "/v1/queues");
   expect(broker.inputs("listQueues")).toEqual([
-    [{ deadLetter: "orders.dead", prefix: "o", limit: 5, after: "a" }],
-    [{ prefix: "", limit: 100, after: "" }],
+    [{ deadLetter: "orders.dead", prefix: "o", limit: 5, after: "a", patterns: ["#"] }],
+    [{ prefix: "", limit: 100, after: "", patterns: ["#"] }],
   ]);
   expect(await problemOf(await broker.request("GET", "/v1/queues?deadLetter=.x"))).toMatchObject({
     code: "bad_request",
