@@ -8,7 +8,7 @@ import { LIMITS } from "../protocol/limits.ts";
 import type { MessageRecord } from "../protocol/batch.ts";
 import { moveTarget } from "../protocol/move-target.ts";
 import { configOf, idAt, recordAt, type QueueContext } from "./context.ts";
-import { putReturn, removeMessage, returnRow, unblockMessage } from "./remove.ts";
+import { putReturn, removeMessage, returnRow } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
 
@@ -69,7 +69,7 @@ function keepDead(
     key: null,
     death: { reason, atMs, ...(note === undefined ? {} : { note }) },
   };
-  if (queue.ledger.now.blocked > 0) unblockMessage(queue, segment, index);
+  if (queue.ledger.now.blocked > 0) queue.keys.lines.leave(queue, segment, index);
   putReturn(queue, row, dead, segment.table.size(index));
   if (row?.key) queue.keys.offer(queue, row.key);
 }

@@ -132,14 +132,10 @@ export function drainKey(queue: QueueContext, key: string, sequence: number, now
   let count = 0;
   const note = `its key was drained after message ${sequence} failed`;
   for (;;) {
-    const line = queue.stores.keys.firstBlocked(key);
-    if (line === null) break;
-    const segment = queue.segments.get(line.segment);
-    for (let i = 0; i < segment.count; i++) {
-      if (((line.indexes[i >> 3]! >> (i & 7)) & 1) === 0) continue;
-      bury(queue, segment, i, { reason: "failed", nowMs, note });
-      count++;
-    }
+    const first = queue.keys.first(queue, key);
+    if (first === null) break;
+    bury(queue, first.segment, first.index, { reason: "failed", nowMs, note });
+    count++;
   }
   if (queue.stores.keys.drain(key) === null) queue.ledger.now.drains++;
   queue.stores.keys.putDrain(key, queue.ledger.now.nextSequence);

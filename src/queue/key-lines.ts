@@ -1,12 +1,11 @@
 /**
  * FIFO by key. A key is busy while a message of it is with a consumer, or failed and waits, or is parked. Messages
- * of a busy key that the cursor passes are put into the key's line (one bitmap row for each key and segment), so
- * that one slow key holds up no other and nothing is read twice. When the key is free again, its line goes first.
+ * of a busy key that the cursor passes are put into the key's line (lines.ts), so that one slow key holds up no other and
+ * nothing is read twice. When the key is free again, its line goes first.
  */
 import { configOf, keyAt, type QueueContext } from "./context.ts";
-import { nextBit } from "./bitmap.ts";
-import { LANE_SPAN, laneOf, laneOfSegment, priorityOfLane } from "./lane.ts";
-import type { Segment } from "./segments.ts";
+import { priorityOfLane } from "./lane.ts";
+import { Lines, type Placed } from "./lines.ts";
 import type { ReturnRow } from "./stores.ts";
 
 /** Keys looked at, in one go, to find the free ones after a wake. */
@@ -21,6 +20,7 @@ export class KeyLines {
   private readonly caughtUp = new Set<string>();
   /** Free keys that have a line, by the priority of its first message. Bounded by the keys that were in flight. */
   private readonly free = new Map<number, Set<string>>();
+  readonly lines = new Lines((key, sequence) => this.inFlight.get(key)?.has(sequence) === true);
   /** Where the search for free keys goes on: a key, null for the start, undefined when it is over. */
   private rescan: string | null | undefined;
 
@@ -67,7 +67,7 @@ export class KeyLines {
   /** The key may have become free: puts its line, if it has one, where the next delivery looks. */
   offer(queue: QueueContext, key: string): void {
     if (queue.ledger.now.blocked === 0 || this.isBusy(queue, key)) return;
-    const priority = linePriority(queue, key);
+    const priority = this.linePriority(queue, key);
     if (priority === null) return;
     const keys = this.free.get(priority);
     if (keys) keys.add(key);
@@ -118,7 +118,7 @@ export class KeyLines {
   mustWait(queue: QueueContext, key: string, priority: number): boolean {
     if (this.isBusy(queue, key)) return true;
     if (queue.ledger.now.blocked === 0) return false;
-    const line = linePriority(queue, key);
+    const line = this.linePriority(queue, key);
     return line !== null && line >= priority;
   }
 
@@ -141,7 +141,7 @@ export class KeyLines {
     for (const key of keys) {
       keys.delete(key);
       if (this.isBusy(queue, key)) continue;
-      if (linePriority(queue, key) === priority) return key;
+      if (this.linePriority(queue, key) === priority) return key;
       // The message for whose priority it was listed is gone.
       this.offer(queue, key);
     }
@@ -149,28 +149,19 @@ export class KeyLines {
   }
 
   /** Who is first in a key's line: the highest priority, then whoever was due first. */
-  first(queue: QueueContext, key: string): { segment: Segment; index: number } | null {
-    const { keys } = queue.stores;
-    const head = keys.firstBlocked(key);
-    if (head === null) return null;
-    const lane = laneOf(priorityOfLane(laneOfSegment(head.segment)), true);
-    // Segments of delayed messages are not stored in the order in which their messages became due.
-    const delayed = queue.ledger.lanes().includes(lane)
-      ? keys.blockedBetween(key, lane * LANE_SPAN, (lane + 1) * LANE_SPAN)
-      : [];
-    let first: { segment: Segment; index: number } | null = null;
-    for (const row of [head, ...delayed]) {
-      const segment = queue.segments.get(row.segment);
-      const place = { segment, index: nextBit(row.indexes, 0, segment.count) };
-      if (first === null || isBefore(place, first)) first = place;
-    }
-    return first;
+  first(queue: QueueContext, key: string): Placed | null {
+    return this.lines.first(queue, key);
+  }
+
+  private linePriority(queue: QueueContext, key: string): number | null {
+    const first = this.lines.first(queue, key);
+    return first && priorityOfLane(first.segment.lane);
   }
 
   private searchOn(queue: QueueContext): void {
     if (this.rescan === undefined) return;
     for (let i = 0; i < RESCAN_KEYS; i++) {
-      const key = queue.stores.keys.nextBlockedKey(this.rescan);
+      const key = queue.stores.keys.nextLineKey(this.rescan);
       if (key === null) {
         this.rescan = undefined;
         return;
@@ -186,16 +177,4 @@ function addTo(keys: Map<string, Set<number>>, key: string, sequence: number): v
   const known = keys.get(key);
   if (known) known.add(sequence);
   else keys.set(key, new Set([sequence]));
-}
-
-function linePriority(queue: QueueContext, key: string): number | null {
-  const first = queue.stores.keys.firstBlocked(key);
-  return first && priorityOfLane(laneOfSegment(first.segment));
-}
-
-type Placed = { readonly segment: Segment; readonly index: number };
-
-function isBefore(a: Placed, b: Placed): boolean {
-  const ranks = a.segment.rankMs(a.index) - b.segment.rankMs(b.index);
-  return ranks < 0 || (ranks === 0 && a.segment.first + a.index < b.segment.first + b.index);
 }

@@ -103,14 +103,14 @@ export function endFence(queue: QueueContext, { sequence, tell }: Fence): void {
 
 /** Whether a message below the sequence is still to be delivered, or out. The dead are not; the parked may be. */
 function hasLiveBelow(queue: QueueContext, sequence: number): boolean {
-  const { returns, keys, timers } = queue.stores;
+  const { returns, timers } = queue.stores;
   const { waiting, ready, parked, blocked } = queue.ledger.now;
   // What memory knows is asked first: this runs after every turn while a fence stands.
   return (
     queue.ledger.lanes().some((lane) => hasFreshBelow(queue, lane, sequence)) ||
     hasLeasedBelow(queue, sequence) ||
     (waiting + ready + parked > 0 && returns.hasLiveBelow(sequence)) ||
-    (blocked > 0 && keys.hasBlockedBelow(sequence)) ||
+    (blocked > 0 && queue.keys.lines.hasBelow(queue, sequence)) ||
     timers.hasDelayedBelow(sequence)
   );
 }

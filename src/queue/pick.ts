@@ -10,11 +10,10 @@
  */
 import { FIELD } from "../protocol/batch.ts";
 import { configOf, keyAt, type QueueContext } from "./context.ts";
-import { bitmapBytes, setBit } from "./bitmap.ts";
 import { bury } from "./dead-letter.ts";
 import { isLastFailure } from "./retry.ts";
 import { firstSequenceOf, isDelayedLane, LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
-import { blockMessages, unblockMessage } from "./remove.ts";
+import type { Run } from "./line-rows.ts";
 import type { Segment } from "./segments.ts";
 import type { DelayedRow, ReturnRow } from "./stores.ts";
 
@@ -45,6 +44,8 @@ export class Picker {
   private readonly lastReturned = new Map<number, ReturnRow>();
   /** Keys of which something that came back was taken, and whose lines have not been looked at since. */
   private readonly keysBack = new Set<string>();
+  /** Fresh messages that must wait, by lane and key. */
+  private readonly aside = new Map<number, Map<string, Run[]>>();
   /** What is picked is all that the delivery can hold. */
   private isClosed = false;
 
@@ -199,14 +200,22 @@ export class Picker {
           this.queue.keys.offer(this.queue, key);
           return;
         }
-        unblockMessage(this.queue, segment, index);
         this.queue.keys.enter(key, segment.first + index);
+        this.queue.keys.lines.leave(this.queue, segment, index);
       }
       this.queue.keys.offer(this.queue, key);
     }
   }
 
   private takeFresh(priority: number): void {
+    this.takeFreshOf(priority);
+    for (const [lane, keys] of this.aside) {
+      for (const [key, runs] of keys) this.queue.keys.lines.join(this.queue, key, lane, runs);
+    }
+    this.aside.clear();
+  }
+
+  private takeFreshOf(priority: number): void {
     const lane = laneOf(priority, false);
     const delayedLane = laneOf(priority, true);
     while (!this.isFull()) {
@@ -278,17 +287,15 @@ export class Picker {
       this.scansLeft -= taken;
       index += taken;
     } else {
-      const aside = new Map<string, Uint8Array>();
       for (; index < end && !this.isFull(); index++) {
         this.scansLeft--;
         if (segment.isSettled(index) || this.isElsewhere(segment, index)) continue;
         if (this.buryExpired(segment, index)) continue;
         const key = keyAt(this.queue, segment, index);
-        if (key !== null && this.setAside(segment, index, key, aside)) continue;
+        if (key !== null && this.setAside(segment, index, key)) continue;
         if (this.take(segment, index, 1, null) === 0) break;
         if (key !== null) this.queue.keys.enter(key, segment.first + index);
       }
-      for (const [key, indexes] of aside) blockMessages(this.queue, key, segment, indexes);
     }
     if (index > from) advance(index);
   }
@@ -302,8 +309,8 @@ export class Picker {
     return this.queue.stores.returns.get(segment.first + index) !== null;
   }
 
-  /** Whether a fresh message must stand in its key's line; those of one segment are gathered in `aside`. */
-  private setAside(segment: Segment, index: number, key: string, aside: Map<string, Uint8Array>): boolean {
+  /** Whether a fresh message must stand in its key's line; they are gathered in `aside`. */
+  private setAside(segment: Segment, index: number, key: string): boolean {
     if (this.queue.ledger.now.drains > 0) {
       const before = this.queue.stores.keys.drain(key);
       if (before !== null && segment.first + index < before) {
@@ -320,14 +327,17 @@ export class Picker {
         this.queue.ledger.isDirty = true;
       }
     }
-    const line = aside.get(key);
     // A key that had to wait a message ago still has to: nothing of it ends while messages are picked.
-    if (line !== undefined) setBit(line, index);
-    else if (this.queue.keys.mustWait(this.queue, key, priorityOfLane(segment.lane))) {
-      const indexes = new Uint8Array(bitmapBytes(segment.count));
-      setBit(indexes, index);
-      aside.set(key, indexes);
-    } else return false;
+    const waits = this.aside.values().some((keys) => keys.has(key));
+    if (!waits && !this.queue.keys.mustWait(this.queue, key, priorityOfLane(segment.lane))) return false;
+    let keys = this.aside.get(segment.lane);
+    if (keys === undefined) this.aside.set(segment.lane, (keys = new Map()));
+    const sequence = segment.first + index;
+    const runs = keys.get(key);
+    const last = runs?.at(-1);
+    if (runs === undefined) keys.set(key, [[sequence, 1]]);
+    else if (last !== undefined && last[0] + last[1] === sequence) last[1]++;
+    else runs.push([sequence, 1]);
     return true;
   }
 

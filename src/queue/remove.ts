@@ -5,8 +5,7 @@ import { sequenceOfId } from "../protocol/batch.ts";
 import { readBodyReference } from "../protocol/message-json.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
 import { locateCarried } from "./carried-ids.ts";
-import { clearBit, nextBit } from "./bitmap.ts";
-import { idAt, keyAt, recordAt, type QueueContext } from "./context.ts";
+import { idAt, recordAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts";
 import type { Segment } from "./segments.ts";
 import { cancelKeyOf } from "./publishers.ts";
@@ -20,7 +19,7 @@ export type BodyFate = "delete" | "keep";
 /** Marks a message as gone and forgets everything kept about it. The caller counts it in the totals. */
 export function removeMessage(queue: QueueContext, segment: Segment, index: number, body: BodyFate): void {
   forgetReturn(queue, segment.first + index);
-  if (queue.ledger.now.blocked > 0) unblockMessage(queue, segment, index);
+  if (queue.ledger.now.blocked > 0) queue.keys.lines.leave(queue, segment, index);
   removePlain(queue, segment, index, body);
 }
 
@@ -106,32 +105,6 @@ function forgetReturn(queue: QueueContext, sequence: number): void {
   countReturn(queue, row, -1, segment ? segment.table.size(row.index) : 0);
   queue.stores.returns.remove(sequence);
   if (row.key !== null) queue.keys.offer(queue, row.key);
-}
-
-/** Takes a message out of its key's line. */
-export function unblockMessage(queue: QueueContext, segment: Segment, index: number): void {
-  const key = keyAt(queue, segment, index);
-  if (key === null) return;
-  const bits = queue.stores.keys.blocked(key, segment.id);
-  if (bits === null) return;
-  clearBit(bits, index);
-  if (nextBit(bits, 0, segment.count) === -1) {
-    queue.stores.keys.unblock(key, segment.id);
-    queue.ledger.now.blocked--;
-    queue.ledger.isDirty = true;
-  } else {
-    queue.stores.keys.block({ key, segment: segment.id, indexes: bits });
-  }
-}
-
-/** Puts messages of a segment into their key's line: one row, however many they are. */
-export function blockMessages(queue: QueueContext, key: string, segment: Segment, indexes: Uint8Array): void {
-  const known = queue.stores.keys.blocked(key, segment.id);
-  const all = known === null ? indexes : indexes.map((bits, i) => bits | known[i]!);
-  queue.stores.keys.block({ key, segment: segment.id, indexes: all });
-  if (known !== null) return;
-  queue.ledger.now.blocked++;
-  queue.ledger.isDirty = true;
 }
 
 /** Finds a message by id or by the sender's key; null when it is gone. */

@@ -220,23 +220,29 @@ export interface TimerStore {
   nextExpiryMs(): number | null;
 }
 
-/** Messages of a busy key that the cursor has passed: a bitmap for each key and segment. */
-export interface BlockedRow {
+/** Messages of a busy key that the cursor has passed. */
+export interface LineRow {
   readonly key: string;
-  readonly segment: number;
-  readonly indexes: Uint8Array;
+  /** Lane and sequence of the first of them, as a segment's id. */
+  readonly id: number;
+  /** Runs of sequences, or as earlier versions wrote it: a bit for each message of the segment of that id. */
+  readonly positions: Uint8Array;
+  readonly isBitmap: boolean;
 }
 
 export interface KeyStore {
-  block(row: BlockedRow): void;
-  unblock(key: string, segment: number): void;
-  blocked(key: string, segment: number): Uint8Array | null;
-  firstBlocked(key: string): BlockedRow | null;
-  /** A key's rows from a segment on, below the ceiling. */
-  blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[];
-  hasBlockedBelow(sequence: number): boolean;
-  /** The next key, after `key`, that has blocked messages. */
-  nextBlockedKey(after: string | null): string | null;
+  /** Written over when the key has a row of this id. */
+  putLine(row: Omit<LineRow, "isBitmap">): void;
+  removeLine(key: string, id: number): void;
+  firstLine(key: string): LineRow | null;
+  /** A key's last row from `floor` up to and with `id`. */
+  lineAtOrBefore(key: string, id: number, floor: number): LineRow | null;
+  /** A key's rows from an id on, below the ceiling. */
+  linesBetween(key: string, id: number, ceiling: number): LineRow[];
+  /** Rows that begin before a sequence. */
+  linesBelow(sequence: number, limit: number): LineRow[];
+  /** The next key, after `key`, that has a row. */
+  nextLineKey(after: string | null): string | null;
   /** Messages of the key up to (not including) the sequence die when they are reached. */
   putDrain(key: string, beforeSequence: number): void;
   drain(key: string): number | null;

@@ -1,17 +1,18 @@
 import { LANE_SPAN } from "../queue/lane.ts";
-import type { BlockedRow, KeyStore } from "../queue/stores.ts";
+import type { KeyStore, LineRow } from "../queue/stores.ts";
 import { bytesOf, type Sql } from "./sql.ts";
 
-const BLOCK = `INSERT INTO blocked (key, segment, positions) VALUES (?, ?, ?)
-  ON CONFLICT (key, segment) DO UPDATE SET positions = excluded.positions`;
-const UNBLOCK = "DELETE FROM blocked WHERE key = ? AND segment = ?";
-const BLOCKED = "SELECT key, segment, positions FROM blocked WHERE key = ? AND segment = ?";
-const FIRST = "SELECT key, segment, positions FROM blocked WHERE key = ? ORDER BY segment LIMIT 1";
-const BLOCKED_BETWEEN = `SELECT key, segment, positions FROM blocked WHERE key = ? AND segment >= ? AND segment < ?
-  ORDER BY segment`;
+const PUT = `INSERT INTO blocked (key, segment, positions, form) VALUES (?, ?, ?, 1)
+  ON CONFLICT (key, segment) DO UPDATE SET positions = excluded.positions, form = 1`;
+const REMOVE = "DELETE FROM blocked WHERE key = ? AND segment = ?";
+const COLUMNS = "key, segment, positions, form";
+const FIRST = `SELECT ${COLUMNS} FROM blocked WHERE key = ? ORDER BY segment LIMIT 1`;
+const AT_OR_BEFORE = `SELECT ${COLUMNS} FROM blocked WHERE key = ? AND segment <= ? AND segment >= ?
+  ORDER BY segment DESC LIMIT 1`;
+const BETWEEN = `SELECT ${COLUMNS} FROM blocked WHERE key = ? AND segment >= ? AND segment < ? ORDER BY segment`;
+const BELOW = `SELECT ${COLUMNS} FROM blocked WHERE segment % ${LANE_SPAN} < ? LIMIT ?`;
 const FIRST_KEY = "SELECT key FROM blocked ORDER BY key LIMIT 1";
 const NEXT_KEY = "SELECT key FROM blocked WHERE key > ? ORDER BY key LIMIT 1";
-const BELOW = `SELECT 1 AS value FROM blocked WHERE segment % ${LANE_SPAN} < ? LIMIT 1`;
 const PUT_DRAIN = "INSERT OR REPLACE INTO drain (key, before_sequence) VALUES (?, ?)";
 const DRAIN = "SELECT before_sequence AS value FROM drain WHERE key = ?";
 const REMOVE_DRAIN = "DELETE FROM drain WHERE key = ?";
@@ -20,10 +21,11 @@ interface Row {
   key: string;
   segment: number;
   positions: ArrayBuffer;
+  form: number;
 }
 
-function rowOf(row: Row): BlockedRow {
-  return { key: row.key, segment: row.segment, indexes: bytesOf(row.positions) };
+function rowOf({ key, segment: id, positions, form }: Row): LineRow {
+  return { key, id, positions: bytesOf(positions), isBitmap: form === 0 };
 }
 
 export class SqlKeyStore implements KeyStore {
@@ -33,33 +35,33 @@ export class SqlKeyStore implements KeyStore {
     this.sql = sql;
   }
 
-  block({ key, segment, indexes }: BlockedRow): void {
-    this.sql.run(BLOCK, key, segment, indexes);
+  putLine({ key, id, positions }: Omit<LineRow, "isBitmap">): void {
+    this.sql.run(PUT, key, id, positions);
   }
 
-  unblock(key: string, segment: number): void {
-    this.sql.run(UNBLOCK, key, segment);
+  removeLine(key: string, id: number): void {
+    this.sql.run(REMOVE, key, id);
   }
 
-  blocked(key: string, segment: number): Uint8Array | null {
-    const row = this.sql.first<Row>(BLOCKED, key, segment);
-    return row && rowOf(row).indexes;
-  }
-
-  firstBlocked(key: string): BlockedRow | null {
+  firstLine(key: string): LineRow | null {
     const row = this.sql.first<Row>(FIRST, key);
     return row && rowOf(row);
   }
 
-  blockedBetween(key: string, segment: number, ceiling: number): BlockedRow[] {
-    return this.sql.all<Row>(BLOCKED_BETWEEN, key, segment, ceiling).map(rowOf);
+  lineAtOrBefore(key: string, id: number, floor: number): LineRow | null {
+    const row = this.sql.first<Row>(AT_OR_BEFORE, key, id, floor);
+    return row && rowOf(row);
   }
 
-  hasBlockedBelow(sequence: number): boolean {
-    return this.sql.value(BELOW, sequence) !== null;
+  linesBetween(key: string, id: number, ceiling: number): LineRow[] {
+    return this.sql.all<Row>(BETWEEN, key, id, ceiling).map(rowOf);
   }
 
-  nextBlockedKey(after: string | null): string | null {
+  linesBelow(sequence: number, limit: number): LineRow[] {
+    return this.sql.all<Row>(BELOW, sequence, limit).map(rowOf);
+  }
+
+  nextLineKey(after: string | null): string | null {
     const row = after === null ? this.sql.first<Row>(FIRST_KEY) : this.sql.first<Row>(NEXT_KEY, after);
     return row?.key ?? null;
   }

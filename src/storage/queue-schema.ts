@@ -166,6 +166,11 @@ export const QUEUE_MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID`,
     ],
   },
+  {
+    number: 6,
+    // 0: a bit for each message of the segment; 1: runs of sequences, from that of `segment` on (queue/line-rows.ts).
+    sql: ["ALTER TABLE blocked ADD COLUMN form INTEGER NOT NULL DEFAULT 0"],
+  },
 ];
 
 /** What the common path touches not, and looks into all the same. */

@@ -1,6 +1,6 @@
 // The queue's stores beside its messages: timers, lines of keys, identities, and work for elsewhere.
 import { expect } from "vitest";
-import { laneOf, segmentId } from "../../src/queue/lane.ts";
+import { LANE_SPAN, laneOf, segmentId } from "../../src/queue/lane.ts";
 import type { OutboxRow, QueueStores, RemoteRow, TaskRow } from "../../src/queue/stores.ts";
 
 type Make = () => QueueStores;
@@ -60,28 +60,40 @@ export function timerTests(open: Make, claim: Claim): void {
 }
 
 export function keyTests(open: Make, claim: Claim): void {
-  claim("keeps a line of each key and segment, and tells the first", () => {
-    const { keys } = open();
-    const rows = [
-      { key: "b", segment: 9, indexes: Uint8Array.of(1) },
-      { key: "b", segment: 4, indexes: Uint8Array.of(2) },
-      { key: "a", segment: 7, indexes: Uint8Array.of(4) },
-    ];
-    for (const row of rows) keys.block(row);
-    keys.block({ ...rows[1]!, indexes: Uint8Array.of(6) });
-    expect(keys.blocked("b", 4)).toEqual(Uint8Array.of(6));
-    expect(keys.blocked("b", 5)).toBeNull();
-    expect(keys.firstBlocked("b")).toEqual({ ...rows[1]!, indexes: Uint8Array.of(6) });
-    expect(keys.blockedBetween("b", 4, 9).map((row) => row.segment)).toEqual([4]);
-    expect([keys.nextBlockedKey(null), keys.nextBlockedKey("a"), keys.nextBlockedKey("b")]).toEqual([
-      "a",
-      "b",
-      null,
-    ]);
-    keys.unblock("b", 4);
-    expect(keys.firstBlocked("b")!.segment).toBe(9);
-    expect(keys.firstBlocked("c")).toBeNull();
-  });
+  claim(
+    "keeps rows of each key's line, and tells the first, the last before a place, and those of a lane",
+    () => {
+      const { keys } = open();
+      const row = (key: string, id: number, ...positions: number[]) => ({
+        key,
+        id,
+        positions: Uint8Array.from(positions),
+        isBitmap: false,
+      });
+      for (const one of [row("b", 9, 1), row("b", 4, 2), row("a", 7, 4), row("b", LANE_SPAN + 2, 5)])
+        keys.putLine(one);
+      keys.putLine(row("b", 4, 6));
+      expect(keys.firstLine("b")).toEqual(row("b", 4, 6));
+      expect(keys.firstLine("c")).toBeNull();
+      expect([keys.lineAtOrBefore("b", 8, 0), keys.lineAtOrBefore("b", 8, 5)]).toEqual([
+        row("b", 4, 6),
+        null,
+      ]);
+      expect(keys.lineAtOrBefore("b", LANE_SPAN + 9, 0)).toEqual(row("b", LANE_SPAN + 2, 5));
+      expect(keys.linesBetween("b", 4, 9).map(({ id }) => id)).toEqual([4]);
+      expect([keys.linesBelow(3, 9), keys.linesBelow(5, 1).length]).toEqual([
+        [row("b", LANE_SPAN + 2, 5)],
+        1,
+      ]);
+      expect([keys.nextLineKey(null), keys.nextLineKey("a"), keys.nextLineKey("b")]).toEqual([
+        "a",
+        "b",
+        null,
+      ]);
+      keys.removeLine("b", 4);
+      expect(keys.firstLine("b")!.id).toBe(9);
+    },
+  );
 
   claim("remembers up to where a key was drained", () => {
     const { keys } = open();
