@@ -14,6 +14,7 @@ import { answerPublish, encodeOne, lacksQueueRate, queuePublisher } from "./publ
 import { callQueue, pathQueue, QueueParam } from "./queue-calls.ts";
 import { answer, problem } from "./refuse.ts";
 import { jsonBody } from "./request-body.ts";
+import { lacksReplyTargets } from "./reply-targets.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 
 const PEEK_LIMIT_DEFAULT = 20;
@@ -239,6 +240,8 @@ function addReplaceByKey(app: EdgeApp): void {
 async function replace(context: EdgeContext, handle: MessageHandle, message: MessageJson): Promise<Response> {
   const batch = encodeOne(context, message);
   if (!batch.ok) return problem(context, batch);
+  const lacking = lacksReplyTargets(context, batch.value);
+  if (lacking !== null) return problem(context, lacking);
   const limited = lacksQueueRate(context, 1);
   if (limited !== null) return problem(context, limited);
   const confirm = await callQueue(context, {

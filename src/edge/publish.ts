@@ -23,6 +23,7 @@ import { queueRate } from "../routing/grants.ts";
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";
+import { lacksReplyTargets } from "./reply-targets.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 
 export function addPublishRoutes(app: EdgeApp): void {
@@ -171,6 +172,8 @@ function send(
   command: PublishCommand,
   repeatable: boolean,
 ): Promise<Result<PublishConfirm>> {
+  const lacking = lacksReplyTargets(context, command.batch);
+  if (lacking !== null) return Promise.resolve(lacking);
   const rate = queueRate(context.get("claims"), pathQueue(context), context.env.now());
   const whole = { ...command, ...rate, publisher: queuePublisher(context) };
   return callQueue(context, { method: "publish", repeatable, run: (queue) => queue.publish(whole) });

@@ -19,6 +19,7 @@ import { BATCH_TYPE, bytesSchema, readBatch, recordFields } from "./publish-inpu
 import { lacksRate } from "./rates.ts";
 import { answer, problem } from "./refuse.ts";
 import { isMediaType, jsonBody, readBounded } from "./request-body.ts";
+import { lacksReplyTargets } from "./reply-targets.ts";
 import type { EdgeApp, EdgeContext } from "./services.ts";
 
 const RouteRequest = z.strictObject({ messages, mandatory: z.boolean().optional() });
@@ -180,6 +181,8 @@ async function publish(
   uses: readonly Use[],
   mandatory: boolean | undefined,
 ): Promise<Response> {
+  const lacking = lacksReplyTargets(context, batch);
+  if (lacking !== null) return problem(context, lacking);
   const claims = context.get("claims");
   const nowMs = context.env.now();
   const charges = rateCharges(claims, uses, nowMs);

@@ -1,6 +1,13 @@
 // Hands a client's WebSocket to an object. The frames pass the edge by: it only says who is speaking.
 import { createRoute } from "@hono/zod-openapi";
-import { allowsName, consumersMaxOf, publisherOf, queueRate, rightsEndMs } from "../routing/grants.ts";
+import {
+  allowsName,
+  consumersMaxOf,
+  publisherOf,
+  queueRate,
+  replyPatterns,
+  rightsEndMs,
+} from "../routing/grants.ts";
 import { SUBPROTOCOL } from "../protocol/frames.ts";
 import type { SessionClaims } from "../protocol/exchange-rpc.ts";
 import { ok, refuse, type Result } from "../protocol/result.ts";
@@ -21,6 +28,8 @@ export function socketClaims(context: EdgeContext, queue: string): SocketClaims 
   const { rate } = queueRate(context.get("claims"), queue, nowMs);
   const { hasOwnKeys } = publisherOf({ subject, grants }, [{ name: queue }], nowMs);
   const ends = [expiresMs, endMs].filter((end) => typeof end === "number");
+  const untilMs = ends.length === 0 ? null : Math.min(...ends);
+  const replyTo = publish ? replyPatterns(context.get("claims"), untilMs, nowMs) : null;
   return {
     subject,
     ...(jti === undefined ? {} : { jti }),
@@ -29,7 +38,8 @@ export function socketClaims(context: EdgeContext, queue: string): SocketClaims 
     ...(rate && { publishRate: rate }),
     consume: allowsName(grants, ["consume"], queue, nowMs),
     ...consumersMaxOf(context.get("claims"), queue, nowMs),
-    expiresMs: ends.length === 0 ? null : Math.min(...ends),
+    ...(replyTo && { replyTo }),
+    expiresMs: untilMs,
   };
 }
 

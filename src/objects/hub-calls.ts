@@ -15,11 +15,13 @@ import { eventToJson } from "../protocol/message-json.ts";
 import { parseName } from "../protocol/names.ts";
 import { batchOfFrame, stampOfFrame } from "../protocol/publish-frame.ts";
 import { readRecord, readText } from "../protocol/record.ts";
+import { replyQueuesOf } from "../protocol/reply-queues.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SessionClientFrame } from "../protocol/session-frames.ts";
 import {
   lacksAnswer,
   lacksGrant,
+  lacksReplyTo,
   lacksTopicGrant,
   publisherOf,
   queueRate,
@@ -70,9 +72,15 @@ export class HubCalls {
   async publish(live: LiveSession, frame: PublishFrame, payload: Uint8Array): Promise<Refusal | null> {
     const batch = batchOfFrame(this.ports.codec, frame, payload);
     if (!batch.ok) return batch;
+    const lacking = this.judgeReplyTo(live, batch.value);
+    if (lacking) return lacking;
     return frame.exchange === undefined
       ? this.publishToQueue(live, frame, batch.value)
       : this.publishToExchange(live, frame, frame.exchange, batch.value);
+  }
+
+  private judgeReplyTo(live: LiveSession, batch: Uint8Array): Refusal | null {
+    return lacksReplyTo(live.session.claims, replyQueuesOf(this.ports.codec, batch), Date.now());
   }
 
   private async publishToQueue(
@@ -218,6 +226,8 @@ export class HubCalls {
   private async replyToQueue(live: LiveSession, { to, batch, error }: ReplyCommand): Promise<Refusal | null> {
     const name = parseName("to", to);
     if (!name.ok) return name;
+    const lacking = this.judgeReplyTo(live, batch);
+    if (lacking) return lacking;
     const refused = judgeQueue(live, to);
     if (refused) return refused;
     const marked = error === undefined ? ok(batch) : this.withError(batch, error);

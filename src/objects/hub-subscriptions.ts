@@ -11,7 +11,7 @@ import type { Subscribers } from "../hub/subscribers.ts";
 import type { ReplayAnswer, ReplayCommand, ReplayPage, ReplayRest } from "../protocol/exchange-commands.ts";
 import { refuse, type Refusal, type Result } from "../protocol/result.ts";
 import type { SubscribeFrame, UnsubscribeReason } from "../protocol/session-frames.ts";
-import { rightsEndMs, scopeEndMs, subscriptionScope } from "../routing/grants.ts";
+import { lacksMember, rightsEndMs, scopeEndMs, subscriptionScope } from "../routing/grants.ts";
 import { parsePattern } from "../routing/topic.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
 import type { HubEvents } from "./hub-events.ts";
@@ -116,6 +116,8 @@ export class HubSubscriptions {
       return refuse("too_many_subscriptions", `hub: has as many patterns of "${exchange}" as it matches`);
     }
     const member = frame.member ?? claims.subject;
+    const misnamed = lacksMember(claims, exchange, member, Date.now());
+    if (misnamed) return misnamed;
     const made = {
       exchange,
       pattern,

@@ -2,6 +2,8 @@
  * The frames of a queue's socket. Each is checked by what the token allows, becomes a job of the turn, and is answered when
  * the turn is stored. So the frames of one socket take effect in their order, whatever they are.
  */
+import { replyQueuesOf } from "../protocol/reply-queues.ts";
+import { lacksReplyPattern } from "../routing/grants.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
 import type { PublishCommand, PublishConfirm, Settlement } from "../protocol/commands.ts";
 import type { ClientFrame, ConsumeFrame } from "../protocol/frames.ts";
@@ -105,7 +107,9 @@ export class QueueFrames {
       return refuse("forbidden", "publish: the token does not allow it on this queue");
     const batch = batchOfFrame(this.ports.codec, frame, payload);
     if (!batch.ok) return batch;
-    const { publishRate: rate } = state.claims;
+    const { publishRate: rate, replyTo } = state.claims;
+    const lacking = replyTo && lacksReplyPattern(replyTo, replyQueuesOf(this.ports.codec, batch.value));
+    if (lacking) return lacking;
     const stamp = stampOfFrame(frame, part);
     const command = { batch: batch.value, publisher: state.claims, ...stamp, ...(rate && { rate }) };
     const confirm = await this.ports.turn.publish(command);

@@ -293,5 +293,7 @@ export interface SocketClaims extends Publisher {
   readonly consume: boolean;
   /** How many consumers the subject may have on the queue, where the token says so. */
   readonly consumersMax?: number;
+  /** Patterns of the queues that its messages may name in replyTo; absent: any. */
+  readonly replyTo?: readonly string[];
   readonly expiresMs: number | null;
 }

@@ -88,6 +88,62 @@ export function lacksGrant(
 }
 
 /**
+ * Why presence may not show this name, or null: it is the subject's own, or one of several behind it and a slash. Whoever
+ * manages the exchange may give any.
+ */
+export function lacksMember(claims: Claims, exchange: string, member: string, nowMs: number): Refusal | null {
+  const { subject, grants } = claims;
+  const isOwn = member === subject || member.startsWith(`${subject}/`);
+  if (isOwn || allowsName(grants, ["manage"], exchange, nowMs)) return null;
+  return refuse("forbidden", "member: must be the token's subject, alone or with a slash and more behind it");
+}
+
+/**
+ * Why the token may not have its replies sent to these queues, or null. Who answers may have more rights than who asks, and
+ * must not be made to publish where the other may not.
+ */
+export function lacksReplyTo(claims: Claims, queues: Iterable<string>, nowMs: number): Refusal | null {
+  for (const queue of queues) {
+    const lacking = lacksGrant(claims, ["publish"], queue, nowMs);
+    if (lacking !== null) return { ...lacking, detail: `replyTo: ${lacking.detail}` };
+  }
+  return null;
+}
+
+/** Of a socket's rights as much is kept, in characters, as its attachment has room for. */
+const KEPT_PATTERNS_MAX = 1_024;
+
+/**
+ * Where a socket may have its replies sent, as long as it is open: patterns of queues, those of short ones before long ones
+ * where there are very many. Null: anywhere.
+ */
+export function replyPatterns(
+  claims: Claims,
+  untilMs: number | null,
+  nowMs: number,
+): readonly string[] | null {
+  const granted = claims.grants
+    .filter(({ verb, exchange, expiresMs = Infinity }) => {
+      const lasts = expiresMs >= (untilMs ?? Infinity) && expiresMs > nowMs;
+      return verb === "publish" && exchange === undefined && lasts;
+    })
+    .map(({ pattern }) => pattern);
+  if (granted.includes(ANY_WORDS)) return null;
+  let length = 0;
+  const shortFirst = [...new Set(granted)].sort((a, b) => a.length - b.length);
+  return shortFirst.filter((pattern) => (length += pattern.length) <= KEPT_PATTERNS_MAX);
+}
+
+/** As `lacksReplyTo`, for a socket that keeps `replyPatterns`. */
+export function lacksReplyPattern(patterns: readonly string[], queues: Iterable<string>): Refusal | null {
+  for (const queue of queues) {
+    if (patterns.some((pattern) => matches(pattern, queue))) continue;
+    return refuse("forbidden", `replyTo: token: has no grant to publish "${queue}"`);
+  }
+  return null;
+}
+
+/**
  * Why the token may not answer the call with this correlation id: it must be one that a consumer of the call's queue was
  * given. That the id was not made up is for the caller's hub to say.
  */

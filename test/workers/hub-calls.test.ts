@@ -452,6 +452,25 @@ describe("a call", () => {
     }
   });
 
+  it("can't be made to answer into a queue that its sender may not publish to", async () => {
+    const stub = await declare("q");
+    await declareExchange("e");
+    const grants = [
+      { verb: "publish", pattern: "q" },
+      { verb: "publish", pattern: "mine.*" },
+      { verb: "publish", pattern: "#", exchange: "e" },
+    ] as const;
+    const session = await TestSession.open({ claims: { grants } });
+    const asking = (replyTo: string) => [{ body: "x" }, { body: "y", replyTo }];
+    for (const to of [{ queue: "q" }, { exchange: "e" }]) {
+      const publish = { type: "publish", ...to, messages: asking("payments") } as const;
+      expect(await session.ask(publish, "error")).toMatchObject({ code: "forbidden" });
+    }
+    expect(await bodiesIn(stub)).toEqual([]);
+    await session.ask({ type: "publish", queue: "q", messages: asking("mine.answers") }, "confirm");
+    await session.ask({ type: "publish", exchange: "e", messages: asking("mine.answers") }, "routed");
+  });
+
   it("may be answered into a queue, which keeps the answer, and what failed says so in a header", async () => {
     const stub = await declare("answers");
     const session = await TestSession.open();

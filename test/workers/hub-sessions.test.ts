@@ -229,7 +229,7 @@ describe("who is present", () => {
     const ask = { type: "presence", ref: 1, exchange: "e", pattern: "a.*", watch: true } as const;
     expect(await watcher.ask(ask, "presence")).toMatchObject({ subscriptions: 0, members: 0, list: [] });
     const ann = await TestSession.open({ hub: 1, claims: { subject: "ann" } });
-    const bob = await TestSession.open({ hub: 1 });
+    const bob = await TestSession.open({ hub: 1, claims: { subject: "bob" } });
     await ann.subscribe("e", "a.#");
     await bob.subscribe("e", "a.b", { member: "bob" });
     await bob.subscribe("e", "z");
@@ -270,14 +270,34 @@ describe("who is present", () => {
     expect(must(await hubStub().inspect()).exchanges).toBe(0);
   });
 
+  it("shows nobody under another's name, unless it is who manages the exchange", async () => {
+    await declareExchange("e", { presence: true });
+    const mallory = await TestSession.open({ claims: { subject: "mallory" } });
+    for (const member of ["ann", "mallory2", "mallory ", ""]) {
+      const subscribe = { type: "subscribe", exchange: "e", pattern: "#", member } as const;
+      expect(await mallory.ask(subscribe, "error")).toMatchObject({
+        code: expect.stringMatching(/forbidden|bad_/),
+      });
+    }
+    await mallory.subscribe("e", "#", { member: "mallory/phone" });
+    const grants = [
+      { verb: "subscribe", pattern: "#" },
+      { verb: "manage", pattern: "e" },
+    ] as const;
+    const bridge = await TestSession.open({ claims: { subject: "bridge", grants } });
+    await bridge.subscribe("e", "#", { member: "ann" });
+    const { list } = await bridge.ask({ type: "presence", exchange: "e", pattern: "#" }, "presence");
+    expect(list).toMatchObject([{ member: "ann" }, { member: "mallory/phone" }]);
+  });
+
   it("is told only of those whose pattern shares a topic with the token's grants", async () => {
     await declareExchange("e", { presence: true });
     const grants = [{ verb: "subscribe", pattern: "a.*", exchange: "e" }] as const;
     const watcher = await TestSession.open({ claims: { grants } });
     const ask = { type: "presence", exchange: "e", pattern: "#", watch: true } as const;
     await watcher.ask(ask, "presence");
-    const others = await TestSession.open({ hub: 1 });
-    await others.subscribe("e", "b", { member: "hidden" });
+    const others = await TestSession.open({ hub: 1, claims: { subject: "ann" } });
+    await others.subscribe("e", "b", { member: "ann/hidden" });
     await others.subscribe("e", "*.b", { member: "ann" });
     const seen = { member: "ann", pattern: "*.b", count: 1 };
     expect((await watcher.next("presence_changed")).head.changes).toEqual([seen]);

@@ -311,3 +311,27 @@ describe("a reply", () => {
     expect(problem).toMatchObject({ status: 410, code: "requester_gone" });
   });
 });
+
+describe("a publish that names a queue for its reply", () => {
+  it("needs publish there too, to a queue and to an exchange, as a body, as JSON and as a batch", async () => {
+    const broker = new FakeBroker({ secret: SECRET });
+    const token = await authorization([
+      { verb: "publish", pattern: "q" },
+      { verb: "publish", pattern: "#", exchange: "e" },
+    ]);
+    const json = { ...token, "Content-Type": "application/json" };
+    const batch = JSON.stringify({ messages: [{ body: "a" }, { body: "b", replyTo: "payments" }] });
+    for (const path of ["/v1/queues/q", "/v1/exchanges/e"]) {
+      const headers = { ...token, "Millrace-Reply-To": "payments" };
+      const one = await broker.request("POST", `${path}/messages`, { body: "x", headers });
+      const many = await broker.request("POST", `${path}/batches`, { body: batch, headers: json });
+      for (const response of [one, many]) {
+        expect(await problemOf(response)).toMatchObject({
+          code: "forbidden",
+          detail: expect.stringMatching(/^replyTo: .*"payments"/),
+        });
+      }
+    }
+    expect(broker.calls).toEqual([]);
+  });
+});

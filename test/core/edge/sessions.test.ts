@@ -156,6 +156,7 @@ describe("a queue's socket", () => {
       jti: "t1",
       publish: true,
       consume: true,
+      replyTo: ["orders"],
       expiresMs: nowMs + 5_000,
     });
   });
