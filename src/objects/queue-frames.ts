@@ -5,7 +5,7 @@
 import { replyQueuesOf } from "../protocol/reply-queues.ts";
 import { lacksReplyPattern } from "../routing/grants.ts";
 import type { BatchCodec } from "../protocol/batch.ts";
-import type { PublishCommand, PublishConfirm, Settlement } from "../protocol/commands.ts";
+import type { PublishCommand, PublishConfirm, Settlement, SettlementResult } from "../protocol/commands.ts";
 import type { ClientFrame, ConsumeFrame } from "../protocol/frames.ts";
 import { batchOfFrame, stampOfFrame, type PartHead } from "../protocol/publish-frame.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
@@ -34,6 +34,7 @@ export interface QueueTurn {
   open(): Queue | null;
   publish(command: PublishCommand): Promise<Result<PublishConfirm>>;
   whenDeclared<T>(run: (queue: Queue, nowMs: number) => Result<T>): Promise<Result<T>>;
+  later<T>(run: (queue: Queue, nowMs: number) => Result<T>, waitMs: number): Promise<Result<T>>;
 }
 
 export interface QueueFramesPorts {
@@ -190,7 +191,10 @@ export class QueueFrames {
     if (hasRead) saveUnread(socket);
     const { subject } = state.claims;
     const asked = settlements.map((settlement) => ({ ...settlement, subject }));
-    const results = await this.ports.turn.whenDeclared((queue, nowMs) => ok(queue.settle(asked, nowMs)));
+    const { turn } = this.ports;
+    const run = (queue: Queue, nowMs: number): Result<SettlementResult[]> => ok(queue.settle(asked, nowMs));
+    const waitMs = turn.open()?.ackWaitMs(state.id, asked) ?? 0;
+    const results = await (waitMs > 0 ? turn.later(run, waitMs) : turn.whenDeclared(run));
     if (!results.ok) return results;
     send(socket, { type: "settled", ref, results: results.value });
     return null;

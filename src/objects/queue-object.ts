@@ -41,6 +41,7 @@ import { QueueLifecycle } from "./queue-lifecycle.ts";
 import { QueuePartitions } from "./queue-partitions.ts";
 import { CLOSE, closeSocket } from "./queue-socket.ts";
 import { QueueTurns } from "./queue-turns.ts";
+import { storageFull } from "./storage-full.ts";
 
 export class QueueObject extends QueueTurns implements PartitionApi {
   private readonly lifecycle: QueueLifecycle;
@@ -152,7 +153,10 @@ export class QueueObject extends QueueTurns implements PartitionApi {
     known = 1,
   ): Promise<Result<PublishConfirm>> {
     this.gathered.bytes += batch.byteLength;
-    return this.whenDeclared((queue, nowMs) => queue.replace(handle, batch, nowMs, publisher), known);
+    return this.whenDeclared(
+      (queue, nowMs) => (this.isFull ? storageFull() : queue.replace(handle, batch, nowMs, publisher)),
+      known,
+    );
   }
 
   async purge(options: PurgeOptions, known = 1): Promise<Result<{ messages: number }>> {
@@ -194,7 +198,10 @@ export class QueueObject extends QueueTurns implements PartitionApi {
 
   async acceptMoves({ from, moves }: MovedCommand, known = 1): Promise<Result<MovesTaken>> {
     for (const { batch } of moves) this.gathered.bytes += batch.byteLength;
-    return this.whenDeclared((queue, nowMs) => queue.acceptMoves(from, moves, nowMs), known);
+    return this.whenDeclared(
+      (queue, nowMs) => (this.isFull ? storageFull() : queue.acceptMoves(from, moves, nowMs)),
+      known,
+    );
   }
 
   // Consumers on hubs

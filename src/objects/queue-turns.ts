@@ -25,6 +25,7 @@ import { hubOf } from "./peers.ts";
 import { QueueCatalogue } from "./queue-catalogue.ts";
 import { QueueSockets } from "./queue-sockets.ts";
 import { RateLimits } from "./rate-limits.ts";
+import { isStorageFull, storageFull } from "./storage-full.ts";
 import { RemoteConsumers } from "./remote-consumers.ts";
 import { SocketTokens } from "./socket-tokens.ts";
 
@@ -51,6 +52,8 @@ export abstract class QueueTurns extends DurableObject<Env> {
   protected gathered = new Gathered();
   private readonly sql: Sql;
   private readonly rates: RateLimits;
+  /** The turn that runs is one again that could not be stored. */
+  protected isFull = false;
   /** Null until the first call after a wake, and after a transition that threw. */
   private queue: Queue | null = null;
 
@@ -119,6 +122,11 @@ export abstract class QueueTurns extends DurableObject<Env> {
     return this.group.add(() => this.look(run, known));
   }
 
+  /** As whenDeclared, but it may wait so long for other changes. */
+  later<T>(run: (queue: Queue, nowMs: number) => Result<T>, waitMs: number): Promise<Result<T>> {
+    return this.group.addLater(() => this.look(run), waitMs);
+  }
+
   protected look<T>(
     run: (queue: Queue, nowMs: number) => Result<T>,
     known = Number.POSITIVE_INFINITY,
@@ -132,14 +140,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
     const { gathered } = this;
     this.gathered = new Gathered();
     if (gathered.bytes > 0) await this.makeAllotment(gathered.bytes);
-    let dispatched: Dispatched[] = [];
-    this.transition((nowMs) => {
-      run();
-      const queue = this.open();
-      if (!queue) return;
-      this.sockets.dropDead(queue, nowMs);
-      dispatched = queue.dispatch(nowMs);
-    });
+    const dispatched = this.turn(run, gathered);
     if (!this.queue) return;
     this.sockets.afterTurn(this.queue, dispatched);
     this.remotes.afterTurn(this.queue, dispatched);
@@ -149,6 +150,32 @@ export abstract class QueueTurns extends DurableObject<Env> {
       [queue.nextWakeMs(nowMs), this.sockets.nextDeadlineMs(queue), this.nextTellMs(queue, nowMs)],
       nowMs,
     );
+  }
+
+  /** Where the storage is full, the turn goes on without what would make it grow. */
+  private turn(run: () => void, gathered: Gathered): Dispatched[] {
+    let dispatched: Dispatched[] = [];
+    const work = (nowMs: number): void => {
+      run();
+      const queue = this.open();
+      if (!queue) return;
+      this.sockets.dropDead(queue, nowMs);
+      dispatched = queue.dispatch(nowMs);
+    };
+    try {
+      this.transition(work);
+    } catch (error) {
+      if (gathered.bytes === 0 || !isStorageFull(error)) throw error;
+      console.error("the storage is full", { queue: this.name });
+      gathered.results = gathered.commands.map(() => storageFull());
+      this.isFull = true;
+      try {
+        this.transition(work);
+      } finally {
+        this.isFull = false;
+      }
+    }
+    return dispatched;
   }
 
   /** All of it is stored or nothing. After a throw the core in memory can't be trusted and is dropped. */
@@ -205,7 +232,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
       gathered.commands.push(command);
       gathered.bytes += command.batch.byteLength;
     }
-    return this.group.add(() => {
+    return this.group.addBeside(() => {
       const queue = this.open();
       if (!queue) return refuseAll();
       gathered.results ??= queue.publish(gathered.commands, Date.now());

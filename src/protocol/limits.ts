@@ -67,6 +67,8 @@ export const LIMITS = {
   leaseMsDefault: 30_000,
   leaseMsMax: 12 * 3_600_000,
   waitMsMax: 60_000,
+  /** How long acks may be gathered: well below the time after which an idle object sleeps. */
+  ackDelayMsMax: 5_000,
   /** Messages that one peek returns. */
   peekMax: 100,
   /** A consumer's words on why a message failed. */

@@ -43,6 +43,8 @@ export interface QueueConfig {
   readonly delayMs: number;
   /** How long a receive that names no time waits for a message. */
   readonly receiveWaitMs: number;
+  /** How long an ack that comes over a socket may wait for others, to be stored with them; it is answered when it is stored. */
+  readonly ackDelayMs: number;
   /** Time to live of every message; a message's own, if lower, wins. Null: none. */
   readonly ttlMs: number | null;
   /** Null: no limit but the platform's. Counts every unsettled message that is not dead. */
@@ -124,6 +126,7 @@ export const QUEUE_DEFAULTS: QueueConfig = {
   onExpiry: "deadLetter",
   delayMs: 0,
   receiveWaitMs: 0,
+  ackDelayMs: 0,
   ttlMs: null,
   maxMessages: null,
   maxBytes: null,

@@ -48,6 +48,7 @@ export const QueueSettings = z.strictObject({
   onExpiry: z.enum(["deadLetter", "drop"]).optional(),
   delayMs: delayMs.optional(),
   receiveWaitMs: whole(0, LIMITS.waitMsMax).optional(),
+  ackDelayMs: whole(0, LIMITS.ackDelayMsMax).optional(),
   ttlMs: whole(0, LIMITS.delayMsMax).nullable().optional(),
   maxMessages: whole(1, Number.MAX_SAFE_INTEGER).nullable().optional(),
   maxBytes: whole(1, LIMITS.queueBytesMax).nullable().optional(),

@@ -61,6 +61,7 @@ import { redirectDead } from "./redirect.ts";
 import { cancelRedrive, lastRedrives, redriveStatus, startRedrive } from "./redrive.ts";
 import { holdersOf, releaseConsumer, releaseLeases, type Departure } from "./release.ts";
 import { cancelWaiting } from "./remove.ts";
+import { ackWaitMs } from "./ack-delay.ts";
 import { settleAll } from "./settle.ts";
 import type { Fence, OutboxRow, Partition, QueueStores, RemoteRow, StoredQueue } from "./stores.ts";
 
@@ -190,6 +191,11 @@ export class Queue {
   settle(settlements: readonly Settlement[], nowMs: number): SettlementResult[] {
     this.consumers.noteRead(this.context, settlements);
     return settleAll(this.context, settlements, nowMs);
+  }
+
+  /** How long these may wait for other acks. */
+  ackWaitMs(consumerId: number, settlements: readonly Settlement[]): number {
+    return ackWaitMs(this.context, this.consumers.get(consumerId), settlements);
   }
 
   attach(consumer: Consumer, ofOneMax?: number): Result<void> {

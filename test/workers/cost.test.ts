@@ -1,6 +1,6 @@
 // Rows are the bill: what a message's full life writes, counted from the cursors of the real storage.
 import { reset, runInDurableObject } from "cloudflare:test";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
 import type { QueueConfig } from "../../src/protocol/queue-config.ts";
 import { batchOf, declare, must, runAlarm, TestSocket, type QueueStub } from "../support/queue-client.ts";
@@ -88,6 +88,33 @@ describe("the rows of a message's full life", () => {
 
   it("are no more where the queue lets its messages live for a time", async () => {
     expect((await lifeCost("mortal", 1, false, { ttlMs: 345_600_000 })).written).toBeLessThanOrEqual(3);
+  });
+
+  it("are at most 1.3 in a trickle whose acks may wait for one another", async () => {
+    const stub = await declare("patient", { ackDelayMs: 1_000 });
+    const socket = await TestSocket.open(stub);
+    socket.send({ type: "consume", credit: 100, format: "binary" });
+    await socket.next("consuming");
+    must(await stub.publish({ batch: batchOf("the allotment is made once") }));
+    const ack = async (): Promise<void> => {
+      const { lease } = (await socket.next("deliver")).head;
+      socket.send({ type: "settle", settlements: [{ lease, verdict: "ack" }] });
+    };
+    await ack();
+    await socket.next("settled");
+    const before = await rowsOf(stub);
+    for (let i = 0; i < ROUNDS; i++) {
+      must(await stub.publish({ batch: batchOf(`m${i}`) }));
+      // Answers come when they are stored, which may be between two deliveries.
+      let frame = await socket.any();
+      while (frame.head.type === "settled") frame = await socket.any();
+      if (frame.head.type !== "deliver") throw new Error(`expected deliver, got ${frame.head.type}`);
+      socket.send({ type: "settle", settlements: [{ lease: frame.head.lease, verdict: "ack" }] });
+    }
+    await vi.waitFor(async () => expect(must(await stub.inspect()).totals.acked).toBe(ROUNDS + 1), 5_000);
+    const { written } = await rowsOf(stub);
+    expect((written - before.written) / ROUNDS).toBeLessThanOrEqual(1.3);
+    socket.close();
   });
 
   it("are fewer still when a consumer is attached, because one turn settles and leases", async () => {

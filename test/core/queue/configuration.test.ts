@@ -133,6 +133,7 @@ function makeOld(q: QueueHarness): void {
     "onExpiry",
     "delayMs",
     "receiveWaitMs",
+    "ackDelayMs",
     "oneDeliveryPerKey",
     "lateChanges",
     "dedupByContent",
