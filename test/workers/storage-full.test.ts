@@ -2,6 +2,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it } from "vitest";
 import type { QueueObject } from "../../src/objects/queue-object.ts";
+import { messageId } from "../../src/protocol/batch.ts";
 import type { SqlQueueStores } from "../../src/storage/queue-stores.ts";
 import { batchOf, declare, must, type QueueStub } from "../support/queue-client.ts";
 
@@ -45,8 +46,8 @@ describe("a queue whose storage is full", () => {
 
   it("refuses a replacement, and keeps what was to be replaced", async () => {
     const stub = await declare("kept");
-    const { origin, sequences } = must(await stub.publish({ batch: batchOf("a") }));
-    const id = `${origin.toString(36)}-${sequences[0]![0].toString(36)}`;
+    const { origin } = must(await stub.publish({ batch: batchOf("a") }));
+    const id = messageId(origin, 1);
     await fill(stub);
     expect(await stub.replace({ id }, batchOf("b"))).toMatchObject({ ok: false, code: "queue_full" });
     expect(must(await stub.inspect()).counts).toMatchObject({ ready: 1 });
