@@ -144,6 +144,7 @@ function makeOld(q: QueueHarness): void {
   ] as const)
     delete config[name];
   storage.exec("UPDATE queue SET stored = ?", JSON.stringify({ ...stored, config }));
+  storage.exec("ALTER TABLE blocked DROP COLUMN form");
   for (const column of ["untils", "subject", "key"]) storage.exec(`ALTER TABLE lease DROP COLUMN ${column}`);
   storage.exec("ALTER TABLE remote DROP COLUMN subject");
   storage.exec("DROP TABLE id_run");

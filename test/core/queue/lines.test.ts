@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { laneOf, segmentId } from "../../../src/queue/lane.ts";
 import { encodeRuns, lineOf, type Run } from "../../../src/queue/line-rows.ts";
 import { QueueHarness } from "../../support/queue-harness.ts";
-import { must } from "../../support/queue-lives.ts";
+import { bodies, drain, must, settleMessage, takeOne } from "../../support/queue-lives.ts";
 
 const config = { fifo: true } as const;
 const PLAIN = laneOf(0, false);
@@ -23,6 +23,21 @@ describe("a key's line", () => {
     expect(q.receive(20).lease).not.toBe(0);
     const lines = q.counted.value("SELECT count(*) AS value FROM blocked");
     expect(lines).toBe(keys.length);
+  });
+
+  it("goes on in its order where an earlier version wrote it, a bit for each message of a segment", () => {
+    const q = new QueueHarness({ config });
+    must(q.publish(...["1", "2", "3"].map((text) => ({ text, orderingKey: "k" }))));
+    const first = takeOne(q, "1");
+    expect(q.receive(9).lease).toBe(0);
+    const id = segmentId(PLAIN, 1);
+    q.counted.run("UPDATE blocked SET segment = ?, positions = ?, form = 0", id, Uint8Array.of(0b110));
+    q.evict();
+    must(q.publish({ text: "4", orderingKey: "k" }));
+    expect(q.receive(9).lease).toBe(0);
+    settleMessage(q, first, "ack");
+    expect(bodies(drain(q, 1))).toEqual(["2", "3", "4"]);
+    expect(q.counted.value("SELECT count(*) AS value FROM blocked")).toBe(0);
   });
 
   it("is read from a bitmap as from runs", () => {
