@@ -18,7 +18,7 @@ import {
   settle,
   update,
 } from "./actions.ts";
-import { drawNewerUpdate, drawUpdate } from "./configs.ts";
+import { drawNewerUpdate, drawTarget, drawUpdate } from "./configs.ts";
 import { encodeBatch } from "./facts.ts";
 import type { Random } from "./random.ts";
 import type { Held, Site } from "./site.ts";
@@ -246,7 +246,8 @@ const operate: Act = (world, site, random) => {
       () => {
         const drawn = drawUpdate(random);
         const newer = world.newer?.chance(0.5) ? drawNewerUpdate(world.newer) : drawn;
-        update(world, site, newer, random);
+        const led = world.newer?.chance(0.3) ? drawTarget(site.name, world.newer) : {};
+        update(world, site, { ...newer, ...led }, random);
       },
     ],
     [3, () => redriveSome(world, site, random)],

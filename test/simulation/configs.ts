@@ -113,6 +113,13 @@ export function drawNewerUpdate(random: Random): Partial<QueueConfig> {
   ]);
 }
 
+/** Another dead-letter target, while dead letters may be on their way to the one before. */
+export function drawTarget(queue: string, random: Random): Pick<QueueConfig, "deadLetter"> {
+  const targets = [{ queue: "main-dead" }, { queue: "keys-dead" }, { queue: "main", routingKey: "dead" }];
+  const others = targets.filter((target) => target.queue !== queue);
+  return { deadLetter: random.chance(0.15) ? null : random.pick(others) };
+}
+
 /** An operator's change. What decides a queue's kind stays. */
 export function drawUpdate(random: Random): Partial<QueueConfig> {
   return random.pick<Partial<QueueConfig>>([
