@@ -178,6 +178,10 @@ export class Ledger {
     return Object.keys(this.now.cursors).map(Number);
   }
 
+  hasLane(lane: number): boolean {
+    return this.now.cursors[lane] !== undefined;
+  }
+
   cursor(lane: number): number {
     return this.now.cursors[lane] ?? 1;
   }

@@ -25,8 +25,6 @@ export class Line {
   /** The run that is looked at, and how many of its messages are gone. */
   run = 0;
   gone = 0;
-  /** The segment looked at last; the bytes are not held here. */
-  segment: { readonly id: number; readonly first: number; readonly count: number } | null = null;
 
   constructor(id: number, runs: Run[]) {
     this.id = id;

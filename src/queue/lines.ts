@@ -7,6 +7,7 @@ import { keyAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, isDelayedLane, LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
 import { encodeRuns, Line, lineOf, mergeRuns, ROW_SPAN, type Run } from "./line-rows.ts";
 import type { Segment } from "./segments.ts";
+import { Spans } from "./spans.ts";
 
 /** Runs, and lines that there are not, kept in memory. */
 const CACHED_MAX = 65_536;
@@ -22,6 +23,7 @@ export class Lines {
   /** The first row of a key's line; null: it has none. */
   private readonly heads = new Map<string, Line | null>();
   private cached = 0;
+  private readonly spans = new Spans();
   /** Whether a message of the key that is neither settled nor returned is with a consumer. */
   private readonly isOut: (key: string, sequence: number) => boolean;
 
@@ -81,7 +83,7 @@ export class Lines {
     const head = this.head(queue, key);
     if (head === null) return null;
     const delayedLane = laneOf(priorityOfLane(head.lane), true);
-    if (!queue.ledger.lanes().includes(delayedLane)) return this.live(queue, key, head);
+    if (!queue.ledger.hasLane(delayedLane)) return this.live(queue, key, head);
     // Segments of delayed messages are not stored in the order in which their messages became due.
     let first = isDelayedLane(head.lane) ? null : this.live(queue, key, head);
     for (const line of this.rowsOf(queue, key, delayedLane)) {
@@ -131,13 +133,39 @@ export class Lines {
   /** The first message of a row that is still in line; the row moves on to it. */
   private live(queue: QueueContext, key: string, line: Line): Placed | null {
     for (let sequence = line.at; sequence !== null; sequence = line.at) {
-      const segment = segmentAt(queue, line, sequence);
+      const segment = this.segmentAt(queue, line, sequence);
       if (segment === null) continue;
       const index = sequence - segment.first;
       if (this.isInLine(queue, key, segment, index)) return { segment, index };
       line.skipTo(sequence + 1);
     }
     return null;
+  }
+
+  /** The segment that has a sequence; null: it is gone, and the row moves on to the next one that is there. */
+  private segmentAt(queue: QueueContext, line: Line, sequence: number): Segment | null {
+    const { lane } = line;
+    const id = segmentId(lane, sequence);
+    const known = this.knownSegmentAt(queue, id);
+    if (known !== null) return known;
+    const { segments } = queue.stores;
+    const below = segments.atOrBelow(id, lane * LANE_SPAN);
+    const segment = below === null ? null : queue.segments.find(below);
+    if (segment !== null && sequence < segment.first + segment.count) {
+      this.spans.add(segment.id, segment.count);
+      return segment;
+    }
+    const above = segments.atOrAbove(id, (lane + 1) * LANE_SPAN);
+    line.skipTo(above === null ? line.last + 1 : firstSequenceOf(above));
+    return null;
+  }
+
+  private knownSegmentAt(queue: QueueContext, id: number): Segment | null {
+    const known = this.spans.find(id);
+    if (known === null) return null;
+    const segment = queue.segments.find(known);
+    if (segment === null) this.spans.remove(known);
+    return segment;
   }
 
   private isInLine(queue: QueueContext, key: string, segment: Segment, index: number): boolean {
@@ -196,27 +224,6 @@ export class Lines {
       if (rows.length < BELOW_MAX) return false;
     }
   }
-}
-
-/** The segment that has a sequence; null: it is gone, and the row moves on to the next one that is there. */
-function segmentAt(queue: QueueContext, line: Line, sequence: number): Segment | null {
-  const known = line.segment;
-  if (known !== null && sequence >= known.first && sequence < known.first + known.count) {
-    const found = queue.segments.find(known.id);
-    if (found !== null) return found;
-  }
-  const { lane } = line;
-  const id = segmentId(lane, sequence);
-  const { segments } = queue.stores;
-  const below = segments.atOrBelow(id, lane * LANE_SPAN);
-  const segment = below === null ? null : queue.segments.find(below);
-  if (segment !== null && sequence < segment.first + segment.count) {
-    line.segment = { id: segment.id, first: segment.first, count: segment.count };
-    return segment;
-  }
-  const above = segments.atOrAbove(id, (lane + 1) * LANE_SPAN);
-  line.skipTo(above === null ? line.last + 1 : firstSequenceOf(above));
-  return null;
 }
 
 function cutRuns(runs: readonly Run[], below: number): [within: Run[], beyond: Run[]] {
