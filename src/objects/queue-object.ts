@@ -21,6 +21,7 @@ import type {
 } from "../protocol/commands.ts";
 import type { QueueChanges, QueueConfig } from "../protocol/queue-config.ts";
 import type { MovedCommand, MovesTaken } from "../protocol/move-target.ts";
+import { referencedBytesIn } from "../protocol/referenced-bytes.ts";
 import { ok, type Result } from "../protocol/result.ts";
 import {
   CLAIMS_HEADER,
@@ -197,7 +198,7 @@ export class QueueObject extends QueueTurns implements PartitionApi {
   }
 
   async acceptMoves({ from, moves }: MovedCommand, known = 1): Promise<Result<MovesTaken>> {
-    for (const { batch } of moves) this.gathered.bytes += batch.byteLength;
+    for (const { batch } of moves) this.gathered.bytes += batch.byteLength + referencedBytesIn(batch);
     return this.whenDeclared(
       (queue, nowMs) => (this.isFull ? storageFull() : queue.acceptMoves(from, moves, nowMs)),
       known,

@@ -9,6 +9,7 @@ import type { Env } from "../env.ts";
 import type { PublishCommand, PublishConfirm } from "../protocol/commands.ts";
 import { ok, refuse, type Refusal, type Result } from "../protocol/result.ts";
 import { type PartitionSetup } from "../protocol/rpc.ts";
+import { referencedBytesIn } from "../protocol/referenced-bytes.ts";
 import { WasmBatchCodec } from "../protocol/wasm-batch-codec.ts";
 import type { Dispatched } from "../queue/consumers.ts";
 import { Queue } from "../queue/queue.ts";
@@ -231,6 +232,7 @@ export abstract class QueueTurns extends DurableObject<Env> {
     for (const command of commands) {
       gathered.commands.push(command);
       gathered.bytes += command.batch.byteLength;
+      if (command.source === "broker") gathered.bytes += referencedBytesIn(command.batch);
     }
     return this.group.addBeside(() => {
       const queue = this.open();

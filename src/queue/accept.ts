@@ -30,6 +30,7 @@ import { cancelAt, locateWaiting } from "./remove.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE } from "./stores.ts";
+import { recordWeight, weightOf } from "./weight.ts";
 
 interface Judged {
   /** Per message: a place, or the sequence of the first one where it is a duplicate. */
@@ -87,7 +88,7 @@ export class Acceptance {
     // A dead message does not count to the length: that it goes makes no room.
     if (!replaced || this.isReplacedDead) return;
     this.load.messages += change;
-    this.load.bytes += change * replaced.segment.table.size(replaced.index);
+    this.load.bytes += change * weightOf(this.queue, replaced.segment, replaced.index);
   }
 
   /**
@@ -121,7 +122,7 @@ export class Acceptance {
     const { batch, table } = bare.value;
     const command = { ...given, batch };
     const judged: Judged = { places: [], wholes: [], duplicates: [], table, command, producer: null };
-    const fresh = freshSize(table, known);
+    const fresh = freshSize(bare.value, known);
     const room = roomFor(this.queue, this.load, fresh);
     if (!room.ok)
       return this.load.messages > 0 && configOf(this.queue).overflow === "dropOldest" ? null : room;
@@ -327,13 +328,13 @@ export class Acceptance {
   }
 }
 
-function freshSize(table: RecordTable, known: DedupIds | null): Load {
+function freshSize({ batch, table }: Completed, known: DedupIds | null): Load {
   let messages = 0;
   let bytes = 0;
   for (let i = 0; i < table.count; i++) {
     if (known?.firsts.has(i)) continue;
     messages++;
-    bytes += table.size(i);
+    bytes += recordWeight(batch, table, i);
   }
   return { messages, bytes };
 }

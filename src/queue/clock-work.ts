@@ -8,6 +8,7 @@ import { endOverdue } from "./settle.ts";
 import { RETURN_STATE } from "./stores.ts";
 import { stepTasks } from "./redrive.ts";
 import { buryExpired } from "./retention.ts";
+import { weightOf } from "./weight.ts";
 
 const STEP_MAX = 1_000;
 const SEGMENTS_MAX = 16;
@@ -43,7 +44,7 @@ function endBackoffs(queue: QueueContext, nowMs: number): void {
       queue,
       row,
       { ...row, state: RETURN_STATE.ready, availableMs: 0 },
-      segment.table.size(row.index),
+      weightOf(queue, segment, row.index),
     );
   }
   if (due.length === STEP_MAX) queue.hasMoreWork = true;

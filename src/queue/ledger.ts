@@ -6,6 +6,7 @@
  */
 import type { QueueTotals, SequenceRun } from "../protocol/commands.ts";
 import { assert } from "../protocol/assert.ts";
+import { FIELD } from "../protocol/batch.ts";
 import { LIMITS } from "../protocol/limits.ts";
 import { LANE_SPAN, segmentId } from "./lane.ts";
 import type { EndedInPlace } from "./lease-in-place.ts";
@@ -52,6 +53,8 @@ interface Snapshot {
   dead: number;
   deadBytes: number;
   blocked: number;
+  /** The first sequence whose body counts in `bytes` where it lies in the bucket; earlier versions counted none. */
+  bodiesFrom: number;
   drains: number;
   /** When the last of all segments dies that have died or will, by the queue's time to live: see Retention. */
   lastDeathMs: number;
@@ -98,6 +101,7 @@ function emptySnapshot(firstSequence: number): Snapshot {
     dead: 0,
     deadBytes: 0,
     blocked: 0,
+    bodiesFrom: 0,
     drains: 0,
     lastDeathMs: 0,
     aged: {},
@@ -142,7 +146,7 @@ export class Ledger {
   /** The leases that lie in the rows of segments that no snapshot knows yet. */
   restore(snapshot: string | null, segments: SegmentStore): string[] {
     const leases: string[] = [];
-    if (snapshot !== null) Object.assign(this.now, UNTOLD, JSON.parse(snapshot) as Snapshot);
+    if (snapshot !== null) this.read(JSON.parse(snapshot) as Snapshot);
     segments.setVacant(this.now.vacant);
     for (const [id, producer] of Object.entries(this.now.producers)) this.cache.set(id, producer);
     const savedNext = this.now.nextSequence;
@@ -151,7 +155,9 @@ export class Ledger {
       const heads = segments.heads(from, (lane + 1) * LANE_SPAN, STORED_UNSAVED_SEGMENTS_MAX + 1);
       assert(heads.length <= STORED_UNSAVED_SEGMENTS_MAX, "more unsaved segments than a snapshot allows");
       for (const head of heads) {
-        this.addSegment(head.id % LANE_SPAN, head.count, head.recordBytes);
+        const first = head.id % LANE_SPAN;
+        this.addSegment(first, head.count, head.recordBytes);
+        if ((head.flags & FIELD.bodyReference) !== 0) this.countBodiesFrom(first + head.count);
         this.now.clockMs = Math.max(this.now.clockMs, head.timeMs);
         this.now.lastDeathMs = Math.max(this.now.lastDeathMs, diesMs(head));
         if (head.producers !== null) this.foldProducers(head.producers);
@@ -161,6 +167,15 @@ export class Ledger {
       }
     }
     return leases;
+  }
+
+  private read(snapshot: Snapshot): void {
+    Object.assign(this.now, UNTOLD, { bodiesFrom: snapshot.nextSequence }, snapshot);
+  }
+
+  /** This version saves a snapshot with a body in the bucket: one that no snapshot knows is of an earlier version. */
+  private countBodiesFrom(sequence: number): void {
+    this.now.bodiesFrom = Math.max(this.now.bodiesFrom, sequence);
   }
 
   /** It went out in the turn that wrote it, so all that stands before it in its lane had gone out. */
@@ -204,11 +219,11 @@ export class Ledger {
     return this.now.clockMs;
   }
 
-  addSegment(first: number, count: number, recordBytes: number): void {
+  addSegment(first: number, count: number, bytes: number): void {
     const end = first + count;
     this.now.nextSequence = Math.max(this.now.nextSequence, end);
     this.now.messages += count;
-    this.now.bytes += recordBytes;
+    this.now.bytes += bytes;
     this.now.totals.published += count;
     if (++this.unsavedSegments >= UNSAVED_SEGMENTS_MAX) this.isDirty = true;
   }

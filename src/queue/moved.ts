@@ -12,6 +12,7 @@ import { ok, type Refusal, type Result } from "../protocol/result.ts";
 import { acceptAll, Acceptance } from "./accept.ts";
 import type { QueueContext } from "./context.ts";
 import { capacity } from "./overflow.ts";
+import { recordWeight } from "./weight.ts";
 
 const MOVED = { isMoved: true };
 
@@ -112,7 +113,7 @@ function fitting(queue: QueueContext, batch: Uint8Array): number {
   let bytes = 0;
   const last = scanned.value.count - 1;
   for (let i = 0; i < last; i++) {
-    bytes += scanned.value.size(i);
+    bytes += recordWeight(batch, scanned.value, i);
     if (i + 1 > room.messages || bytes > room.bytes) return i;
   }
   return last;

@@ -5,6 +5,7 @@ import { configOf, type QueueContext } from "./context.ts";
 import { bury } from "./dead-letter.ts";
 import { oldestWaiting } from "./browse.ts";
 import { shareOfLimit } from "./partition.ts";
+import { weightOf } from "./weight.ts";
 
 function limitsOf(queue: QueueContext): { messages: number; bytes: number } {
   const { maxMessages, maxBytes } = configOf(queue);
@@ -81,7 +82,7 @@ function atLeast(judged: Load, batch: Load): Load {
 function leasedLoad(queue: QueueContext): Load {
   let bytes = 0;
   for (const { run, index } of queue.leases.openIn())
-    bytes += queue.segments.get(run.segment).table.size(index);
+    bytes += weightOf(queue, queue.segments.get(run.segment), index);
   return { messages: queue.leases.openCount, bytes };
 }
 

@@ -10,6 +10,7 @@ import { firstSequenceOf, LANE_SPAN, priorityOfLane, segmentId } from "./lane.ts
 import type { Segment } from "./segments.ts";
 import { cancelKeyOf } from "./publishers.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
+import { weightOf } from "./weight.ts";
 
 const HELD_BESIDE = FIELD.cancelKey | FIELD.id | FIELD.bodyReference;
 
@@ -28,7 +29,7 @@ export function removePlain(queue: QueueContext, segment: Segment, index: number
   if (!queue.segments.settle(segment, index)) return;
   const { now } = queue.ledger;
   now.messages--;
-  now.bytes -= segment.table.size(index);
+  now.bytes -= weightOf(queue, segment, index);
   queue.ledger.isDirty = true;
   if (segment.isDelayed) countDelayedOff(queue, segment, index);
   if ((segment.table.flags(index) & HELD_BESIDE) !== 0) forgetHandles(queue, segment, index, body);
@@ -102,7 +103,7 @@ function forgetReturn(queue: QueueContext, sequence: number): void {
   const row = queue.stores.returns.get(sequence);
   if (row === null) return;
   const segment = queue.segments.find(row.segment);
-  countReturn(queue, row, -1, segment ? segment.table.size(row.index) : 0);
+  countReturn(queue, row, -1, segment ? weightOf(queue, segment, row.index) : 0);
   queue.stores.returns.remove(sequence);
   if (row.key !== null) queue.keys.offer(queue, row.key);
 }

@@ -10,6 +10,7 @@ import { segmentId } from "./lane.ts";
 import { assemble, type SegmentPlan } from "./plan.ts";
 import { giveWay } from "./remove.ts";
 import { Segment } from "./segments.ts";
+import { segmentWeight } from "./weight.ts";
 
 interface CancelKey {
   readonly order: number;
@@ -45,7 +46,9 @@ export class SegmentWriter {
     queue.ledger.openLane(plan.lane.lane);
     const segment = new Segment(head, bytes, table);
     queue.segments.add(segment, producers);
-    queue.ledger.addSegment(plan.first, plan.count, head.recordBytes);
+    queue.ledger.addSegment(plan.first, plan.count, segmentWeight(segment));
+    // No head tells what lies in the bucket.
+    if ((head.flags & FIELD.bodyReference) !== 0) queue.ledger.isDirty = true;
     writeTimers(queue, segment);
     this.writeHandles(segment, plan);
   }
