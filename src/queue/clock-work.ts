@@ -8,7 +8,6 @@ import { endOverdue } from "./settle.ts";
 import { RETURN_STATE } from "./stores.ts";
 import { stepTasks } from "./redrive.ts";
 import { buryExpired } from "./retention.ts";
-import { weightOf } from "./weight.ts";
 
 const STEP_MAX = 1_000;
 const SEGMENTS_MAX = 16;
@@ -40,12 +39,7 @@ function endBackoffs(queue: QueueContext, nowMs: number): void {
   const due = queue.stores.returns.due(nowMs, STEP_MAX);
   for (const row of due) {
     const segment = queue.segments.get(row.segment);
-    putReturn(
-      queue,
-      row,
-      { ...row, state: RETURN_STATE.ready, availableMs: 0 },
-      weightOf(queue, segment, row.index),
-    );
+    putReturn(queue, row, { ...row, state: RETURN_STATE.ready, availableMs: 0 }, segment);
   }
   if (due.length === STEP_MAX) queue.hasMoreWork = true;
 }

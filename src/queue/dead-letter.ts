@@ -11,7 +11,6 @@ import { configOf, idAt, recordAt, type QueueContext } from "./context.ts";
 import { putReturn, removeMessage, returnRow } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 export interface Death {
   readonly reason: DeathReason;
@@ -71,7 +70,7 @@ function keepDead(
     death: { reason, atMs, ...(note === undefined ? {} : { note }) },
   };
   if (queue.ledger.now.blocked > 0) queue.keys.lines.leave(queue, segment, index);
-  putReturn(queue, row, dead, weightOf(queue, segment, index));
+  putReturn(queue, row, dead, segment);
   if (row?.key) queue.keys.offer(queue, row.key);
 }
 

@@ -16,7 +16,6 @@ import { putReturn, returnRow } from "./remove.ts";
 import { isLastFailure, retryDelayMs } from "./retry.ts";
 import type { Segment } from "./segments.ts";
 import { RETURN_STATE, type History, type ReturnRow } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 export interface OpenMessage {
   readonly lease: Lease;
@@ -108,7 +107,7 @@ function store(
   state: Pick<ReturnRow, "state" | "availableMs" | "death">,
 ): void {
   const returned: ReturnRow = { ...returnRow(segment, index, history, row), ...state, key };
-  putReturn(queue, row, returned, weightOf(queue, segment, index));
+  putReturn(queue, row, returned, segment);
   // While it was out its expiry may have been passed over; now that it waits or is parked, the alarm must know.
   const expiresMs = segment.expiresMs(index);
   if (expiresMs !== null) queue.stores.timers.putExpiry(segment.id, expiresMs);

@@ -8,7 +8,6 @@ import { partitionOf } from "./partition.ts";
 import type { Pick } from "./pick.ts";
 import { putReturn } from "./remove.ts";
 import { RETURN_STATE } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 export interface LeaseHolder {
   readonly consumer: string;
@@ -37,10 +36,10 @@ export function grant(
     firstSentMs: row && row.firstSentMs > 0 ? row.firstSentMs : nowMs,
     ...(row === null ? {} : { isReturned: true }),
   }));
-  for (const { segment, index, row } of picks) {
+  for (const { segment, row } of picks) {
     if (row === null) continue;
     const leased = { ...row, state: RETURN_STATE.leased, attempts: row.attempts + 1, availableMs: 0 };
-    putReturn(queue, row, leased, weightOf(queue, segment, index));
+    putReturn(queue, row, leased, segment);
     // Where a key may have several out, what waited behind this one may follow now.
     if (row.key !== null && configOf(queue).maxPerKey > 1) queue.keys.offer(queue, row.key);
   }

@@ -5,7 +5,6 @@ import { bury } from "./dead-letter.ts";
 import { drainKey } from "./fail.ts";
 import { putReturn } from "./remove.ts";
 import { RETURN_STATE } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 /** Frees a key: its message is tried again with its failures forgiven, or dies, alone or with its whole line. */
 export function resumeKey(
@@ -27,7 +26,7 @@ export function resumeKey(
         redrives: row.redrives + 1,
         death: null,
       };
-      putReturn(queue, row, back, weightOf(queue, segment, row.index));
+      putReturn(queue, row, back, segment);
     } else {
       bury(queue, segment, row.index, { reason: row.death?.reason ?? "failed", nowMs });
       if (action === "drain") messages += drainKey(queue, key, row.sequence, nowMs);

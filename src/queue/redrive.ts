@@ -16,7 +16,6 @@ import { putReturn, removeMessage } from "./remove.ts";
 import type { Segment } from "./segments.ts";
 import { segmentStates } from "./states.ts";
 import { RETURN_STATE, type ReturnRow, type TaskRow } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 /** Messages looked at in one step. */
 const STEP_SCAN_MAX = 2_000;
@@ -288,7 +287,7 @@ function returnToPlace(
     key,
     death: null,
   };
-  putReturn(queue, row, back, weightOf(queue, segment, index));
+  putReturn(queue, row, back, segment);
   const expiresMs = segment.expiresMs(index);
   if (expiresMs === null) return;
   queue.stores.timers.putExpiry(segment.id, Math.max(expiresMs, nowMs));

@@ -80,14 +80,14 @@ export function putReturn(
   queue: QueueContext,
   before: ReturnRow | null,
   row: ReturnRow,
-  bytes: number,
+  segment: Segment,
 ): void {
-  if (before) countReturn(queue, before, -1, bytes);
-  countReturn(queue, row, 1, bytes);
+  if (before) countReturn(queue, before, -1, segment);
+  countReturn(queue, row, 1, segment);
   queue.stores.returns.put(row);
 }
 
-function countReturn(queue: QueueContext, row: ReturnRow, change: 1 | -1, bytes: number): void {
+function countReturn(queue: QueueContext, row: ReturnRow, change: 1 | -1, segment: Segment | null): void {
   const { now } = queue.ledger;
   queue.ledger.isDirty = true;
   if (row.state === RETURN_STATE.waiting) now.waiting += change;
@@ -95,15 +95,14 @@ function countReturn(queue: QueueContext, row: ReturnRow, change: 1 | -1, bytes:
   else if (row.state === RETURN_STATE.parked) now.parked += change;
   else if (row.state === RETURN_STATE.dead) {
     now.dead += change;
-    now.deadBytes += change * bytes;
+    if (segment !== null) now.deadBytes += change * weightOf(queue, segment, row.index);
   }
 }
 
 function forgetReturn(queue: QueueContext, sequence: number): void {
   const row = queue.stores.returns.get(sequence);
   if (row === null) return;
-  const segment = queue.segments.find(row.segment);
-  countReturn(queue, row, -1, segment ? weightOf(queue, segment, row.index) : 0);
+  countReturn(queue, row, -1, queue.segments.find(row.segment));
   queue.stores.returns.remove(sequence);
   if (row.key !== null) queue.keys.offer(queue, row.key);
 }

@@ -12,7 +12,6 @@ import { firstSequenceOf } from "./lane.ts";
 import { partsOf, type LeasePart } from "./lease-parts.ts";
 import { putReturn, removeMessage, removePlain } from "./remove.ts";
 import { RETURN_STATE } from "./stores.ts";
-import { weightOf } from "./weight.ts";
 
 /** The answer as it grows. */
 type Answer = {
@@ -213,7 +212,7 @@ class Settling {
     if (settlement.verdict !== "extend" || row.key !== null || end.untilMs <= nowMs) return false;
     // The attempt goes on: its failure is taken back.
     const leased = { ...row, state: RETURN_STATE.leased, failures: run.failures, availableMs: 0 };
-    putReturn(queue, row, leased, weightOf(queue, segment, index));
+    putReturn(queue, row, leased, segment);
     queue.leases.reopen(lease, at, end.untilMs);
     Object.assign(this.answer, end);
     return true;

@@ -34,6 +34,46 @@ async function publishLarge(queue: string): Promise<void> {
   expect(await stored()).toHaveLength(1);
 }
 
+async function acked(queue: string): Promise<number> {
+  const received = await call("POST", `/queues/${queue}/receive`, JSON.stringify({ max: 10 }));
+  const { messages } = (await received.json()) as { messages: { receipt: string }[] };
+  const settlements = messages.map(({ receipt }) => ({ receipt, verdict: "ack" }));
+  await call("POST", `/queues/${queue}/settle`, JSON.stringify({ settlements }));
+  await runAlarm(env.QUEUES.getByName(`default/${queue}`));
+  return messages.length;
+}
+
+/** More than a queue is granted at a time: see allotment.ts. */
+const huge = new Uint8Array(9 * 1024 ** 2).fill(98);
+const STEP_BYTES = 8 * 1024 ** 2;
+
+describe("a body in the bucket", () => {
+  it("counts in the namespace's quota, and leaves nothing behind where that has no room for it", async () => {
+    await call("PUT", "/namespace/quota", JSON.stringify({ bytesMax: 2 * STEP_BYTES }));
+    await call("PUT", "/queues/full");
+    const publish = (): Promise<Response> => call("POST", "/queues/full/messages", huge, "text/plain");
+    expect((await publish()).status).toBe(201);
+    const refused = await publish();
+    expect(await refused.json()).toMatchObject({ code: "quota_exceeded" });
+    expect(await stored()).toHaveLength(1);
+    expect(await acked("full")).toBe(1);
+    expect((await publish()).status).toBe(201);
+  });
+
+  it("has room made for it in the queue of its dead letter", async () => {
+    await call("PUT", "/queues/grave");
+    await call("PUT", "/queues/sick", JSON.stringify({ maxFailures: 0, deadLetter: { queue: "grave" } }));
+    await call("POST", "/queues/sick/messages", huge, "text/plain");
+    const received = await call("POST", "/queues/sick/receive", JSON.stringify({ max: 1 }));
+    const { messages } = (await received.json()) as { messages: { receipt: string }[] };
+    const settlements = [{ receipt: messages[0]!.receipt, verdict: "reject" }];
+    await call("POST", "/queues/sick/settle", JSON.stringify({ settlements }));
+    await runAlarm(env.QUEUES.getByName("default/sick"));
+    expect(await acked("grave")).toBe(1);
+    expect(await stored()).toEqual([]);
+  });
+});
+
 describe("a body over the inline limit", () => {
   it("comes back as if it were small, and is deleted when its message is acked", async () => {
     await publishLarge("big");

@@ -100,10 +100,21 @@ describe("a queue with bodies in the bucket", () => {
     expect(publish(q, referenceOf(9 * MIB))).toMatchObject({ code: "queue_full" });
   });
 
+  inBothLives("counts one that is brought back to life to its limit again", (make) => {
+    const q = holding(make, 10, { maxFailures: 0 });
+    must(publish(q, referenceOf(8 * MIB)));
+    settleMessage(q, q.take(1)[0]!, "reject");
+    must(q.run((queue, nowMs) => queue.redrive({ filter: {}, dryRun: false, to: "q" }, nowMs)));
+    q.advance(0);
+    expect(q.info().counts).toMatchObject({ ready: 1, dead: 0 });
+    expect(publish(q, referenceOf(4 * MIB))).toMatchObject({ code: "queue_full" });
+  });
+
   inBothLives("leaves a replaced one's room to the one in its place", (make) => {
     const q = holding(make, 10);
-    must(publish(q, referenceOf(9 * MIB, { cancelKey: "k" })));
-    q.run((queue, nowMs) => queue.replace({ cancelKey: "k" }, q.batch("small"), nowMs));
+    must(publish(q, referenceOf(10 * MIB, { cancelKey: "k" })));
+    const batch = q.batch("x".repeat(2 * RECORDS));
+    must(q.run((queue, nowMs) => queue.replace({ cancelKey: "k" }, batch, nowMs)));
     must(publish(q, referenceOf(9 * MIB)));
   });
 
@@ -121,11 +132,11 @@ describe("a queue with bodies in the bucket", () => {
   inBothLives("takes as many dead letters as there is room for", (make) => {
     const sick = make({ config: { maxFailures: 0, deadLetter: { queue: "grave" } } });
     const grave = holding(make, 10);
-    must(publish(sick, referenceOf(6 * MIB), referenceOf(6 * MIB)));
-    const [message] = sick.take(2);
+    must(publish(sick, ...Array.from({ length: 4 }, () => referenceOf(4 * MIB))));
+    const [message] = sick.take(4);
     sick.settle({ lease: leaseOf(message!), verdict: "reject" });
-    expect(carry(sick, grave)).toBe(1);
-    expectMebibytes(grave, 6);
+    expect(carry(sick, grave)).toBe(2);
+    expectMebibytes(grave, 8);
   });
 });
 
