@@ -88,7 +88,10 @@ export interface SegmentStore {
   place(id: number, lease: string): boolean;
   write(): void;
   read(id: number): (SegmentHead & { bytes: Uint8Array }) | null;
-  /** The greatest id at or below `id` and at or above `floor`. */
+  /**
+   * The greatest id at or below `id` and at or above `floor`, for who looks for the segment that has a sequence. Null as well
+   * where a vacant row lies there: its segment is gone, and those below it end before.
+   */
   atOrBelow(id: number, floor: number): number | null;
   /** The least id at or above `id` and below `ceiling`. */
   atOrAbove(id: number, ceiling: number): number | null;

@@ -118,7 +118,7 @@ export class SqlSegmentStore implements SegmentStore {
 
   atOrBelow(id: number, floor: number): number | null {
     let found = this.sql.value(AT_OR_BELOW, id, floor);
-    while (found !== null && this.vacated.has(found)) found = this.sql.value(AT_OR_BELOW, found - 1, floor);
+    if (found !== null && this.vacated.has(found)) found = null;
     for (const one of this.added.keys())
       if (one <= id && one >= floor && one > (found ?? Number.NEGATIVE_INFINITY)) found = one;
     return found;

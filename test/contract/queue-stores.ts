@@ -3,7 +3,7 @@
  * `make` gives stores over empty tables; `done` is called after each test.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import { LANE_SPAN, laneOf, segmentId } from "../../src/queue/lane.ts";
+import { firstSequenceOf, LANE_SPAN, laneOf, segmentId } from "../../src/queue/lane.ts";
 import { QUEUE_DEFAULTS } from "../../src/protocol/queue-config.ts";
 import {
   RETURN_STATE,
@@ -135,6 +135,53 @@ function segmentTests(open: Make, claim: Claim): void {
     expect(segments.atOrAbove(segmentId(PLAIN, 11), ceiling)).toBe(segmentId(PLAIN, 20));
     expect(segments.atOrAbove(segmentId(PLAIN, 21), ceiling)).toBeNull();
     expect(segments.atOrAbove(segmentId(HIGH, 6), (HIGH + 1) * LANE_SPAN)).toBeNull();
+  });
+
+  claim("keeps the row of a segment that is gone out of sight, and writes the next one over it", () => {
+    const stores = open();
+    const { segments } = stores;
+    for (const first of [10, 20, 30]) segments.insert(segment(PLAIN, first));
+    segments.write();
+    segments.vacate(segmentId(PLAIN, 20));
+    const floor = segmentId(PLAIN, 0);
+    const ceiling = segmentId(PLAIN + 1, 0);
+    const ids = (): number[] => segments.heads(floor, ceiling, 9).map(({ id }) => firstSequenceOf(id));
+    expect(segments.read(segmentId(PLAIN, 20))).toBeNull();
+    expect(segments.atOrBelow(segmentId(PLAIN, 25), floor)).toBeNull();
+    expect(segments.atOrAbove(segmentId(PLAIN, 11), ceiling)).toBe(segmentId(PLAIN, 30));
+    expect(ids()).toEqual([10, 30]);
+    expect(segments.alive([10, 20, 30].map((first) => segmentId(PLAIN, first))).size).toBe(2);
+    segments.insert(segment(PLAIN, 40));
+    expect(ids()).toEqual([10, 30, 40]);
+    segments.write();
+    expect(segments.vacant.size).toBe(0);
+    expect(ids()).toEqual([10, 30, 40]);
+    // After a wake it is known by the list alone, which may name rows that were written over since.
+    segments.vacate(segmentId(PLAIN, 10));
+    const listed = [...segments.vacant, segmentId(PLAIN, 20)];
+    stores.forget();
+    segments.setVacant(listed);
+    expect([...segments.vacant]).toEqual([segmentId(PLAIN, 10)]);
+    expect(ids()).toEqual([30, 40]);
+    segments.removeVacant();
+    expect(segments.vacant.size).toBe(0);
+    expect(ids()).toEqual([30, 40]);
+  });
+
+  claim("keeps a lease in the row of a segment that is not written yet", () => {
+    const { segments } = open();
+    segments.insert(segment(PLAIN, 10, { producers: '{"p":1}' }));
+    expect(segments.place(segmentId(PLAIN, 10), '{"lease":7}')).toBe(true);
+    segments.write();
+    expect(segments.place(segmentId(PLAIN, 10), '{"lease":8}')).toBe(false);
+    expect(segments.heads(segmentId(PLAIN, 10), segmentId(PLAIN, 11), 1)).toMatchObject([
+      { producers: '{"p":1}', lease: '{"lease":7}' },
+    ]);
+    segments.insert(segment(PLAIN, 20));
+    segments.write();
+    expect(segments.heads(segmentId(PLAIN, 20), segmentId(PLAIN, 21), 1)).toMatchObject([
+      { producers: null, lease: null },
+    ]);
   });
 
   claim("lists heads in order, bounded, with the producers and without the bytes", () => {
