@@ -21,59 +21,85 @@ export class Line {
   readonly id: number;
   readonly lane: number;
   readonly first: number;
-  runs: Run[];
+  /** Pairs: how far a run begins behind the row's first message, and its length. */
+  private readonly pairs: Uint32Array;
   /** The run that is looked at, and how many of its messages are gone. */
   run = 0;
   gone = 0;
 
-  constructor(id: number, runs: Run[]) {
+  constructor(id: number, runs: readonly Run[]) {
     this.id = id;
     this.lane = laneOfSegment(id);
     this.first = firstSequenceOf(id);
-    this.runs = runs;
+    this.pairs = new Uint32Array(runs.length * 2);
+    for (const [i, [first, count]] of runs.entries()) {
+      this.pairs[i * 2] = first - this.first;
+      this.pairs[i * 2 + 1] = count;
+    }
+  }
+
+  get runBytes(): number {
+    return this.pairs.byteLength;
+  }
+
+  get runs(): Run[] {
+    return this.runsFrom(0);
   }
 
   get last(): number {
-    const [first, count] = this.runs.at(-1)!;
-    return first + count - 1;
+    return this.endOf(this.length - 1) - 1;
+  }
+
+  private get length(): number {
+    return this.pairs.length / 2;
+  }
+
+  private startOf(run: number): number {
+    return this.first + this.pairs[run * 2]!;
+  }
+
+  private endOf(run: number): number {
+    return this.startOf(run) + this.pairs[run * 2 + 1]!;
+  }
+
+  private runsFrom(from: number): Run[] {
+    const runs: Run[] = [];
+    for (let run = from; run < this.length; run++) runs.push([this.startOf(run), this.pairs[run * 2 + 1]!]);
+    return runs;
   }
 
   /** What may be left. */
   rest(): Run[] {
-    const runs = this.runs.slice(this.run);
+    const runs = this.runsFrom(this.run);
     if (runs.length > 0 && this.gone > 0) runs[0] = [runs[0]![0] + this.gone, runs[0]![1] - this.gone];
     return runs;
   }
 
   has(sequence: number): boolean {
     let low = 0;
-    let high = this.runs.length;
+    let high = this.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const [first, count] = this.runs[middle]!;
-      if (first + count <= sequence) low = middle + 1;
+      if (this.endOf(middle) <= sequence) low = middle + 1;
       else high = middle;
     }
-    return low < this.runs.length && this.runs[low]![0] <= sequence;
+    return low < this.length && this.startOf(low) <= sequence;
   }
 
   /** Moves on to the first sequence at or after one. */
   skipTo(sequence: number): void {
-    while (this.run < this.runs.length) {
-      const [first, count] = this.runs[this.run]!;
-      if (first + count > sequence) {
-        this.gone = Math.max(this.gone, sequence - first);
+    for (; this.run < this.length; this.run++) {
+      if (this.endOf(this.run) > sequence) {
+        this.gone = Math.max(this.gone, sequence - this.startOf(this.run));
         return;
       }
-      this.run++;
       this.gone = 0;
     }
   }
 
   /** The sequence it is at; null at its end. */
   get at(): number | null {
-    const run = this.runs[this.run];
-    return run === undefined ? null : run[0] + this.gone;
+    return this.run < this.length ? this.startOf(this.run) + this.gone : null;
   }
 }
 

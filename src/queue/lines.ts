@@ -1,16 +1,16 @@
 /**
  * Lines of keys: messages that the cursor has passed while their key was busy, a row or two for each key and some tens of
  * thousands of sequences (line-rows.ts). Rows are written when messages join and removed when nothing of them is left; in between
- * nothing is written. What is in memory of them is a cache of the lines that were looked at last, bounded in runs.
+ * nothing is written. What is in memory of them is a cache of first rows, bounded in bytes
+ * (line-cache.ts).
  */
 import { keyAt, type QueueContext } from "./context.ts";
 import { firstSequenceOf, isDelayedLane, LANE_SPAN, laneOf, priorityOfLane, segmentId } from "./lane.ts";
+import { LineCache } from "./line-cache.ts";
 import { encodeRuns, Line, lineOf, mergeRuns, ROW_SPAN, type Run } from "./line-rows.ts";
 import type { Segment } from "./segments.ts";
 import { Spans } from "./spans.ts";
 
-/** Runs, and lines that there are not, kept in memory. */
-const CACHED_MAX = 65_536;
 /** Rows looked at in one go where a fence asks what lies before it. */
 const BELOW_MAX = 64;
 
@@ -21,8 +21,7 @@ export interface Placed {
 
 export class Lines {
   /** The first row of a key's line; null: it has none. */
-  private readonly heads = new Map<string, Line | null>();
-  private cached = 0;
+  private readonly heads = new LineCache();
   private readonly spans = new Spans();
   /** Whether a message of the key that is neither settled nor returned is with a consumer. */
   private readonly isOut: (key: string, sequence: number) => boolean;
@@ -41,17 +40,13 @@ export class Lines {
       const stored = queue.stores.keys.lineAtOrBefore(key, segmentId(lane, first), floor);
       const open = stored === null ? null : this.openRow(key, lineOf(stored));
       const goesOn = open !== null && first - open.first < ROW_SPAN;
-      const line = goesOn ? open : new Line(segmentId(lane, first), []);
-      const [within, beyond] = cutRuns(rest, line.first + ROW_SPAN);
-      line.runs = mergeRuns(line.rest(), within);
-      line.run = 0;
-      line.gone = 0;
+      const id = goesOn ? open.id : segmentId(lane, first);
+      const [within, beyond] = cutRuns(rest, firstSequenceOf(id) + ROW_SPAN);
+      const line = new Line(id, mergeRuns(goesOn ? open.rest() : [], within));
       this.write(queue, key, line);
       if (!goesOn) this.count(queue, 1);
-      this.cached += within.length;
       const head = this.heads.get(key);
-      if (head === null || (head !== undefined && line.id <= head.id && line !== head))
-        this.heads.delete(key);
+      if (head === null || (head !== undefined && id <= head.id)) this.heads.set(key, line);
       rest = beyond;
     }
   }
@@ -115,19 +110,10 @@ export class Lines {
       if (known === null) return null;
       const row = known === undefined ? queue.stores.keys.firstLine(key) : null;
       const line = known ?? (row && lineOf(row));
-      if (known === undefined) this.remember(key, line);
+      if (known === undefined) this.heads.set(key, line);
       if (line === null || this.live(queue, key, line) !== null) return line;
       this.remove(queue, key, line);
     }
-  }
-
-  private remember(key: string, line: Line | null): void {
-    this.cached += 1 + (line?.runs.length ?? 0);
-    if (this.cached > CACHED_MAX) {
-      this.heads.clear();
-      this.cached = 1 + (line?.runs.length ?? 0);
-    }
-    this.heads.set(key, line);
   }
 
   /** The first message of a row that is still in line; the row moves on to it. */
