@@ -195,7 +195,7 @@ function printTargets(costs: readonly FlowCost[]): void {
   const singly = of("socket, singly");
   const targets = [
     ["rows written, by hundreds", hundreds.counts.rowsWritten / hundreds.units, 0.05],
-    ["rows written, singly", singly.counts.rowsWritten / singly.units, 4],
+    ["rows written, singly", singly.counts.rowsWritten / singly.units, 2],
     ["$ per million, by hundreds", hundreds.bill.total, 0.06],
   ] as const;
   const peers = Object.entries(PEERS).map(([name, dollarsEach]) => `${name} $${dollarsEach}`);
