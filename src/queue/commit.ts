@@ -15,6 +15,10 @@ export function commit(queue: QueueContext, nowMs: number): void {
     forgetIds(queue, segment);
   });
   const placed = leases.place(stores.segments);
+  for (const [segment, atMs] of queue.expiries)
+    // What is out does not die of age. It is written when it comes back.
+    if (!leases.isInPlace(segment) && segments.find(segment) !== null) stores.timers.putExpiry(segment, atMs);
+  queue.expiries.clear();
   stores.segments.write();
   ledger.spillProducers(stores.identities);
   ledger.now.vacant = [...stores.segments.vacant];

@@ -24,6 +24,8 @@ export interface QueueContext {
   readonly keys: KeyLines;
   readonly outgoing: Outgoing;
   readonly retention: Retention;
+  /** When the first message dies of age of segments that this turn wrote. Not stored for those that go out whole. */
+  readonly expiries: Map<number, number>;
   stored: StoredQueue;
   /** A bound was reached before the work was done: the shell calls again at once. */
   hasMoreWork: boolean;
@@ -56,6 +58,7 @@ export function openContext(
     keys,
     outgoing,
     retention,
+    expiries: new Map<number, number>(),
     stored,
     hasMoreWork: false,
   };

@@ -236,7 +236,7 @@ export class Leases {
     for (const lease of this.changed) {
       this.inPlace.delete(lease);
       const place = this.inPlace.size < IN_PLACE_MAX ? leaseInPlace(lease) : null;
-      if (place !== null && segments.place(place.segment, JSON.stringify(place))) {
+      if (place !== null && segments.place(place.segment, place.count, JSON.stringify(place))) {
         this.changed.delete(lease);
         this.inPlace.add(lease);
         placed++;
@@ -245,6 +245,12 @@ export class Leases {
       }
     }
     return placed;
+  }
+
+  /** Whether all of a segment is out under a lease that lies in its row. */
+  isInPlace(segmentId: number): boolean {
+    for (const lease of this.bySegment.get(segmentId) ?? []) if (this.inPlace.has(lease)) return true;
+    return false;
   }
 
   /** What a snapshot tells of leases that have no row of their own. */

@@ -92,5 +92,5 @@ function writeTimers(queue: QueueContext, segment: Segment): void {
   if (isInOrder || !segment.mayExpire) return;
   let first = Number.POSITIVE_INFINITY;
   for (let i = 0; i < segment.count; i++) first = Math.min(first, segment.expiresMs(i) ?? first);
-  if (first < Number.POSITIVE_INFINITY) queue.stores.timers.putExpiry(segment.id, first);
+  if (first < Number.POSITIVE_INFINITY) queue.expiries.set(segment.id, first);
 }

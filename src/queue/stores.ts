@@ -84,8 +84,8 @@ export interface Progress {
 export interface SegmentStore {
   /** Found at once by all that read here, and stored by `write`. */
   insert(row: SegmentRow): void;
-  /** Puts the lease of a whole segment in its row, where that is not stored yet. False: it is. */
-  place(id: number, lease: string): boolean;
+  /** Puts the lease of so many messages in the segment's row. False: it has more of them, or is stored already. */
+  place(id: number, count: number, lease: string): boolean;
   write(): void;
   read(id: number): (SegmentHead & { bytes: Uint8Array }) | null;
   /**

@@ -88,9 +88,9 @@ export class SqlSegmentStore implements SegmentStore {
     this.added.set(row.id, { ...row, lease: null });
   }
 
-  place(id: number, lease: string): boolean {
+  place(id: number, count: number, lease: string): boolean {
     const row = this.added.get(id);
-    if (row === undefined) return false;
+    if (row === undefined || row.count !== count) return false;
     this.added.set(id, { ...row, lease });
     return true;
   }

@@ -171,9 +171,11 @@ function segmentTests(open: Make, claim: Claim): void {
   claim("keeps a lease in the row of a segment that is not written yet", () => {
     const { segments } = open();
     segments.insert(segment(PLAIN, 10, { producers: '{"p":1}' }));
-    expect(segments.place(segmentId(PLAIN, 10), '{"lease":7}')).toBe(true);
+    const { count } = segment(PLAIN, 10);
+    expect(segments.place(segmentId(PLAIN, 10), count - 1, '{"lease":6}')).toBe(false);
+    expect(segments.place(segmentId(PLAIN, 10), count, '{"lease":7}')).toBe(true);
     segments.write();
-    expect(segments.place(segmentId(PLAIN, 10), '{"lease":8}')).toBe(false);
+    expect(segments.place(segmentId(PLAIN, 10), count, '{"lease":8}')).toBe(false);
     expect(segments.heads(segmentId(PLAIN, 10), segmentId(PLAIN, 11), 1)).toMatchObject([
       { producers: '{"p":1}', lease: '{"lease":7}' },
     ]);

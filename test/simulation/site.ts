@@ -37,7 +37,7 @@ export interface ProducerMemory {
 }
 
 /** In the end there is room for all, and time to ack it. */
-const QUIET = { maxBytes: null, leaseMs: 5_000 } as const;
+const QUIET = { maxMessages: null, maxBytes: null, leaseMs: 5_000 } as const;
 
 export class Site {
   readonly core: SimulatedQueue;

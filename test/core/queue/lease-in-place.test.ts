@@ -81,6 +81,43 @@ describe("a lease in its segment's row", () => {
     expect(q.info().counts).toMatchObject({ leased: 0, ready: 1 });
   });
 
+  inBothLives(
+    "of messages with a time of their own keeps it, though it is stored only when they come back",
+    (make) => {
+      const q = make({ config: { onExpiry: "drop" } });
+      q.attach();
+      const batch = q.batch({ text: "a", ttlMs: 9_000 }, { text: "b", ttlMs: 5_000 });
+      const [sent] = q.run((queue, nowMs) => {
+        must(queue.publish([{ batch }], nowMs)[0]!);
+        return queue.dispatch(nowMs);
+      });
+      expect(q.rowsIn("expiry")).toBe(0);
+      q.evict();
+      q.advance(1_000);
+      q.settle({ lease: sent!.delivery.lease, verdict: "nack", delayMs: 60_000 });
+      q.evict();
+      expect(q.info().counts).toMatchObject({ delayed: 2 });
+      q.advance(4_000);
+      expect(q.info().totals).toMatchObject({ expired: 1 });
+      q.advance(4_000);
+      expect(q.info().totals).toMatchObject({ expired: 2 });
+      expect(q.rowsIn("expiry")).toBe(0);
+    },
+  );
+
+  inBothLives("covers all of its segment: what was not given out waits for the next", (make) => {
+    const q = make();
+    q.attach({ credit: 1 });
+    const { lease } = push(q, "a", "b", "c");
+    q.evict();
+    expect(q.info().counts).toMatchObject({ leased: 1, ready: 2 });
+    expect(q.take(5)).toMatchObject([
+      { body: "b", attempt: 1 },
+      { body: "c", attempt: 1 },
+    ]);
+    expect(q.settle({ lease, verdict: "ack" })).toMatchObject([{ settled: 1 }]);
+  });
+
   it("goes back when its socket did not outlive a restart, and the attempt is known", () => {
     const q = new QueueHarness();
     q.attach();
